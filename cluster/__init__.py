@@ -1,0 +1,1 @@
+"""Processes and time: rollouts, learning, supervision, runs and the command line."""

@@ -1,0 +1,1 @@
+"""The loop: rollouts, reward, update, weights; and the driver process around it."""

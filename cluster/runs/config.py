@@ -1,0 +1,278 @@
+"""One run as one typed tree; the files `deploy/runs/*.yaml` mirror it key for key.
+
+The string under a field is its help, in the files' documentation and in `handrail train --help`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+PositiveReal = Annotated[float, Field(gt=0)]
+NotNegativeReal = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and refusing keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class EnvironmentConfig(Section):
+    """The world to act in."""
+
+    id: str = "CartPole-v1"
+    """A registered gymnasium id, or `module:Class` of your own (see docs/environments.md)."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the environment's constructor."""
+    fixed_horizon: Positive | None = None
+    """Make every episode last exactly this many steps: after an early end the last observation is held with
+    a true reward of 0. A run on a learned reward needs it for environments that can end early."""
+    allow_variable_horizon: bool = False
+    """Accept episodes of varying length on a learned reward, though their length can leak success."""
+
+
+class RolloutsConfig(Section):
+    """How experience is gathered."""
+
+    env_runners: NotNegative = 1
+    """Ray actors that step environments; 0 steps them inside the driver."""
+    envs_per_runner: Positive = 32
+    """Environments that each of them steps together."""
+    steps: Positive = 128
+    """Steps of each environment in one rollout."""
+    timeout_seconds: PositiveReal = 60.0
+    """How long a batch waits for slow env runners before it closes with what is there."""
+
+
+class PolicyConfig(Section):
+    """The network that acts, and its critic."""
+
+    hidden: tuple[Positive, ...] = (64, 64)
+    """Units of each hidden layer; the critic has as many of its own."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Between the layers."""
+
+
+class LearnerConfig(Section):
+    """PPO (Schulman et al. 2017, arXiv:1707.06347) with generalised advantage estimation."""
+
+    learning_rate: PositiveReal = 3e-4
+    """Adam's step size at the start."""
+    anneal_learning_rate: bool = True
+    """Lower it linearly to 0 at stop.env_steps."""
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Gamma, per step."""
+    gae_lambda: Share = 0.95
+    """Lambda of the advantage estimate: 0 trusts the critic, 1 the returns."""
+    clip: PositiveReal = 0.2
+    """How far the probability ratio may leave 1."""
+    epochs: Positive = 4
+    """Passes over each batch."""
+    minibatch_size: Positive = 256
+    """Steps per gradient step."""
+    value_coefficient: NotNegativeReal = 0.5
+    """Weight of the critic's loss."""
+    entropy_coefficient: NotNegativeReal = 0.0
+    """Weight of the entropy bonus."""
+    max_gradient_norm: PositiveReal = 0.5
+    """Gradients longer than this are shortened to it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is one."""
+
+
+class RewardSourcesConfig(Section):
+    """The reward of a step is the weighted sum of these; a weight of 0 switches a source off."""
+
+    environment: float = 0.0
+    """The environment's own reward. Where it is 0 the learner never receives it."""
+    learned: float = 1.0
+    """The reward model learnt from people."""
+
+
+class RewardModelConfig(Section):
+    """The ensemble that learns what people want."""
+
+    members: Positive = 3
+    """Networks in the ensemble; their disagreement is the uncertainty."""
+    hidden: tuple[Positive, ...] = (64, 64)
+    """Units of each hidden layer of each member."""
+    learning_rate: PositiveReal = 1e-3
+    """AdamW's step size."""
+    weight_decay: NotNegativeReal = 1e-2
+    """AdamW's weight decay."""
+    gradient_steps: Positive = 100
+    """Gradient steps of each fit, warm-started from the last one."""
+    batch_comparisons: Positive = 32
+    """Comparisons per gradient step."""
+    lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Chance that an answer is given at random, part of the likelihood."""
+    heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Share of segments whose comparisons judge the model and never train it."""
+
+
+class QuestionsConfig(Section):
+    """What people are asked, how much and when."""
+
+    strategy: Literal["disagreement", "random"] = "disagreement"
+    """Ask where the ensemble disagrees most, or anywhere."""
+    budget: NotNegative = 100
+    """Comparisons to ask for in the whole run; skips count."""
+    initial: NotNegative = 20
+    """Asked at once from the first rollouts, before any policy learning."""
+    per_round: Positive = 5
+    """Asked together after that."""
+    round_env_steps: Positive = 20_000
+    """Environment steps between rounds."""
+    segment_steps: Positive = 25
+    """Length of the segments compared."""
+    candidates: Positive = 500
+    """Pairs considered for each round."""
+    max_open: Positive = 20
+    """No new question while this many wait for a teacher (overlapped mode)."""
+    lease_seconds: PositiveReal = 60.0
+    """A question that a teacher took and did not answer goes to someone else after this time."""
+    expire_seconds: PositiveReal = 600.0
+    """An open question is withdrawn after this time: by then the policy is another one."""
+
+
+class RewardConfig(Section):
+    """Where the reward comes from."""
+
+    sources: RewardSourcesConfig = Field(default_factory=RewardSourcesConfig)
+    model: RewardModelConfig = Field(default_factory=RewardModelConfig)
+    questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
+
+
+class FeedbackConfig(Section):
+    """The feedback service that people talk to."""
+
+    address: str | None = None
+    """host:port of a running service; empty: the run starts its own on a free port of `host`."""
+    token: str | None = None
+    """Token of the role cluster for `address`; better given as the variable HANDRAIL_TOKEN."""
+    host: str = "127.0.0.1"
+    """Where the run's own service listens."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Its port; 0 takes a free one."""
+    database: str | None = None
+    """Its database, as an SQLAlchemy URL; empty: SQLite in the run's folder."""
+
+
+class SimulatedTeachersConfig(Section):
+    """Teachers that are programs: they see the true reward and answer over gRPC as people do."""
+
+    count: NotNegative = 0
+    """Processes to start with the run."""
+    rationality: NotNegativeReal | None = None
+    """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
+    mistake: Share = 0.0
+    """Chance to press the wrong key."""
+    tie_threshold: NotNegativeReal = 0.5
+    """A difference in return of at most this is a tie."""
+    skip: Share = 0.0
+    """Chance to skip a question."""
+    answer_seconds: NotNegativeReal = 0.0
+    """Mean time to answer."""
+
+
+class StopConfig(Section):
+    """When the run is done."""
+
+    env_steps: Positive = 500_000
+    """Environment steps, over all env runners."""
+
+
+class EvaluationConfig(Section):
+    """How the final policy is judged; a number for people, never for the learner."""
+
+    episodes: NotNegative = 20
+    """Greedy episodes at the end."""
+
+
+class CheckpointsConfig(Section):
+    """Whole checkpoints, from which a run goes on."""
+
+    every_seconds: PositiveReal = 30.0
+    """Time between two (overlapped mode)."""
+    every_updates: Positive = 50
+    """Updates between two (lockstep mode)."""
+    keep: Positive = 2
+    """How many of the newest are kept."""
+
+
+class MonitoringConfig(Section):
+    """What can be watched from outside."""
+
+    host: str = "127.0.0.1"
+    """Where /metrics is served."""
+    driver_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the driver's /metrics; 0 takes a free one."""
+    service_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the feedback service's /metrics; 0 takes a free one."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str = "run"
+    """Goes into the run's id."""
+    seed: NotNegative = 0
+    """Everything random follows from it in lockstep mode."""
+    mode: Literal["overlapped", "lockstep"] = "overlapped"
+    """overlapped: sampling, teaching and learning go on at once, for speed. lockstep: one after the other, a
+    function of the seed, and each round of questions waits for its answers; for tests and benchmarks."""
+    runs_folder: Path = Path("runs")
+    """Each run gets a folder of its own in here."""
+    environment: EnvironmentConfig = Field(default_factory=EnvironmentConfig)
+    rollouts: RolloutsConfig = Field(default_factory=RolloutsConfig)
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    learner: LearnerConfig = Field(default_factory=LearnerConfig)
+    reward: RewardConfig = Field(default_factory=RewardConfig)
+    feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
+    teachers: SimulatedTeachersConfig = Field(default_factory=SimulatedTeachersConfig)
+    stop: StopConfig = Field(default_factory=StopConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    checkpoints: CheckpointsConfig = Field(default_factory=CheckpointsConfig)
+    monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
+
+    @property
+    def learns_from_people(self) -> bool:
+        """Whether a reward model is trained, so that service, reward trainer and teachers are needed."""
+        return self.reward.sources.learned != 0
+
+    @property
+    def batch_steps(self) -> int:
+        """Environment steps of one update."""
+        return max(self.rollouts.env_runners, 1) * self.rollouts.envs_per_runner * self.rollouts.steps
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        reward, questions = self.reward, self.reward.questions
+        if reward.sources.learned == 0 and reward.sources.environment == 0:
+            raise ValueError(
+                "reward.sources: every weight is 0, so nothing would be learnt; "
+                "set environment or learned to something else"
+            )
+        if self.learner.minibatch_size > self.batch_steps:
+            raise ValueError(
+                f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
+                f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"
+            )
+        if not self.learns_from_people:
+            return self
+        if questions.segment_steps > self.rollouts.steps:
+            raise ValueError(
+                f"reward.questions.segment_steps is {questions.segment_steps}, but a rollout has only "
+                f"{self.rollouts.steps} steps (rollouts.steps) to cut segments from; "
+                "shorten one or lengthen the other"
+            )
+        if questions.initial > questions.budget:
+            raise ValueError(
+                f"reward.questions.initial is {questions.initial}, more than the whole budget "
+                f"of {questions.budget}"
+            )
+        return self

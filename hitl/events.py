@@ -1,0 +1,156 @@
+"""What people say and what it is about, as typed objects; `hitl.wire` turns them into messages and back."""
+
+import enum
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hitl.tensors import Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepAddress:
+    """Consecutive steps [begin, end) of one agent in one episode of one source."""
+
+    task_id: str
+    run_id: str
+    source: str
+    episode: int
+    begin: int
+    end: int
+    agent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Consecutive steps of one episode: what a teacher judges.
+
+    `observations` maps a name to an array of shape [steps, ...] (a plain observation is called "obs");
+    `actions` has shape [steps, ...].
+    """
+
+    segment_id: str
+    address: StepAddress
+    observations: Mapping[str, Array]
+    actions: Array
+    policy_version: int
+
+    def __len__(self) -> int:
+        return self.address.end - self.address.begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairQuestion:
+    """Which of two segments is better?"""
+
+    question_id: str
+    run_id: str
+    first_segment_id: str
+    second_segment_id: str
+    value: float = 0.0
+    policy_version: int = 0
+    reward_version: int = 0
+    expire_time: datetime | None = None
+
+    @property
+    def segment_ids(self) -> tuple[str, ...]:
+        """The segments asked about, in the question's order."""
+        return (self.first_segment_id, self.second_segment_id)
+
+
+Question = PairQuestion
+"""Any question; a union as kinds are added."""
+
+
+class Choice(enum.StrEnum):
+    """The answer to a pair question; skip and cannot_tell are counted and never trained on."""
+
+    FIRST = "first"
+    SECOND = "second"
+    TIE = "tie"
+    SKIP = "skip"
+    CANNOT_TELL = "cannot_tell"
+
+
+def new_event_id() -> str:
+    """Return an id for an event; a retry of the same event must keep it."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The answer to a pair question."""
+
+    run_id: str
+    question_id: str
+    choice: Choice
+    thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraction:
+    """An earlier event of the same teacher is taken back: it stays in the journal and no longer counts."""
+
+    run_id: str
+    retracted_event_id: str
+    event_id: str = field(default_factory=new_event_id)
+
+
+Event = Comparison | Retraction
+"""Any statement of a teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof that an event is durable."""
+
+    run_id: str
+    event_id: str
+    offset: int
+    record_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """An event as the journal keeps it; `event` is None where its kind is newer than this program."""
+
+    offset: int
+    teacher_id: str
+    record_time: datetime
+    event: Event | None
+    segment_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is; versions only grow, over restarts too."""
+
+    env_steps: int = 0
+    policy_version: int = 0
+    reward_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A policy and a reward model being trained on a task, as the service knows it."""
+
+    run_id: str
+    task_id: str
+    epoch: int
+    progress: Progress
+    open_questions: int
+    answered_questions: int
+    closed_questions: int
+    journal_end: int
+    create_time: datetime = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An environment with its spaces; two environments with one fingerprint share their feedback."""
+
+    task_id: str
+    name: str
+    fingerprint: str

@@ -1,0 +1,1 @@
+"""Generated from hitl/v1/*.proto by `make protos`."""

@@ -1,0 +1,1 @@
+"""The mathematics of acting and learning, apart from processes, files and networks between machines."""
