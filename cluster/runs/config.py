@@ -123,6 +123,8 @@ class QuestionsConfig(Section):
     """Comparisons to ask for in the whole run; skips count."""
     initial: NotNegative = 20
     """Asked at once from the first rollouts, before any policy learning."""
+    initial_env_steps: Positive = 16_384
+    """Environment steps of these first rollouts."""
     per_round: Positive = 5
     """Asked together after that."""
     round_env_steps: Positive = 20_000
@@ -131,6 +133,8 @@ class QuestionsConfig(Section):
     """Length of the segments compared."""
     candidates: Positive = 500
     """Pairs considered for each round."""
+    fresh_batches: Positive = 4
+    """They are cut from so many of the newest batches of rollouts."""
     max_open: Positive = 20
     """No new question while this many wait for a teacher (overlapped mode)."""
     lease_seconds: PositiveReal = 60.0
@@ -193,6 +197,17 @@ class EvaluationConfig(Section):
     """Greedy episodes at the end."""
 
 
+class GoalConfig(Section):
+    """What the run must reach for exit code 0; an empty line asks for nothing."""
+
+    true_return: float | None = None
+    """Mean true return of the final evaluation, at least."""
+    comparisons: NotNegative | None = None
+    """Comparisons asked of teachers, at most; skips count."""
+    wall_seconds: PositiveReal | None = None
+    """From the command to the report, at most."""
+
+
 class CheckpointsConfig(Section):
     """Whole checkpoints, from which a run goes on."""
 
@@ -236,6 +251,7 @@ class RunConfig(Section):
     teachers: SimulatedTeachersConfig = Field(default_factory=SimulatedTeachersConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    goal: GoalConfig = Field(default_factory=GoalConfig)
     checkpoints: CheckpointsConfig = Field(default_factory=CheckpointsConfig)
     monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
 

@@ -1,0 +1,188 @@
+"""A run in the terminal: one panel that is drawn anew while it goes on, or plain lines where none can be."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cluster.cli.supervisor import ProcessState
+from cluster.runs.config import RunConfig
+from cluster.runs.progress import ProgressRow
+from cluster.runs.wording import duration, number, percent, sparkline
+
+_REDRAW_SECONDS = 0.25
+_LINE_SECONDS = 5.0
+_SPARKLINE_WIDTH = 12
+_MOST_HISTORY = 4096
+
+_DOTS = {"running": "green", "restarting": "yellow", "ended": "dim", "given up": "red"}
+
+
+class LiveView:
+    """Shows one run; a context manager, because the terminal must be given back.
+
+    It draws only when it is told to, with no thread of its own: the parent forks, and forking is safe with
+    one thread only.
+    """
+
+    def __init__(
+        self, config: RunConfig, run_id: str, *, started: float, console: Console | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: of the run.
+            run_id: the run's id.
+            started: when the command started, in seconds since 1970.
+            console: where to draw; standard output by default.
+        """
+        self._config, self._run_id, self._started = config, run_id, started
+        self._console = console or Console(highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._due = 0.0
+        self._returns: list[float] = []
+        self._accuracies: list[float] = []
+        self._last_time = 0.0
+
+    def show(self, row: ProgressRow | None, processes: list[ProcessState]) -> None:
+        """Show how the run is going; called often, drawn four times a second or said every five."""
+        self._remember(row)
+        if time.monotonic() < self._due:
+            return
+        if self._live is not None:
+            self._live.update(self.panel(row, processes), refresh=True)
+            self._due = time.monotonic() + _REDRAW_SECONDS
+        elif row is not None and self._is_new(row):
+            self._console.print(self.line(row), soft_wrap=True)
+            self._due = time.monotonic() + _LINE_SECONDS
+
+    def note(self, text: str) -> None:
+        """Say something that happened, above the panel."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def line(self, row: ProgressRow) -> str:
+        """Return the run as one line."""
+        budget = self._config.reward.questions.budget
+        parts = [
+            f"{duration(self._elapsed()):>8}  {self._phase(row):<10}",
+            f"{number(row.env_steps)}/{number(self._config.stop.env_steps)} steps",
+            f"true return {number(row.true_return)}",
+        ]
+        if self._config.learns_from_people:
+            parts += [
+                f"held-out accuracy {percent(row.heldout_accuracy)}",
+                f"answers {row.comparisons}/{budget} ({row.open_questions} open)",
+            ]
+        parts += [
+            f"{number(round(row.steps_per_second))} steps/s",
+            f"policy {row.policy_version} reward {row.reward_version} lag {number(row.lag_updates)}",
+        ]
+        return "  ".join(parts)
+
+    def panel(self, row: ProgressRow | None, processes: list[ProcessState]) -> Panel:
+        """Return the run as a panel."""
+        config = self._config
+        title = Text.assemble((self._run_id, "bold"), " · ", config.environment.id)
+        if row is None:
+            body: RenderableType = Text("starting …", style="dim")
+        else:
+            body = Group(self._progress(row), Text(), self._numbers(row))
+        subtitle = Text.assemble(
+            (duration(self._elapsed()), "bold"), f" · seed {config.seed} · {config.mode}"
+        )
+        content = Group(body, Text(), _dots(processes))
+        return Panel(content, title=title, subtitle=subtitle, title_align="left", subtitle_align="right",
+                     border_style="cyan", padding=(1, 2), width=min(self._console.width, 96))  # fmt: skip
+
+    def _progress(self, row: ProgressRow) -> Table:
+        goal = self._config.stop.env_steps
+        grid = Table.grid(padding=(0, 2), expand=True)
+        grid.add_column(style="bold cyan", no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_column(justify="right", no_wrap=True)
+        bar = ProgressBar(total=goal, completed=min(row.env_steps, goal), complete_style="cyan")
+        text = f"{number(row.env_steps)} / {number(goal)} steps"
+        if self._phase(row) == "learning" and row.steps_per_second > 0 and row.env_steps < goal:
+            text += f", {duration((goal - row.env_steps) / row.steps_per_second)} left"
+        grid.add_row(self._phase(row), bar, text)
+        return grid
+
+    def _numbers(self, row: ProgressRow) -> Table:
+        grid = Table.grid(padding=(0, 2), expand=True)
+        for style, ratio in (("dim", None), ("bold", 3), ("dim", None), ("bold", 2)):
+            grid.add_column(style=style, ratio=ratio, no_wrap=True)
+        left = [("true return", _with_history(number(row.true_return), self._returns))]
+        right = [
+            ("speed", Text(f"{number(round(row.steps_per_second))} steps/s")),
+            ("policy version", Text(f"{row.policy_version}, lag {number(row.lag_updates)}")),
+        ]
+        if self._config.learns_from_people:
+            budget = self._config.reward.questions.budget
+            left += [
+                ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
+                ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
+            ]
+            right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
+        else:
+            left.append(("updates", Text(number(row.updates))))
+        for (name, value), (other_name, other_value) in zip(left, right, strict=True):
+            grid.add_row(name, value, other_name, other_value)
+        return grid
+
+    def _remember(self, row: ProgressRow | None) -> None:
+        if row is None or row.time == self._last_time:
+            return
+        self._last_time = row.time
+        for history, value in ((self._returns, row.true_return), (self._accuracies, row.heldout_accuracy)):
+            if value is not None:
+                history.append(value)
+            if len(history) > _MOST_HISTORY:
+                del history[::2]
+
+    def _is_new(self, row: ProgressRow) -> bool:
+        """Whether this life of the run has said it; a run that goes on starts with the last row of before."""
+        return row.time >= self._started
+
+    def _phase(self, row: ProgressRow) -> str:
+        return row.phase if self._is_new(row) else "resuming"
+
+    def _elapsed(self) -> float:
+        return time.time() - self._started
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _with_history(text: str, history: list[float]) -> Text:
+    line = sparkline(history, _SPARKLINE_WIDTH) if len(history) > 1 else ""
+    return Text.assemble(f"{text:<8}", (line, "cyan not bold"))
+
+
+def _refused(row: ProgressRow) -> str:
+    return f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+
+
+def _dots(processes: list[ProcessState]) -> Text:
+    text = Text()
+    for process in processes:
+        text.append("● ", style=_DOTS[process.state])
+        text.append(process.name)
+        notes: list[str] = [] if process.state == "running" else [process.state]
+        if process.restarts:
+            notes.append(f"restarted {process.restarts}×")
+        text.append(f" ({', '.join(notes)})   " if notes else "   ", style="dim")
+    return text

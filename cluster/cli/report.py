@@ -1,0 +1,31 @@
+"""`handrail report`: make a run's report again."""
+
+import argparse
+from pathlib import Path
+
+HELP = "make a run's report again"
+DESCRIPTION = """\
+Draw a run's pictures and write its report anew, from the progress in its folder; while it goes on, too.
+
+  handrail report RUN
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
+    parser.add_argument(
+        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the report; returns the exit code."""
+    from cluster.runs.folder import RunFolder
+    from cluster.runs.pictures import draw_pictures
+    from cluster.runs.report import write_report
+
+    folder = RunFolder.find(arguments.runs_folder, arguments.run)
+    draw_pictures(folder)
+    print(write_report(folder))
+    return 0

@@ -1,0 +1,110 @@
+"""`handrail teach`: be a teacher of a run, as a person or as a simulated one."""
+
+import argparse
+import getpass
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from hitl.errors import ConfigError
+
+HELP = "teach a run, as a person or a simulated teacher"
+DESCRIPTION = """\
+Teach a run: you see two short pieces of behaviour and say which is better.
+
+  handrail teach --run RUN                                 a run on this machine
+  HANDRAIL_TOKEN=... handrail teach --address HOST:PORT --run-id ID    a run elsewhere
+  handrail teach --simulated --run RUN --mistake 0.1       a program answers from the true reward
+"""
+
+
+class _Place(NamedTuple):
+    address: str
+    token: str
+    run_id: str
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("--run", metavar="RUN", help="a run on this machine: its id, or its folder's path")
+    parser.add_argument("--address", metavar="HOST:PORT", help="of a feedback service; needs HANDRAIL_TOKEN")
+    parser.add_argument("--run-id", metavar="ID", help="the run to teach there")
+    parser.add_argument("--name", help="answers are kept under it (with --run; default: your user name)")
+    parser.add_argument(
+        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
+    )
+    program = parser.add_argument_group("simulated teachers")
+    program.add_argument("--simulated", action="store_true", help="let a program answer from the true reward")
+    program.add_argument(
+        "--rationality", type=float, help="how surely it prefers the better one (default: always)"
+    )
+    program.add_argument("--mistake", type=float, default=0.0, help="chance to press the wrong key")
+    program.add_argument(
+        "--tie-threshold", type=float, default=0.0, help="a difference of at most this is a tie"
+    )
+    program.add_argument("--skip", type=float, default=0.0, help="chance to skip a question")
+    program.add_argument("--answer-seconds", type=float, default=0.0, help="mean time to answer")
+    program.add_argument("--seed", type=int, default=0, help="of its chances (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Teach until told to stop; returns the exit code."""
+    place = _find(arguments)
+    if not arguments.simulated:
+        from cluster.cli.person import teach_in_terminal
+
+        return teach_in_terminal(place.address, place.token, place.run_id)
+    import logging
+
+    from hitl.teachers.program import run_teacher
+    from hitl.teachers.simulated import SimulatedSettings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    settings = SimulatedSettings(
+        rationality=arguments.rationality,
+        mistake=arguments.mistake,
+        tie_threshold=arguments.tie_threshold,
+        skip=arguments.skip,
+        answer_seconds=arguments.answer_seconds,
+        seed=arguments.seed,
+    )
+    return run_teacher(place.address, place.token, place.run_id, settings)
+
+
+def _find(arguments: argparse.Namespace) -> _Place:
+    """Return where to connect, with which token, and what to teach."""
+    token = os.environ.get("HANDRAIL_TOKEN")
+    if arguments.run is None:
+        if arguments.address is None or arguments.run_id is None:
+            raise ConfigError("name a run: --run RUN on this machine, or --address HOST:PORT and --run-id ID")
+        if not token:
+            raise ConfigError(
+                "set the variable HANDRAIL_TOKEN to your token; whoever trains the run makes one with "
+                "`handrail token --run RUN --name NAME`"
+            )
+        return _Place(arguments.address, token, arguments.run_id)
+    if arguments.address is not None or arguments.run_id is not None:
+        raise ConfigError("--run finds address and id by itself; leave --address and --run-id out")
+    return _local(arguments, token)
+
+
+def _local(arguments: argparse.Namespace, token: str | None) -> _Place:
+    from cluster.runs.folder import RunFolder, read_json
+    from cluster.runs.lives import is_trained_now
+    from hitl.tokens import load_or_create_secret, mint
+
+    folder = RunFolder.find(arguments.runs_folder, arguments.run)
+    ready = read_json(folder.service_file)
+    if ready is None or not is_trained_now(folder):
+        raise ConfigError(
+            f"run {folder.run_id} has no feedback service now; go on with it first: "
+            f"handrail train --resume {folder.handle}"
+        )
+    if arguments.name or not token:
+        role = "oracle" if arguments.simulated else "teacher"
+        name = arguments.name or getpass.getuser()
+        secret = load_or_create_secret(folder.secret_file)
+        token = mint(
+            secret, name=name, role="oracle" if role == "oracle" else "teacher", runs=[folder.run_id]
+        )
+    return _Place(str(ready["address"]), token, folder.run_id)

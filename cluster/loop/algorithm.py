@@ -1,0 +1,163 @@
+"""`HITL`: the algorithm. `training_step` is where the whole way of the data is read."""
+
+import logging
+import time
+from typing import Any
+
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from cluster.loop.algorithm_config import HITLConfig
+from cluster.loop.env_runner import Sample
+from cluster.loop.learner import HITLLearner, Learnt, acting_weights
+from cluster.loop.sampling import Sampler
+from cluster.loop.statistics import Statistics
+from cluster.loop.teaching import Teaching
+
+logger = logging.getLogger(__name__)
+
+_PROBE_SECONDS = 0.05
+_IDLE_SECONDS = 0.02
+
+
+class HITL(Algorithm):  # type: ignore[misc]
+    """PPO on a weighted sum of reward sources, one of which people teach while it trains."""
+
+    config: HITLConfig
+    teaching: Teaching | None = None
+
+    @classmethod
+    def get_default_config(cls) -> HITLConfig:
+        """Return the settings to start from."""
+        return HITLConfig()
+
+    def setup(self, config: Any) -> None:
+        """Start env runners, learner and, where people teach, reward trainer and publisher."""
+        super().setup(config)
+        self.env_steps = 0
+        self.updates = 0
+        self.policy_version = 1
+        self.statistics = Statistics()
+        runners = max(self.config.num_env_runners, 1)
+        self.batch_steps = runners * self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
+        self._sampler = Sampler(
+            self.env_runner_group,
+            batch_steps=self.batch_steps,
+            timeout_seconds=self.config.sample_timeout_s,
+            max_lag=self.config.max_policy_lag,
+        )
+        self.teaching = Teaching(self.config, self.spaces["default_policy"]) if self._taught else None
+        self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
+
+    @property
+    def _taught(self) -> bool:
+        return self.config.learns_from_people
+
+    def training_step(self) -> None:
+        """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
+        if not self._sampler.in_flight and not self._waiting_for_answers():
+            self._request()
+        samples = self._sampler.gather(policy_version=self.policy_version)
+        self.env_steps += sum(sample.steps for sample in samples)
+        reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
+        if self._taught and reward is None:
+            time.sleep(_IDLE_SECONDS)
+            return
+        if not self.config.lockstep:
+            self._request()
+        if samples:
+            self._learn(samples, reward.take_arrays() if reward else None)
+
+    def _waiting_for_answers(self) -> bool:
+        """Whether there is no reward yet and experience enough to ask the first questions."""
+        return self.teaching is not None and self.teaching.waiting
+
+    def _request(self) -> None:
+        self._sampler.request(policy_version=self.policy_version, weights=self._weights)
+
+    def _learn(self, samples: list[Sample], reward_model: ray.ObjectRef | None) -> None:
+        rollouts = [sample.rollout for sample in samples]
+        horizon = self.config.anneal_over_env_steps
+        progress = min(self.env_steps / horizon, 1.0) if horizon else 0.0
+        start = time.perf_counter()
+        learnt: Learnt = self._ask_learner(
+            HITLLearner.learn, rollouts=rollouts, reward_model=reward_model, progress=progress
+        )
+        lag = self.policy_version - min(sample.policy_version for sample in samples)
+        self.statistics.take(samples, learnt, lag=lag, seconds=time.perf_counter() - start)
+        self.updates += 1
+        self.policy_version += 1
+        self._weights = ray.put(learnt.acting_weights)
+        self._report()
+
+    def _ask_learner(self, question: Any, **kwargs: Any) -> Any:
+        (answer,) = self.learner_group.foreach_learner(question, **kwargs)
+        return answer.get()
+
+    def _report(self) -> None:
+        self.metrics.log_value("env_steps", self.env_steps, reduce="max")
+        for name, value in self.statistics.losses.items():
+            self.metrics.log_value(("learner", name), value, window=1)
+        if self.statistics.true_return is not None:
+            self.metrics.log_value("episode_return_mean", self.statistics.true_return, window=1)
+
+    @property
+    def dropped_rollouts(self) -> dict[str, int]:
+        """Rollouts never used, by reason."""
+        return dict(self._sampler.dropped)
+
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Take env runners back into service as they come back; their weights come with each request."""
+        restored: list[int] = env_runner_group.probe_unhealthy_env_runners(timeout_seconds=_PROBE_SECONDS)
+        return restored
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return RLlib's state with our counters."""
+        state: dict[str, Any] = super().get_state(*args, **kwargs)
+        state["handrail"] = {
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "policy_version": self.policy_version,
+            "reward": self.teaching.get_state() if self.teaching else None,
+        }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over a state made by `get_state`."""
+        super().set_state(state)
+        if "handrail" not in state:
+            return
+        ours = state["handrail"]
+        self.env_steps, self.updates = ours["env_steps"], ours["updates"]
+        self.policy_version = ours["policy_version"]
+        if self.teaching and ours["reward"]:
+            self.teaching.set_state(ours["reward"])
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """Return what a checkpoint consists of: the learner. Env runners have nothing to keep."""
+        return [("learner_group", self.learner_group)]
+
+    def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint."""
+        super().restore_from_path(path, *args, **kwargs)
+        self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
+
+    @property
+    def network_state(self) -> dict[str, Any]:
+        """The policy and its critic, as arrays."""
+        state: dict[str, Any] = self._ask_learner(
+            lambda learner: {k: v.cpu().numpy() for k, v in learner.network.state_dict().items()}
+        )
+        return state
+
+    @property
+    def rl_module(self) -> Any:
+        """RLlib's view of the policy (with a local learner)."""
+        return self.learner_group._learner.module[DEFAULT_MODULE_ID]
+
+    def cleanup(self) -> None:
+        """Stop what was started."""
+        if self.teaching is not None:
+            self.teaching.stop()
+        super().cleanup()

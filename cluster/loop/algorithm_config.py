@@ -1,0 +1,238 @@
+"""`HITLConfig`: RLlib's config builder with what training by people adds.
+
+RLlib's own sections keep their meaning (`environment`, `env_runners`, `training`, `learners`, `debugging`, ...), so Tune
+sweeps over it as over any other; `from_run` makes one from a run file.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from cluster.runs.config import (
+    EnvironmentConfig,
+    QuestionsConfig,
+    RewardModelConfig,
+    RewardSourcesConfig,
+    RunConfig,
+)
+from policies.rllib_module import ActorCriticModule
+from policies.update import UpdateSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackLink:
+    """Where and as what the run talks to the feedback service."""
+
+    address: str
+    token: str
+    run_id: str
+    task_id: str
+    epoch: int
+
+
+class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
+    """Settings of `HITL`: PPO on a weighted sum of reward sources, the environment's alone by default."""
+
+    def __init__(self, algo_class: Any = None) -> None:
+        from cluster.loop.algorithm import HITL
+        from cluster.loop.env_runner import HITLEnvRunner
+        from cluster.loop.learner import HITLLearner
+
+        super().__init__(algo_class=algo_class or HITL)
+        self.env_runner_cls = HITLEnvRunner
+        self._learner_class = HITLLearner
+        self.num_env_runners = 1
+        self.num_envs_per_env_runner = 32
+        self.rollout_fragment_length = 128
+        self.sample_timeout_s = 60.0
+        self.delay_between_env_runner_restarts_s = 0.0
+        self.merge_env_runner_states = False
+        self._dont_auto_sync_env_runner_states = True
+        self.create_local_env_runner = False
+        self.lr = 3e-4
+        self.minibatch_size = 256
+        self.num_epochs = 4
+        self.grad_clip = 0.5
+        self.lambda_ = 0.95
+        self.clip_param = 0.2
+        self.vf_loss_coeff = 0.5
+        self.entropy_coeff = 0.0
+        self.anneal_over_env_steps: int | None = None
+        self._model_config = {"hidden": (64, 64), "activation": "tanh"}
+        self.lockstep = False
+        self.max_policy_lag = 2
+        self.fixed_horizon: int | None = None
+        self.allow_variable_horizon = False
+        self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
+        self.reward_model = RewardModelConfig()
+        self.questions = QuestionsConfig()
+        self.feedback_link: FeedbackLink | None = None
+
+    @classmethod
+    def from_run(cls, run: RunConfig, feedback: FeedbackLink | None = None) -> "HITLConfig":
+        """Make the settings that a run file describes."""
+        learner, rollouts = run.learner, run.rollouts
+        config = cls()
+        config.environment(run.environment.id, env_config=dict(run.environment.kwargs))
+        config.env_runners(
+            num_env_runners=rollouts.env_runners,
+            num_envs_per_env_runner=rollouts.envs_per_runner,
+            rollout_fragment_length=rollouts.steps,
+            sample_timeout_s=rollouts.timeout_seconds,
+        )
+        config.training(
+            lr=learner.learning_rate,
+            gamma=learner.discount,
+            minibatch_size=learner.minibatch_size,
+            num_epochs=learner.epochs,
+            grad_clip=learner.max_gradient_norm,
+            lambda_=learner.gae_lambda,
+            clip_param=learner.clip,
+            vf_loss_coeff=learner.value_coefficient,
+            entropy_coeff=learner.entropy_coefficient,
+            anneal_over_env_steps=run.stop.env_steps if learner.anneal_learning_rate else None,
+        )
+        config.rl_module(
+            model_config={"hidden": tuple(run.policy.hidden), "activation": run.policy.activation}
+        )
+        config.learners(num_learners=0, num_gpus_per_learner=_gpus(learner.device))
+        config.debugging(seed=run.seed)
+        config.order(lockstep=run.mode == "lockstep")
+        config.horizon(
+            fixed=run.environment.fixed_horizon, allow_variable=run.environment.allow_variable_horizon
+        )
+        config.people(
+            sources=run.reward.sources,
+            model=run.reward.model,
+            questions=run.reward.questions,
+            feedback=feedback,
+        )
+        return config
+
+    def training(
+        self,
+        *,
+        lambda_: float | None = None,
+        clip_param: float | None = None,
+        vf_loss_coeff: float | None = None,
+        entropy_coeff: float | None = None,
+        anneal_over_env_steps: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Set what the learner does; the names are those of RLlib's PPO.
+
+        Args:
+            lambda_: of the advantage estimate.
+            clip_param: epsilon of PPO's clipped surrogate.
+            vf_loss_coeff: weight of the critic's loss.
+            entropy_coeff: weight of the entropy bonus.
+            anneal_over_env_steps: lower the learning rate linearly to 0 over so many steps.
+            **kwargs: lr, gamma, minibatch_size, num_epochs, grad_clip and RLlib's other ones.
+        """
+        super().training(**kwargs)
+        own = {
+            "lambda_": lambda_,
+            "clip_param": clip_param,
+            "vf_loss_coeff": vf_loss_coeff,
+            "entropy_coeff": entropy_coeff,
+            "anneal_over_env_steps": anneal_over_env_steps,
+        }
+        for name, value in own.items():
+            if value is not None:
+                setattr(self, name, value)
+        return self
+
+    def order(self, *, lockstep: bool) -> Self:
+        """Choose between overlapped sampling and learning (fast) and lockstep (a function of the seed)."""
+        self.lockstep = lockstep
+        return self
+
+    def horizon(self, *, fixed: int | None = None, allow_variable: bool = False) -> Self:
+        """Give every episode the same length; a learned reward needs it where episodes can end early."""
+        self.fixed_horizon = fixed
+        self.allow_variable_horizon = allow_variable
+        return self
+
+    def people(
+        self,
+        *,
+        sources: RewardSourcesConfig | None = None,
+        model: RewardModelConfig | None = None,
+        questions: QuestionsConfig | None = None,
+        feedback: FeedbackLink | None = None,
+    ) -> Self:
+        """Choose the reward sources, and how the learned one comes about."""
+        self.reward_sources = sources or self.reward_sources
+        self.reward_model = model or self.reward_model
+        self.questions = questions or self.questions
+        self.feedback_link = feedback or self.feedback_link
+        return self
+
+    @property
+    def environment_config(self) -> EnvironmentConfig:
+        """The environment as `cluster.loop.environments` makes it."""
+        return EnvironmentConfig(
+            id=self.env,
+            kwargs=dict(self.env_config),
+            fixed_horizon=self.fixed_horizon,
+            allow_variable_horizon=self.allow_variable_horizon,
+        )
+
+    @property
+    def update_settings(self) -> UpdateSettings:
+        """The numbers of an update."""
+        return UpdateSettings(
+            discount=self.gamma,
+            gae_lambda=self.lambda_,
+            clip=self.clip_param,
+            epochs=self.num_epochs,
+            minibatch_size=self.minibatch_size,
+            value_coefficient=self.vf_loss_coeff,
+            entropy_coefficient=self.entropy_coeff,
+            max_gradient_norm=self.grad_clip,
+        )
+
+    @property
+    def learns_from_people(self) -> bool:
+        """Whether the reward model is one of the sources."""
+        return bool(self.reward_sources.learned)
+
+    def seed_for(self, what: str) -> int:
+        """Return a seed of its own for each user of randomness: a function of the run's seed and a name."""
+        digest = hashlib.blake2b(f"{self.seed or 0}/{what}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "little")
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Return our networks as an RLModule."""
+        return RLModuleSpec(module_class=ActorCriticModule, model_config=dict(self._model_config))
+
+    def get_default_learner_class(self) -> Any:
+        """Return the learner."""
+        from cluster.loop.learner import HITLLearner
+
+        return HITLLearner
+
+    def validate(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError: more than one learner, or a learned reward without a feedback service.
+        """
+        super().validate()
+        if self.num_learners > 1:
+            raise ValueError("HITL has one learner; set num_learners to 0 (in the driver) or 1 (an actor)")
+        if self.learns_from_people and self.feedback_link is None:
+            raise ValueError(
+                "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"
+            )
+
+
+def _gpus(device: str) -> int:
+    if device == "cpu":
+        return 0
+    import torch
+
+    return 1 if device == "cuda" or torch.cuda.is_available() else 0

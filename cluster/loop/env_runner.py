@@ -1,0 +1,114 @@
+"""The env runner: a Ray actor that gathers rollouts with the newest weights it was given.
+
+RLlib makes it, probes it, restarts it and sends it requests one at a time. A request carries the weights to act with
+and returns a `Sample`: a small header whose arrays stay in the object store, so that they never travel through the
+driver. What the environment's reward says lies in an object of its own: learner and reward trainer get the rollout.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.rllib.env.env_runner import EnvRunner
+
+from cluster.loop.collector import Collector, FinishedEpisode
+from cluster.loop.environments import make_vector
+from policies.networks import ActorCritic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one request to an env runner brings."""
+
+    worker: int
+    policy_version: int
+    steps: int
+    rollout: ray.ObjectRef
+    """Of a `policies.experience.Rollout`."""
+    true_reward: ray.ObjectRef
+    """Of a float32[T, N]; for the segment publisher alone."""
+    episodes: list[FinishedEpisode]
+    seconds: float
+    """Time it took to gather."""
+
+
+class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
+    """A vector of environments with a copy of the policy."""
+
+    def __init__(self, *, config: Any, worker_index: int = 0, **kwargs: Any) -> None:
+        """Make the environments and the policy; RLlib passes `config`, `worker_index` and more."""
+        super().__init__(config=config, **kwargs)
+        torch.set_num_threads(1)
+        self.worker_index = worker_index
+        self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
+        self._network = ActorCritic(
+            self.envs.single_observation_space, self.envs.single_action_space, **config.model_config
+        )
+        # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
+        life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
+        epoch = config.feedback_link.epoch if config.feedback_link else 0
+        self._collector = Collector(
+            self.envs,
+            self._network,
+            source=f"{epoch}.{worker_index}{life}",
+            seed=config.seed_for(f"env runner {epoch}.{worker_index}"),
+            share_reward=config.reward_sources.environment != 0,
+        )
+        self._policy_version = 0
+
+    def collect(self, *, policy_version: int, weights: list[ray.ObjectRef]) -> Sample:
+        """Gather one rollout with the given weights (a boxed reference)."""
+        if policy_version != self._policy_version:
+            self._load(ray.get(weights[0]))
+            self._policy_version = policy_version
+        start = time.perf_counter()
+        collected = self._collector.collect(
+            self.config.rollout_fragment_length, policy_version=policy_version
+        )
+        return Sample(
+            worker=self.worker_index,
+            policy_version=policy_version,
+            steps=collected.rollout.steps,
+            rollout=ray.put(collected.rollout),
+            true_reward=ray.put(collected.true_reward_TN),
+            episodes=collected.episodes,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _load(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
+        state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        self._network.load_state_dict(state, strict=False)
+
+    def sample(self, **kwargs: Any) -> Any:
+        """RLlib's own sampling is not used."""
+        raise NotImplementedError("HITLEnvRunner gathers through `collect`")
+
+    def get_spaces(self) -> dict[str, Any]:
+        """Return the spaces as RLlib wants them."""
+        single = (self.envs.single_observation_space, self.envs.single_action_space)
+        together = (self.envs.observation_space, self.envs.action_space)
+        return {"__env__": together, "__env_single__": single, "default_policy": single}
+
+    def assert_healthy(self) -> None:
+        """Nothing to assert: construction made everything."""
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Metrics travel in each sample's header."""
+        return {}
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Nothing to keep: weights come with each request, environments start anew."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing to set: weights come with each request."""
+
+    def stop(self) -> None:
+        """Close the environments."""
+        self.envs.close()

@@ -1,0 +1,182 @@
+"""Environments: made from a run file, given a fixed horizon, checked, and named by a fingerprint."""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from cluster.runs.config import EnvironmentConfig
+from hitl.errors import ConfigError
+from hitl.events import Task
+
+NOBODY = "handrail_nobody_acts"
+"""Key in a step's info: the episode had ended before its horizon, so the action had no effect."""
+
+Env = gym.Env[Any, Any]
+
+
+class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
+    """Makes every episode last exactly `horizon` steps, so that its length says nothing.
+
+    After an early end the last observation is held and the true reward is 0. At the horizon the episode is
+    truncated, never terminated.
+
+    Source: Christiano et al. 2017, arXiv:1706.03741, appendix A, on why an early end leaks the task.
+    """
+
+    def __init__(self, env: Env, horizon: int) -> None:
+        super().__init__(env)
+        self.horizon = horizon
+        self._steps = 0
+        self._held: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        self._steps, self._held = 0, None
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step, or stand still once the episode has ended early."""
+        self._steps += 1
+        at_horizon = self._steps >= self.horizon
+        if self._held is not None:
+            return self._held, 0.0, False, at_horizon, {NOBODY: True}
+        observation, reward, terminated, truncated, info = super().step(action)
+        if terminated or truncated:
+            self._held = observation
+        return observation, reward, False, at_horizon, info
+
+
+def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
+    """Return a function that makes one environment.
+
+    Raises:
+        ConfigError: nothing of that name is registered or importable.
+    """
+    if ":" not in config.id:
+        if config.id not in gym.registry:
+            with contextlib.suppress(gym.error.Error):
+                gym.spec(config.id)
+        if config.id not in gym.registry:
+            raise ConfigError(
+                f"environment.id: gymnasium knows no {config.id!r}.{_nearest(config.id)} "
+                "For one of your own write module:Class (docs/environments.md)"
+            )
+        return lambda: gym.make(config.id, **config.kwargs)
+    module_name, _, class_name = config.id.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        made: Callable[..., Env] = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"environment.id: cannot import {class_name} from {module_name}: {error}. "
+            "Is the folder that holds it the working directory, or on PYTHONPATH?"
+        ) from error
+    return lambda: made(**config.kwargs)
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(gym.registry), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def make(config: EnvironmentConfig) -> Env:
+    """Make one environment as the run file says.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    build = constructor(config)
+    try:
+        env = build()
+    except Exception as error:
+        raise ConfigError(f"environment {config.id} cannot be made: {error}") from error
+    return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
+
+
+def make_vector(config: EnvironmentConfig, count: int) -> gym.vector.SyncVectorEnv:
+    """Make environments that step together; one that ends starts anew in the same step."""
+    return gym.vector.SyncVectorEnv(
+        [lambda: make(config)] * count, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
+    )
+
+
+def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:
+    """Make the environment once and refuse what cannot work; returns it, for its spaces.
+
+    Raises:
+        ConfigError: its spaces have no policy yet, or its episodes vary in length under a learned reward.
+    """
+    env = make(config)
+    if not isinstance(env.observation_space, gym.spaces.Box):
+        raise ConfigError(f"environment {config.id}: observations {env.observation_space} are no Box")
+    discrete = isinstance(env.action_space, gym.spaces.Discrete) and env.action_space.start == 0
+    if not discrete and not (
+        isinstance(env.action_space, gym.spaces.Box) and len(env.action_space.shape) == 1
+    ):
+        raise ConfigError(
+            f"environment {config.id}: actions {env.action_space} are neither Discrete nor a Box with one axis"
+        )
+    if (
+        learned_reward
+        and not config.fixed_horizon
+        and not config.allow_variable_horizon
+        and _can_end_early(env)
+    ):
+        raise ConfigError(
+            f"environment {config.id} can end early, and the length of an episode leaks success to a learned "
+            "reward: set environment.fixed_horizon (for example 500), or, if you know that length says nothing, "
+            "environment.allow_variable_horizon: true"
+        )
+    return env
+
+
+def _can_end_early(env: Env, *, steps: int = 2000) -> bool:
+    """Whether random play ends before the time limit, or there is no time limit."""
+    limit = env.spec.max_episode_steps if env.spec else None
+    if limit is None:
+        return True
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    for _ in range(steps):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated:
+            return True
+        if truncated:
+            env.reset()
+    return False
+
+
+def task_of(config: EnvironmentConfig, env: Env) -> Task:
+    """Name the environment by a fingerprint: what is equal in two runs that may share feedback."""
+    fingerprint = json.dumps(
+        {
+            "environment": config.id,
+            "kwargs": config.kwargs,
+            "fixed_horizon": config.fixed_horizon,
+            "observation_space": _describe(env.observation_space),
+            "action_space": _describe(env.action_space),
+        },
+        sort_keys=True,
+        default=str,
+    )
+    digest = hashlib.blake2b(fingerprint.encode(), digest_size=8).hexdigest()
+    return Task(task_id=f"task-{digest}", name=config.id, fingerprint=fingerprint)
+
+
+def _describe(space: gym.Space[Any]) -> str:
+    if isinstance(space, gym.spaces.Box):
+        bounds = hashlib.blake2b(np.stack([space.low, space.high]).tobytes(), digest_size=8).hexdigest()
+        return f"Box{space.shape}{space.dtype}:{bounds}"
+    return str(space)

@@ -1,0 +1,133 @@
+"""The learner: RLlib's Learner around our update.
+
+RLlib gives it a module, a device, an optimiser in its state and a place to run; `learn` takes references to rollouts and
+calls `policies.update`. Arrays never travel through the driver when the learner is an actor.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+
+from cluster.loop.reward_trainer import model_arrays
+from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.experience import join
+from policies.networks import ActorCritic
+from policies.rewards import RewardSource, Steps, environment_reward
+from policies.update import ppo_update
+
+_OURS = "handrail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What an update comes to."""
+
+    acting_weights: Mapping[str, NDArray[np.generic]]
+    """What env runners need; see `acting_weights`."""
+    statistics: dict[str, float]
+
+
+def acting_weights(network: ActorCritic) -> dict[str, NDArray[np.generic]]:
+    """Return what acting needs of a network, as arrays: the critic stays behind."""
+    return {
+        name: value.detach().cpu().numpy().copy()
+        for name, value in network.state_dict().items()
+        if not name.startswith(("critic.", "value_"))
+    }
+
+
+class LearnedReward:
+    """The reward model as a reward source; it has one version at a time."""
+
+    def __init__(self, ensemble: RewardEnsemble) -> None:
+        self.ensemble = ensemble
+
+    def __call__(self, steps: Steps) -> torch.Tensor:
+        """Return the reward of each step, [T, N]."""
+        return self.ensemble.reward(steps.observation_TNO, steps.action_TNA)
+
+
+class HITLLearner(TorchLearner):  # type: ignore[misc]
+    """Owns the policy, the critic, their optimiser and a copy of the reward model."""
+
+    def build(self) -> None:
+        """Build what RLlib's learner has, the reward model and the source of shuffles."""
+        super().build()
+        if self._device.type == "cpu":
+            # Networks this small lose by more threads, and env runners need the other cores.
+            torch.set_num_threads(1)
+        module = self.module[DEFAULT_MODULE_ID]
+        self.network: ActorCritic = module.network
+        self._generator = torch.Generator().manual_seed(self.config.seed_for("learner"))
+        model = self.config.reward_model
+        space = InputSpace.of(module.observation_space, module.action_space)
+        ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
+        self._ensemble = ensemble.to(self.network.value_mean.device)
+        self._sources: dict[str, RewardSource] = {
+            "environment": environment_reward,
+            "learned": LearnedReward(self._ensemble),
+        }
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """Make Adam, with the epsilon of "The 37 implementation details of PPO", detail 3."""
+        module = self._module[module_id]
+        optimiser = torch.optim.Adam(module.network.parameters(), lr=config.lr, eps=1e-5, fused=True)
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimiser, params=list(module.network.parameters())
+        )
+
+    def learn(
+        self, *, rollouts: Sequence[ray.ObjectRef], reward_model: ray.ObjectRef | None, progress: float
+    ) -> Learnt:
+        """Do one update.
+
+        Args:
+            rollouts: references to rollouts, in the order in which they count.
+            reward_model: reference to the arrays of a newer reward version, or None to keep the current one.
+            progress: share of the run that is done, in [0, 1]; anneals the learning rate.
+        """
+        if reward_model is not None:
+            self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
+        optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
+        for group in optimiser.param_groups:
+            group["lr"] = self.config.lr * (1.0 - progress)
+        statistics = ppo_update(
+            network=self.network,
+            optimiser=optimiser,
+            rollout=join(ray.get(list(rollouts))),
+            sources=self._sources,
+            source_weights=self.config.reward_sources.model_dump(),
+            settings=self.config.update_settings,
+            generator=self._generator,
+        )
+        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics)
+
+    def compute_loss_for_module(self, **kwargs: Any) -> Any:
+        """RLlib's own update is not used."""
+        raise NotImplementedError("HITLLearner learns through `learn`, not through RLlib's `update`")
+
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return RLlib's state with the reward model and the source of shuffles."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(_OURS, components, not_components):
+            state[_OURS] = {
+                "reward_model": dict(self._ensemble.to_arrays()),
+                "generator": self._generator.get_state().numpy(),
+            }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over a state made by `get_state`."""
+        super().set_state(state)
+        if _OURS in state:
+            self._ensemble.load_arrays(state[_OURS]["reward_model"])
+            self._generator.set_state(torch.from_numpy(np.array(state[_OURS]["generator"])))

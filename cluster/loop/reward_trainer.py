@@ -1,0 +1,337 @@
+"""The reward trainer: follows the journal, fits the reward model, publishes versions and asks questions.
+
+A Ray actor of its own, so that neither sampling nor learning waits for it. Killed, it comes back from the journal
+and the segment store; the driver hands it the last version that it published.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from cluster.loop.journal_follower import JournalFollower
+from cluster.loop.publisher import Cutting
+from cluster.runs.config import QuestionsConfig, RewardModelConfig
+from hitl.client.training import TrainingClient
+from hitl.errors import DeadlineExceeded, HandrailError
+from hitl.events import Comparison, PairQuestion, Progress, Run
+from hitl.reward import candidates
+from hitl.reward.ensemble import InputSpace
+from hitl.reward.fitting import FitSettings
+from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.questions import STRATEGIES
+from hitl.reward.schedule import QuestionSchedule
+from policies.experience import Rollout
+
+logger = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+_WORK_SECONDS = 0.05
+_PROBE_STEPS = 4096
+_SCHEDULE = {"budget", "initial", "initial_env_steps", "per_round", "round_env_steps", "max_open"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeachingState:
+    """Where teaching stands."""
+
+    version: int
+    """Of the reward model; 0 before the first one."""
+    arrays: list[ray.ObjectRef]
+    """A boxed reference to that version's arrays; empty before the first one."""
+    asked: int
+    """Open and answered questions."""
+    answered: int
+    """Answers of any kind; skips count."""
+    report: FitReport | None
+    refused: int
+    """Versions that the gate refused."""
+    error: str | None
+    """Why nothing works at the moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A version of the reward model and its arrays: the model's state, and the probe set of its scale."""
+
+    version: int
+    arrays: list[ray.ObjectRef]
+
+
+class RewardTrainer:
+    """Follows, fits, publishes, asks: by itself in a thread, or one step at a time in lockstep."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        token: str,
+        run: Run,
+        space: InputSpace,
+        model: RewardModelConfig,
+        questions: QuestionsConfig,
+        publisher: Any,
+        seed: int,
+        lockstep: bool,
+    ) -> None:
+        """Connect, read the journal so far, and begin.
+
+        Args:
+            address: of the feedback service.
+            token: of the role cluster.
+            run: as the driver opened it.
+            space: what the model looks at.
+            model: its numbers.
+            questions: what to ask and when.
+            publisher: handle of the actor that asks.
+            seed: of the model and the questions.
+            lockstep: wait for `advance` instead of working in a thread.
+        """
+        torch.set_num_threads(1)
+        self._client = TrainingClient(address, token)
+        self._run = run
+        self._questions = questions
+        self._publisher = publisher
+        self._model = OnlineRewardModel(
+            space,
+            members=model.members,
+            hidden=model.hidden,
+            settings=FitSettings(**model.model_dump(include=set(FitSettings.__dataclass_fields__))),
+            heldout_share=model.heldout_share,
+            seed=seed,
+        )
+        self._schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
+        self._rng = np.random.default_rng(seed)
+        self._batches: deque[list[tuple[str, Rollout]]] = deque(maxlen=questions.fresh_batches)
+        self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
+        self._env_steps = 0
+        self._last_round: int | None = None
+        self._version = 0
+        self._newest: Published | None = None
+        self._report: FitReport | None = None
+        self._refused = 0
+        self._error: str | None = None
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._answered: set[str] = set()
+        stands = self._client.get_run(run.run_id)
+        self._open: set[str] = set()
+        self._earlier_open = stands.open_questions
+        self._questions_so_far = 0
+        self._fit_due = False
+        self._journal = JournalFollower(self._client, run.run_id, news=self._news)
+        self._journal.wait_for(stands.journal_end)
+        if not lockstep:
+            threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
+
+    def observe(
+        self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
+    ) -> None:
+        """Take note of a batch of rollouts.
+
+        Args:
+            rollouts: boxed references by name.
+            env_steps: of the run, with this batch.
+            base: the newest version that the driver knows; taken over if this trainer knows none so new.
+        """
+        batch = [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]
+        with self._lock:
+            self._env_steps = env_steps
+            if base is not None and base.version > self._version:
+                self._adopt(base)
+            if batch:
+                self._batches.append(batch)
+            if self._probe is None and env_steps >= self._schedule.initial_env_steps:
+                self._set_probe(*self._probe_from_batches())
+        self._news.set()
+
+    def state(self) -> TeachingState:
+        """Return where teaching stands; quick, and never waiting for a fit."""
+        newest = self._newest
+        return TeachingState(
+            version=newest.version if newest else 0,
+            arrays=newest.arrays if newest else [],
+            asked=len(self._answered) + len(self._open) + self._earlier_open,
+            answered=len(self._answered),
+            report=self._report,
+            refused=self._refused,
+            error=self._error,
+        )
+
+    def advance(
+        self,
+        rollouts: dict[str, list[ray.ObjectRef]],
+        *,
+        env_steps: int,
+        base: Published | None,
+        timeout_seconds: float,
+    ) -> TeachingState:
+        """Do in lockstep what is due: ask, wait for the answers, fit, publish.
+
+        Raises:
+            DeadlineExceeded: the answers did not come in time.
+        """
+        self.observe(rollouts, env_steps=env_steps, base=base)
+        self._ask_if_due()
+        deadline = time.monotonic() + timeout_seconds
+        while self._open - self._answered:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"{len(self._open - self._answered)} questions had no answer after {timeout_seconds:.0f} s; "
+                    "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
+                )
+            self._news.wait(_WORK_SECONDS)
+            self._read_journal()
+        self._fit_if_due()
+        return self.state()
+
+    def _work(self) -> None:
+        while True:
+            self._news.wait(_WORK_SECONDS)
+            self._news.clear()
+            try:
+                self._read_journal()
+                self._fit_if_due()
+                self._ask_if_due()
+                self._error = None
+            except (HandrailError, ray.exceptions.RayError) as error:
+                logger.warning("the reward trainer goes on after: %s", error)
+                self._error = str(error)
+                time.sleep(1.0)
+
+    def _read_journal(self) -> None:
+        self._news.clear()
+        for entry, segments in self._journal.take():
+            self._model.take(entry, segments)
+            self._fit_due = True
+            if isinstance(entry.event, Comparison):
+                question = entry.event.question_id
+                self._answered.add(question)
+                if question not in self._open and self._earlier_open:
+                    self._earlier_open -= 1
+                self._open.discard(question)
+
+    def _fit_if_due(self) -> None:
+        if not self._fit_due or self._probe is None:
+            return
+        self._fit_due = False
+        with self._lock:
+            report = self._model.fit()
+        if report is None:
+            return
+        self._report = report
+        if report.accepted:
+            self._publish()
+        else:
+            self._refused += 1
+            logger.warning("a reward version was refused: worse on held-out answers (%s)", report)
+
+    def _publish(self) -> None:
+        highest = self._client.get_run(self._run.run_id).progress.reward_version
+        version = max(self._version, highest) + 1
+        # The service knows the number before anybody uses it, so it is never given out again.
+        self._client.report_progress(
+            self._run, Progress(env_steps=self._env_steps, policy_version=0, reward_version=version)
+        )
+        assert self._probe is not None
+        arrays = {
+            **self._model.weights(),
+            "probe_observation": self._probe[0],
+            "probe_action": self._probe[1],
+        }
+        self._version = version
+        self._newest = Published(version=version, arrays=[ray.put(arrays)])
+
+    def _ask_if_due(self) -> None:
+        with self._lock:
+            if self._probe is None or not self._batches:
+                return
+            waiting = len(self._open) + self._earlier_open
+            count = self._schedule.due(
+                env_steps=self._env_steps,
+                last_round_env_steps=self._last_round,
+                asked=len(self._answered) + waiting,
+                open_questions=waiting,
+            )
+            if not count:
+                return
+            asked_at = self._env_steps
+            questions, cuttings = self._choose(count)
+        if questions:
+            self._open |= {question.question_id for question in questions}
+            accepted = set(ray.get(self._publisher.ask.remote(questions, cuttings)))
+            self._open -= {q.question_id for q in questions} - accepted
+            self._last_round = asked_at
+
+    def _choose(self, count: int) -> tuple[list[PairQuestion], list[Cutting]]:
+        cuttings = [
+            Cutting(segment=w.segment, rollout=name, first_row=w.first_row, column=w.column)
+            for batch in self._batches
+            for name, rollout in batch
+            for w in candidates.cut(
+                rollout,
+                steps=self._questions.segment_steps,
+                task_id=self._run.task_id,
+                run_id=self._run.run_id,
+                rng=self._rng,
+            )
+        ]
+        pairs = self._model.choose(
+            [cutting.segment for cutting in cuttings],
+            count=count,
+            pool=self._questions.candidates,
+            strategy=STRATEGIES[self._questions.strategy],
+            rng=self._rng,
+        )
+        expire = datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
+        questions = []
+        for pair in pairs:
+            first, second = cuttings[pair.first].segment, cuttings[pair.second].segment
+            self._questions_so_far += 1
+            questions.append(
+                PairQuestion(
+                    question_id=f"q{self._run.epoch}-{self._questions_so_far:05d}",
+                    run_id=self._run.run_id,
+                    first_segment_id=first.segment_id,
+                    second_segment_id=second.segment_id,
+                    value=pair.value,
+                    policy_version=max(first.policy_version, second.policy_version),
+                    reward_version=self._version,
+                    expire_time=expire,
+                )
+            )
+        return questions, [cuttings[row] for pair in pairs for row in (pair.first, pair.second)]
+
+    def _probe_from_batches(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        rollouts = [rollout for batch in self._batches for _, rollout in batch]
+        observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
+        action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
+        rows = self._rng.choice(len(observation), min(_PROBE_STEPS, len(observation)), replace=False)
+        return observation[rows], action[rows]
+
+    def _set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[Any]) -> None:
+        self._probe = (observation_PO, action_PA)
+        self._model.set_probe(observation_PO, action_PA)
+
+    def _adopt(self, base: Published) -> None:
+        arrays: dict[str, NDArray[Any]] = dict(ray.get(base.arrays[0]))
+        self._probe = (arrays.pop("probe_observation"), arrays.pop("probe_action"))
+        self._model.set_probe(*self._probe)
+        self._model.load(arrays)
+        self._version, self._newest = base.version, base
+        self._last_round = self._last_round if self._last_round is not None else self._env_steps
+
+
+def model_arrays(arrays: Arrays) -> Arrays:
+    """Return the part of a version's arrays that is the model's state."""
+    return {name: value for name, value in arrays.items() if not name.startswith("probe_")}

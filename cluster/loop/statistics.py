@@ -1,0 +1,46 @@
+"""What people watch of the loop: returns, speed, lag and losses, over a recent window."""
+
+import time
+from collections import deque
+
+from cluster.loop.env_runner import Sample
+from cluster.loop.learner import Learnt
+
+_EPISODES = 100
+_SPEED_UPDATES = 20
+
+
+class Statistics:
+    """Recent numbers of the loop; never an input of learning."""
+
+    def __init__(self) -> None:
+        self._returns: deque[float] = deque(maxlen=_EPISODES)
+        self._speed: deque[tuple[float, int]] = deque(maxlen=_SPEED_UPDATES)
+        self._steps = 0
+        self.losses: dict[str, float] = {}
+        self.lag_updates = 0
+        self.learning_seconds = 0.0
+        self.sampling_seconds = 0.0
+
+    def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:
+        """Take one update into account."""
+        self._returns.extend(episode.true_return for sample in samples for episode in sample.episodes)
+        self._steps += sum(sample.steps for sample in samples)
+        self._speed.append((time.monotonic(), self._steps))
+        self.losses = learnt.statistics
+        self.lag_updates = lag
+        self.learning_seconds += seconds
+        self.sampling_seconds += max(sample.seconds for sample in samples)
+
+    @property
+    def true_return(self) -> float | None:
+        """Mean over the episodes that ended lately; None before the first one."""
+        return sum(self._returns) / len(self._returns) if self._returns else None
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second over the last updates."""
+        if len(self._speed) < 2:
+            return 0.0
+        (start, first), (end, last) = self._speed[0], self._speed[-1]
+        return (last - first) / max(end - start, 1e-9)

@@ -1,0 +1,151 @@
+"""The driver's side of teaching: starts reward trainer and publisher, feeds them rollouts, and fetches what is newest.
+
+Everything is by reference and nothing is waited for, but in lockstep. A trainer that is away means "nothing newer".
+"""
+
+import logging
+from typing import Any
+
+import gymnasium as gym
+import ray
+
+from cluster.loop.env_runner import Sample
+from cluster.loop.publisher import Publisher
+from cluster.loop.reward_trainer import Published, RewardTrainer, TeachingState
+from hitl.events import Progress, Run
+from hitl.reward.ensemble import InputSpace
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 120.0
+_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0, error=None)
+
+
+class Teaching:
+    """What the driver knows of the reward model."""
+
+    def __init__(self, config: Any, spaces: tuple[gym.Space[Any], gym.Space[Any]]) -> None:
+        """Start the two actors; both come back by themselves when they die."""
+        link = config.feedback_link
+        run = Run(
+            run_id=link.run_id,
+            task_id=link.task_id,
+            epoch=link.epoch,
+            progress=Progress(),
+            open_questions=0,
+            answered_questions=0,
+            closed_questions=0,
+            journal_end=0,
+        )
+        again = {"num_cpus": 0, "max_restarts": -1}
+        batches = config.questions.fresh_batches + 2
+        self.publisher = (
+            ray.remote(Publisher)
+            .options(**again, max_task_retries=-1)
+            .remote(
+                address=link.address,
+                token=link.token,
+                run=run,
+                keep=batches * max(config.num_env_runners, 1),
+            )
+        )
+        self.trainer = (
+            ray.remote(RewardTrainer)
+            .options(**again, max_concurrency=4)
+            .remote(
+                address=link.address,
+                token=link.token,
+                run=run,
+                space=InputSpace.of(*spaces),
+                model=config.reward_model,
+                questions=config.questions,
+                publisher=self.publisher,
+                seed=config.seed_for("reward trainer"),
+                lockstep=config.lockstep,
+            )
+        )
+        self._lockstep = config.lockstep
+        self._initial_env_steps = config.questions.initial_env_steps
+        self._env_steps = 0
+        self._poll: ray.ObjectRef | None = None
+        self._base: Published | None = None
+        self._unseen = False
+        self.state = _NOTHING
+        """Where teaching stood when the trainer last answered."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is experience enough for the first questions and no reward yet."""
+        return self._base is None and self._env_steps >= self._initial_env_steps
+
+    @property
+    def version(self) -> int:
+        """Of the newest reward model that the driver has; 0 before the first one."""
+        return self._base.version if self._base else 0
+
+    def newest(self, samples: list[Sample], *, env_steps: int) -> "Teaching | None":
+        """Hand on a batch's rollouts, and fetch a newer reward version if there is one.
+
+        Returns:
+            Itself once there is a reward at all, else None.
+        """
+        self._env_steps = env_steps
+        rollouts = {sample.rollout.hex(): [sample.rollout] for sample in samples}
+        if samples:
+            self.publisher.remember.remote({s.rollout.hex(): [s.true_reward] for s in samples})
+        if self._lockstep:
+            self._take(
+                ray.get(
+                    self.trainer.advance.remote(
+                        rollouts, env_steps=env_steps, base=self._base, timeout_seconds=_ANSWER_SECONDS
+                    )
+                )
+            )
+        else:
+            if samples:
+                self.trainer.observe.remote(rollouts, env_steps=env_steps, base=self._base)
+            self._look()
+        return self if self._base else None
+
+    def take_arrays(self) -> ray.ObjectRef | None:
+        """Return a reference to the newest version's arrays, once; None where the learner has them."""
+        if self._base is None or not self._unseen:
+            return None
+        self._unseen = False
+        return self._base.arrays[0]
+
+    def _look(self) -> None:
+        if self._poll is None:
+            self._poll = self.trainer.state.remote()
+        ready, _ = ray.wait([self._poll], timeout=0)
+        if not ready:
+            return
+        try:
+            self._take(ray.get(self._poll))
+        except ray.exceptions.RayError as error:
+            logger.warning("the reward trainer is away: %s", str(error).splitlines()[0])
+        self._poll = None
+
+    def _take(self, state: TeachingState) -> None:
+        if state.version > self.version:
+            # A copy of our own: the trainer's dies with the trainer.
+            self._keep(Published(version=state.version, arrays=[ray.put(ray.get(state.arrays[0]))]))
+        self.state = state
+
+    def _keep(self, published: Published) -> None:
+        self._base, self._unseen = published, True
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Return the newest version with its arrays, for a checkpoint."""
+        if self._base is None:
+            return None
+        return {"version": self._base.version, "arrays": dict(ray.get(self._base.arrays[0]))}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's version."""
+        self._keep(Published(version=state["version"], arrays=[ray.put(state["arrays"])]))
+
+    def stop(self) -> None:
+        """End the two actors."""
+        for actor in (self.trainer, self.publisher):
+            ray.kill(actor)

@@ -1,0 +1,102 @@
+"""What the driver exports for Prometheus: one table, and the one place that fills each row."""
+
+from typing import TYPE_CHECKING
+
+from hitl.metrics import Metric, build, export
+
+if TYPE_CHECKING:
+    from cluster.runs.progress import ProgressRow
+
+TABLE: tuple[Metric, ...] = (
+    Metric("hitl_rollout_env_steps_total", "counter", (), "Environment steps since the driver started."),
+    Metric("hitl_rollout_speed_steps_per_second", "gauge", (), "Environment steps per second, lately."),
+    Metric("hitl_rollout_true_return_rewards", "gauge", (), "Mean true return of the latest episodes."),
+    Metric("hitl_queue_dropped_rollouts_total", "counter", (), "Rollouts gathered and never trained on."),
+    Metric("hitl_learner_updates_total", "counter", (), "Updates of the policy since the driver started."),
+    Metric("hitl_learner_update_duration_seconds", "histogram", (), "Time of one update of the policy."),
+    Metric(
+        "hitl_learner_policy_lag_updates",
+        "histogram",
+        (),
+        "Age of the experience trained on.",
+        (0.0, 1.0, 2.0, 3.0, 5.0, 8.0),
+    ),
+    Metric("hitl_learner_loss", "gauge", ("term",), "Weighted terms of the policy's loss."),
+    Metric("hitl_weights_version_updates", "gauge", (), "Version of the policy; it only grows."),
+    Metric("hitl_reward_version_updates", "gauge", (), "Version of the reward model in use; it only grows."),
+    Metric(
+        "hitl_reward_refused_versions_total",
+        "counter",
+        (),
+        "Reward versions that judged worse than the last.",
+    ),
+    Metric("hitl_reward_agreement_ratio", "gauge", ("split",), "Answers that the reward model predicts."),
+    Metric(
+        "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 0.693 is a coin toss."
+    ),
+    Metric(
+        "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."
+    ),
+    Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
+)
+"""Every metric of the driver; the service has a table of its own."""
+
+
+class DriverMetrics:
+    """The living metrics of one driver."""
+
+    def __init__(self) -> None:
+        self._metrics = build(TABLE)
+        self._before: dict[str, int] = {}
+
+    def serve(self, host: str, port: int) -> str:
+        """Serve http://host:port/metrics from a daemon thread; returns host:port, as it really is.
+
+        Raises:
+            ConfigError: the port is in use, or the host is not this machine's.
+        """
+        return export(self._metrics, host=host, port=port)
+
+    def observe_update(self, *, duration_seconds: float, lag_updates: float) -> None:
+        """Count one update of the policy: how long it took and how old its experience was."""
+        self._metrics.counter("hitl_learner_updates_total").inc()
+        self._metrics.histogram("hitl_learner_update_duration_seconds").observe(duration_seconds)
+        self._metrics.histogram("hitl_learner_policy_lag_updates").observe(lag_updates)
+
+    def show(self, row: "ProgressRow") -> None:
+        """Take over everything that a row of progress says; counters grow by what is new in it."""
+        gauges = {
+            "hitl_rollout_speed_steps_per_second": row.steps_per_second,
+            "hitl_rollout_true_return_rewards": row.true_return,
+            "hitl_weights_version_updates": row.policy_version,
+            "hitl_reward_version_updates": row.reward_version,
+            "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
+            "hitl_reward_predicted_return_rewards": row.predicted_return,
+            "hitl_feedback_asked_comparisons": row.asked,
+        }
+        for name, value in gauges.items():
+            if value is not None:
+                self._metrics.gauge(name).set(value)
+        for term, loss in row.losses.items():
+            self._metrics.gauge("hitl_learner_loss").labels(term=term).set(loss)
+        agreement = self._metrics.gauge("hitl_reward_agreement_ratio")
+        for split, accuracy in (("train", row.train_accuracy), ("heldout", row.heldout_accuracy)):
+            if accuracy is not None:
+                agreement.labels(split=split).set(accuracy)
+        for name, total in _totals(row).items():
+            before = self._before.get(name, 0)
+            self._metrics.counter(name).inc(max(0, total - before))
+            self._before[name] = max(total, before)
+
+    def start_from(self, row: "ProgressRow") -> None:
+        """Count from this row on: what a resumed run did before is no work of this driver."""
+        self._before = _totals(row)
+
+
+def _totals(row: "ProgressRow") -> dict[str, int]:
+    """What a row counts since the run began, by the counter that exports it."""
+    return {
+        "hitl_rollout_env_steps_total": row.env_steps,
+        "hitl_queue_dropped_rollouts_total": row.dropped_rollouts,
+        "hitl_reward_refused_versions_total": row.refused_reward_versions,
+    }

@@ -1,0 +1,191 @@
+"""How a run is going, as rows: written by the driver, read by the live view, the report and people."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from cluster.runs.folder import RunFolder, read_json, write_json, write_text
+from hitl.errors import StorageError
+
+if TYPE_CHECKING:
+    from cluster.metrics import DriverMetrics
+
+Phase = Literal["starting", "asking", "learning", "evaluating", "done"]
+
+_TAGS = {
+    "true_return": "return/true",
+    "predicted_return": "return/predicted",
+    "heldout_accuracy": "reward_model/heldout_accuracy",
+    "heldout_log_loss": "reward_model/heldout_log_loss",
+    "train_accuracy": "reward_model/train_accuracy",
+    "reward_version": "reward_model/version",
+    "refused_reward_versions": "reward_model/refused_versions",
+    "comparisons": "feedback/comparisons",
+    "asked": "feedback/asked",
+    "open_questions": "feedback/open_questions",
+    "updates": "learner/updates",
+    "policy_version": "learner/policy_version",
+    "lag_updates": "learner/lag_updates",
+    "dropped_rollouts": "learner/dropped_rollouts",
+    "steps_per_second": "speed/env_steps_per_second",
+    "wall_seconds": "speed/wall_seconds",
+}
+"""From a field of a row to its tag in TensorBoard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressRow:
+    """A run at one moment; None where there is no such number (yet)."""
+
+    time: float
+    """Seconds since 1970."""
+    wall_seconds: float
+    """Time that the drivers of this run have worked."""
+    phase: Phase
+    """What the driver is doing."""
+    env_steps: int = 0
+    """Environment steps, over all env runners and lives of the run."""
+    updates: int = 0
+    """Updates of the policy."""
+    policy_version: int = 0
+    """Of the newest weights."""
+    reward_version: int = 0
+    """Of the reward model that the last batch was labelled with."""
+    lag_updates: float = 0.0
+    """Updates between the policy that acted and the one that learnt from it."""
+    steps_per_second: float = 0.0
+    """Environment steps, lately."""
+    true_return: float | None = None
+    """Mean of the environment's own return over the episodes that ended lately."""
+    predicted_return: float | None = None
+    """The same by the reward model, in its own units."""
+    comparisons: int = 0
+    """Answers of teachers, skips counted."""
+    asked: int = 0
+    """Questions asked so far."""
+    open_questions: int = 0
+    """Questions that wait for a teacher."""
+    heldout_accuracy: float | None = None
+    """Share of held-out answers that the reward model predicts."""
+    heldout_log_loss: float | None = None
+    """In nats per held-out answer; 0.693 is a coin toss."""
+    train_accuracy: float | None = None
+    """Share of the answers trained on that the reward model predicts."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Weighted terms of the policy's loss in the last update."""
+    refused_reward_versions: int = 0
+    """Reward models that judged worse than the one before and were not used."""
+    dropped_rollouts: int = 0
+    """Rollouts gathered and never trained on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as a JSON object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read a row; what another version of this program has added to it is left out."""
+        known = {key.name for key in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in content.items() if key in known})
+
+
+def read_progress(folder: RunFolder) -> list[ProgressRow]:
+    """Return all rows in order; a last line that was cut off while it was written is left out.
+
+    Raises:
+        StorageError: another line is damaged.
+    """
+    try:
+        lines = folder.progress_file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{folder.progress_file} cannot be read ({error.strerror})") from None
+    rows: list[ProgressRow] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(ProgressRow.from_json(json.loads(line)))
+        except (ValueError, TypeError, AttributeError):
+            if number == len(lines):
+                break
+            raise StorageError(
+                f"{folder.progress_file}, line {number} is no row of progress; delete that line"
+            ) from None
+    return rows
+
+
+def read_status(folder: RunFolder) -> ProgressRow | None:
+    """Return the newest row; None where the run has not said anything yet."""
+    content = read_json(folder.status_file)
+    return None if content is None else ProgressRow.from_json(content)
+
+
+def scalars(row: ProgressRow) -> dict[str, float]:
+    """Return the numbers of a row under their tags in TensorBoard."""
+    values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
+    values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
+    return {tag: float(value) for tag, value in values.items() if value is not None}
+
+
+class ProgressWriter:
+    """Writes the rows of one driver: progress.jsonl, status.json, TensorBoard and /metrics."""
+
+    def __init__(
+        self, folder: RunFolder, *, metrics: "DriverMetrics", resume_from_env_steps: int | None = None
+    ) -> None:
+        """Go on where a checkpoint was made, or start anew.
+
+        Args:
+            folder: of the run.
+            metrics: kept up to date with each row.
+            resume_from_env_steps: rows beyond this many environment steps are cut off, since the run lives
+                through them again and curves would double; None cuts them all off.
+        """
+        # Importing tensorboardX imports torch where it is installed: only the driver does.
+        from tensorboardX import SummaryWriter
+
+        rows = [] if resume_from_env_steps is None else read_progress(folder)
+        kept = [row for row in rows if row.env_steps <= (resume_from_env_steps or 0)]
+        write_text(folder.progress_file, "".join(map(_line, kept)))
+        if kept:
+            metrics.start_from(kept[-1])
+        self._folder = folder
+        self._metrics = metrics
+        self._file = folder.progress_file.open("a", encoding="utf-8")
+        purge_step = None if resume_from_env_steps is None else resume_from_env_steps + 1
+        self._tensorboard: Any = SummaryWriter(str(folder.tensorboard), purge_step=purge_step, flush_secs=5)
+
+    def write(self, row: ProgressRow) -> None:
+        """Record a row everywhere.
+
+        Raises:
+            StorageError: the run's folder cannot be written.
+        """
+        try:
+            self._file.write(_line(row))
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(f"{self._folder.progress_file} cannot be written ({error.strerror})") from None
+        write_json(self._folder.status_file, row.to_json())
+        for tag, value in scalars(row).items():
+            self._tensorboard.add_scalar(tag, value, global_step=row.env_steps, walltime=row.time)
+        self._metrics.show(row)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._file.close()
+        self._tensorboard.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _line(row: ProgressRow) -> str:
+    return json.dumps(row.to_json()) + "\n"

@@ -1,0 +1,196 @@
+"""A run as one page: summary, goal, pictures and settings, with nothing loaded from outside."""
+
+import base64
+import html
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cluster.runs.config import RunConfig
+from cluster.runs.folder import RunFolder, read_json, write_text
+from cluster.runs.goal import goal_lines
+from cluster.runs.keys import walk
+from cluster.runs.lives import start_time
+from cluster.runs.loading import load_run
+from cluster.runs.pictures import picture_files
+from cluster.runs.progress import ProgressRow, read_status
+from cluster.runs.wording import duration, number, percent
+
+_CAPTIONS = {
+    "return_by_comparisons": "How much good came of each answer.",
+    "return_by_steps": "The learning curve.",
+    "accuracy_by_comparisons": "Held-out answers judge the reward model and never train it.",
+    "true_by_predicted": "On the line, more predicted reward means more true reward; dots far below it "
+    "to the right are reward that the model promises and the task does not give.",
+}
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write report.html from what the run's folder holds; pictures must be drawn before.
+
+    Raises:
+        StorageError: a file of the run is damaged, or the page cannot be written.
+    """
+    config, row = load_run(folder.run_file), read_status(folder)
+    summary = read_json(folder.summary_file)
+    facts = _facts(config, row, summary)
+    page = _PAGE.format(
+        title=html.escape(folder.run_id),
+        subtitle=html.escape(_subtitle(config, folder, finished=summary is not None)),
+        tiles="".join(_tile(name, value) for name, value in facts),
+        goal=_goal(config, summary),
+        pictures="".join(map(_picture, picture_files(folder))) or "<p>This run has no numbers to draw.</p>",
+        settings=_settings(config),
+        summary=_table(("", ""), _summary_rows(summary)) if summary else "<p>The run is not done yet.</p>",
+    )
+    write_text(folder.report_file, page)
+    return folder.report_file
+
+
+def _subtitle(config: RunConfig, folder: RunFolder, *, finished: bool) -> str:
+    started = start_time(folder)
+    day = f", {datetime.fromtimestamp(started, UTC):%d %B %Y, %H:%M} UTC" if started else ""
+    state = "" if finished else " · not finished"
+    return f"{config.environment.id} · seed {config.seed} · {config.mode}{day}{state}"
+
+
+def _facts(
+    config: RunConfig, row: ProgressRow | None, summary: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    """The few numbers that matter most: of the summary, or while there is none of the newest row."""
+    known = summary or (row.to_json() if row else {})
+    true_return = known.get("true_return_mean", known.get("true_return"))
+    facts = [("true return", number(true_return)), ("environment steps", number(known.get("env_steps")))]
+    if config.learns_from_people:
+        facts.insert(1, ("answers of teachers", number(known.get("comparisons"))))
+        facts.insert(2, ("held-out accuracy", percent(known.get("heldout_accuracy"))))
+    if (seconds := known.get("wall_seconds")) is not None:
+        facts.append(("time", duration(seconds)))
+    return facts
+
+
+def _tile(name: str, value: str) -> str:
+    return f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>'
+
+
+def _goal(config: RunConfig, summary: dict[str, Any] | None) -> str:
+    lines = goal_lines(config.goal, summary or {})
+    if not lines or summary is None:
+        return ""
+    rows = [
+        (
+            line.name,
+            number(line.value),
+            f"{'at least' if line.at_least else 'at most'} {number(line.bound)}",
+            "met" if line.met else "missed",
+        )
+        for line in lines
+    ]
+    verdict = "met" if all(line.met for line in lines) else "missed"
+    head = f'<h2>Goal <span class="{verdict}">{verdict}</span></h2>'
+    return head + _table(("", "reached", "asked for", ""), rows)
+
+
+def _picture(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    caption = html.escape(_CAPTIONS[path.stem])
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _settings(config: RunConfig) -> str:
+    """Every setting, with those that differ from the default standing out."""
+    rows = []
+    for key in walk():
+        if key.section is not None:
+            continue
+        value: Any = config
+        for part in key.path.split("."):
+            value = getattr(value, part)
+        if key.path in _SECRET and value is not None:
+            value = "(hidden)"
+        text = html.escape("–" if value is None else str(value))
+        name = html.escape(key.path)
+        if value != key.default:
+            text, name = f"<b>{text}</b>", f"<b>{name}</b>"
+        rows.append(f"<tr><td>{name}</td><td>{text}</td><td>{html.escape(key.help)}</td></tr>")
+    return f"<table class='settings'>{''.join(rows)}</table>"
+
+
+_SECRET = frozenset({"feedback.token", "feedback.database"})
+
+
+def _summary_rows(summary: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in summary.items():
+        if isinstance(value, list):
+            text = ", ".join(number(item) if isinstance(item, int | float) else str(item) for item in value)
+        elif isinstance(value, float):
+            text = number(value)
+        else:
+            text = "–" if value is None else str(value)
+        yield name, text
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    top = f"<thead>{line(head, 'th')}</thead>" if any(head) else ""
+    return f"<table>{top}<tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --paper: #ffffff; --ink: #1d2330; --soft: #667085; --line: #e4e7ec;
+  --tile: #f6f8fa; --accent: #0f8b8d; --good: #1a7f4b; --bad: #b42318; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --paper: #14171c; --ink: #e7eaf0; --soft: #98a2b3;
+  --line: #2a303a; --tile: #1c2129; --accent: #4cc9c0; --good: #54c98a; --bad: #f97066; }} }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0 auto; max-width: 1080px; padding: 2.5rem 1.25rem 4rem; background: var(--paper);
+  color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }}
+h1 {{ font-size: 1.7rem; margin: 0; overflow-wrap: anywhere; }}
+h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .75rem; }}
+.sub {{ color: var(--soft); margin: .25rem 0 1.75rem; }}
+.tiles {{ display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }}
+.tile {{ background: var(--tile); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1rem; }}
+.tile b {{ display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; color: var(--accent); }}
+.tile span, figcaption {{ color: var(--soft); font-size: .875rem; }}
+.pictures {{ display: grid; gap: 1.25rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }}
+figure {{ margin: 0; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }}
+figure img {{ display: block; width: 100%; background: #fff; }}
+figcaption {{ padding: .6rem .9rem .8rem; }}
+table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
+td, th {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0;
+  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }}
+th {{ color: var(--soft); font-weight: 500; }}
+td:first-child {{ white-space: nowrap; }}
+.settings td:last-child {{ color: var(--soft); }}
+.met {{ color: var(--good); }} .missed {{ color: var(--bad); }}
+summary {{ cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p class="sub">{subtitle}</p>
+<div class="tiles">{tiles}</div>
+{goal}
+<h2>Pictures</h2>
+<div class="pictures">{pictures}</div>
+<h2>Summary</h2>
+{summary}
+<details><summary>Settings</summary>
+<p class="sub">Those that differ from the default are bold.</p>
+{settings}
+</details>
+</body>
+</html>
+"""

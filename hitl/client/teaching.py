@@ -1,0 +1,158 @@
+"""The client of teachers, human or not."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Self
+
+from hitl.client.channel import Channel
+from hitl.client.questions import LeasedQuestion
+from hitl.errors import RequestError
+from hitl.events import Choice, Comparison, Event, Question, Receipt, Retraction, Run
+from hitl.fields import decode_time, encode_duration
+from hitl.tensors import Array, decode_tensor
+from hitl.v1 import teaching_pb2
+from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
+from hitl.wire import (
+    decode_question,
+    decode_receipt,
+    decode_refusal,
+    decode_run,
+    decode_segment,
+    encode_event,
+)
+
+_POLL_SECONDS = 20.0
+_MAX_EVENTS = 1000
+
+
+class TeacherClient:
+    """Teaches runs as the teacher whom the token names. Use it as a context manager.
+
+    Calls that cannot reach the service are tried again for `patience_seconds`, or until `stop` is set; an
+    event keeps its event_id then, so it counts once. Every method raises a `RequestError` that says why the
+    service refused.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        patience_seconds: float = 60.0,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._channel = Channel(address, token, patience_seconds=patience_seconds, stop=stop)
+        self._stub = TeachingServiceStub(self._channel.grpc)
+
+    def runs(self) -> list[Run]:
+        """Return the runs that this teacher may teach, newest first."""
+        response = self._channel.call(self._stub.ListRuns, teaching_pb2.ListRunsRequest())
+        return [decode_run(run) for run in response.runs]
+
+    def questions(
+        self, run_id: str, *, wait_seconds: float | None = None, lease_seconds: float = 60.0
+    ) -> Iterator[LeasedQuestion]:
+        """Take one question after the other, each leased to this teacher for `lease_seconds`.
+
+        Args:
+            run_id: the run to teach.
+            wait_seconds: end once this long nobody asked anything; None waits for ever, 0 not at all.
+            lease_seconds: after this time an unanswered question goes to someone else.
+        """
+        while True:
+            end = float("inf") if wait_seconds is None else time.monotonic() + wait_seconds
+            question = self._next_question(run_id, end, lease_seconds)
+            if question is None:
+                return
+            yield question
+
+    def _next_question(self, run_id: str, end: float, lease_seconds: float) -> LeasedQuestion | None:
+        while True:
+            wait = min(max(end - time.monotonic(), 0.0), _POLL_SECONDS)
+            leased = self.lease(run_id, wait_seconds=wait, lease_seconds=lease_seconds)
+            if leased:
+                return leased[0]
+            if time.monotonic() >= end:
+                return None
+
+    def lease(
+        self, run_id: str, *, max_questions: int = 1, wait_seconds: float = 0.0, lease_seconds: float = 60.0
+    ) -> list[LeasedQuestion]:
+        """Take up to so many questions at once, waiting up to a minute for the first."""
+        request = teaching_pb2.LeaseQuestionsRequest(
+            run_id=run_id,
+            max_questions=max_questions,
+            wait=encode_duration(timedelta(seconds=wait_seconds)),
+            lease=encode_duration(timedelta(seconds=lease_seconds)),
+        )
+        response = self._channel.call(
+            self._stub.LeaseQuestions, request, timeout_seconds=wait_seconds + _POLL_SECONDS
+        )
+        return [self._leased(message) for message in response.questions]
+
+    def _leased(self, message: teaching_pb2.LeasedQuestion) -> LeasedQuestion:
+        rewards: tuple[Array, ...] = tuple(
+            decode_tensor(tensor, what="true_rewards") for tensor in message.true_rewards
+        )
+        return LeasedQuestion(
+            question=decode_question(message.question),
+            lease_expire_time=decode_time(message.lease_expire_time, "lease_expire_time"),
+            segments=tuple(decode_segment(segment) for segment in message.segments),
+            true_rewards=rewards or None,
+            _compare=self._compare,
+            _release=lambda question: self.release(question.run_id, [question.question_id]),
+        )
+
+    def compare(
+        self, run_id: str, question_id: str, choice: Choice, *, thinking_time: timedelta = timedelta(0)
+    ) -> Receipt:
+        """Answer a pair question by its id."""
+        return self._submit_one(
+            Comparison(run_id=run_id, question_id=question_id, choice=choice, thinking_time=thinking_time)
+        )
+
+    def _compare(self, question: Question, choice: Choice, thinking_time: timedelta) -> Receipt:
+        return self.compare(question.run_id, question.question_id, choice, thinking_time=thinking_time)
+
+    def retract(self, run_id: str, event_id: str) -> Receipt:
+        """Take an earlier event of this teacher back: it stays in the journal and no longer counts."""
+        return self._submit_one(Retraction(run_id=run_id, retracted_event_id=event_id))
+
+    def release(self, run_id: str, question_ids: Iterable[str]) -> None:
+        """Give leased questions back unanswered, for someone else."""
+        request = teaching_pb2.ReleaseQuestionsRequest(run_id=run_id, question_ids=question_ids)
+        self._channel.call(self._stub.ReleaseQuestions, request)
+
+    def submit(self, events: Sequence[Event]) -> list[Receipt | RequestError]:
+        """Record events; returns, in the same order, the receipt of each or the reason why it was refused."""
+        results: list[Receipt | RequestError] = []
+        for start in range(0, len(events), _MAX_EVENTS):
+            messages = [encode_event(event) for event in events[start : start + _MAX_EVENTS]]
+            request = teaching_pb2.SubmitEventsRequest(events=messages)
+            response = self._channel.call(self._stub.SubmitEvents, request)
+            results.extend(_result(message) for message in response.results)
+        return results
+
+    def _submit_one(self, event: Event) -> Receipt:
+        (result,) = self.submit([event])
+        if isinstance(result, RequestError):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _result(message: teaching_pb2.EventResult) -> Receipt | RequestError:
+    if message.WhichOneof("result") == "receipt":
+        return decode_receipt(message.receipt)
+    return decode_refusal(message.refusal)

@@ -1,0 +1,152 @@
+"""The client of the training cluster."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
+
+import grpc
+
+from hitl.client.channel import Channel
+from hitl.events import JournalEntry, Progress, Question, Run, Segment, Task
+from hitl.tensors import Array, encode_tensor
+from hitl.v1 import training_pb2
+from hitl.v1.training_pb2_grpc import TrainingServiceStub
+from hitl.wire import (
+    decode_entry,
+    decode_run,
+    decode_segment,
+    encode_progress,
+    encode_question,
+    encode_segment,
+    encode_task,
+)
+
+_MAX_CALL_BYTES = 8 * 1024 * 1024
+_MAX_ITEMS = 256
+
+
+class TrainingClient:
+    """Drives runs. Use it as a context manager; safe to share between threads.
+
+    The methods that write take the run as `open_run` returned it: its epoch says which driver speaks.
+    Calls that cannot reach the service are tried again for `patience_seconds`; each may be repeated. Every
+    method raises a `RequestError` that says why the service refused; `StaleEpoch` means that a newer driver
+    has opened the run.
+    """
+
+    def __init__(self, address: str, token: str, *, patience_seconds: float = 60.0) -> None:
+        self._channel = Channel(address, token, patience_seconds=patience_seconds)
+        self._stub = TrainingServiceStub(self._channel.grpc)
+
+    def register_task(self, task: Task) -> None:
+        """Make a task known."""
+        request = training_pb2.RegisterTaskRequest(task=encode_task(task))
+        self._channel.call(self._stub.RegisterTask, request)
+
+    def open_run(self, run_id: str, task_id: str) -> Run:
+        """Start a driver's life; the run that returns has its epoch and the highest versions ever seen."""
+        request = training_pb2.OpenRunRequest(run_id=run_id, task_id=task_id)
+        return decode_run(self._channel.call(self._stub.OpenRun, request).run)
+
+    def get_run(self, run_id: str) -> Run:
+        """Return a run as it stands."""
+        request = training_pb2.GetRunRequest(run_id=run_id)
+        return decode_run(self._channel.call(self._stub.GetRun, request).run)
+
+    def report_progress(self, run: Run, progress: Progress) -> None:
+        """Tell how far the run is."""
+        request = training_pb2.ReportProgressRequest(run=_epoch(run), progress=encode_progress(progress))
+        self._channel.call(self._stub.ReportProgress, request)
+
+    def publish_segments(self, run: Run, segments: Iterable[tuple[Segment, Array | None]]) -> None:
+        """Store segments durably, each with its true rewards, shape [steps], where there are any."""
+        for records in _parts([_record(segment, rewards) for segment, rewards in segments]):
+            request = training_pb2.PublishSegmentsRequest(run=_epoch(run), segments=records)
+            self._channel.call(self._stub.PublishSegments, request)
+
+    def get_segments(self, run_id: str, segment_ids: Sequence[str]) -> list[Segment]:
+        """Read segments back, in the order asked for."""
+        segments: list[Segment] = []
+        for start in range(0, len(segment_ids), _MAX_ITEMS):
+            ids = segment_ids[start : start + _MAX_ITEMS]
+            request = training_pb2.GetSegmentsRequest(run_id=run_id, segment_ids=ids)
+            response = self._channel.call(self._stub.GetSegments, request)
+            segments.extend(decode_segment(message) for message in response.segments)
+        return segments
+
+    def ask(self, run: Run, questions: Iterable[Question]) -> None:
+        """Ask teachers; the segments must be published."""
+        request = training_pb2.AskQuestionsRequest(
+            run=_epoch(run), questions=[encode_question(question) for question in questions]
+        )
+        self._channel.call(self._stub.AskQuestions, request)
+
+    def withdraw(self, run: Run, question_ids: Iterable[str]) -> None:
+        """Close those of the questions that are still open."""
+        request = training_pb2.WithdrawQuestionsRequest(run=_epoch(run), question_ids=question_ids)
+        self._channel.call(self._stub.WithdrawQuestions, request)
+
+    def tail(self, run_id: str, from_offset: int = 0) -> Iterator[list[JournalEntry]]:
+        """Yield the journal from an offset on, in parts, and then what is new as it becomes durable.
+
+        Goes on from the last offset when the connection breaks, and ends when the client is closed.
+
+        Raises:
+            Unavailable: the service could not be reached for `patience_seconds`.
+            RequestError: it refused, for example `NotFound`.
+        """
+        offset, patience = from_offset, self._channel.patience()
+        while True:
+            request = training_pb2.TailJournalRequest(run_id=run_id, from_offset=offset)
+            try:
+                stream = self._stub.TailJournal(request, metadata=self._channel.metadata)
+                stream.initial_metadata()
+                if stream.is_active():
+                    patience = self._channel.patience()
+                for response in stream:
+                    offset = response.entries[-1].offset + 1
+                    yield [decode_entry(entry) for entry in response.entries]
+            except grpc.RpcError as error:
+                if self._channel.closed:
+                    return
+                patience.pause_or_raise(self._channel.error(error))
+            except ValueError:
+                # What gRPC raises for a call on a closed channel.
+                if self._channel.closed:
+                    return
+                raise
+
+    def close(self) -> None:
+        """End the connection and every tail on it."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _epoch(run: Run) -> training_pb2.RunEpoch:
+    return training_pb2.RunEpoch(run_id=run.run_id, epoch=run.epoch)
+
+
+def _record(segment: Segment, true_rewards: Array | None) -> training_pb2.SegmentRecord:
+    record = training_pb2.SegmentRecord(segment=encode_segment(segment))
+    if true_rewards is not None:
+        record.true_rewards.CopyFrom(encode_tensor(true_rewards))
+    return record
+
+
+def _parts(records: Sequence[training_pb2.SegmentRecord]) -> Iterator[list[training_pb2.SegmentRecord]]:
+    """Cut into parts that each fit into one call."""
+    part: list[training_pb2.SegmentRecord] = []
+    part_bytes = 0
+    for record in records:
+        record_bytes = record.ByteSize()
+        if part and (part_bytes + record_bytes > _MAX_CALL_BYTES or len(part) == _MAX_ITEMS):
+            yield part
+            part, part_bytes = [], 0
+        part.append(record)
+        part_bytes += record_bytes
+    if part:
+        yield part

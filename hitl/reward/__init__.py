@@ -1,0 +1,1 @@
+"""The reward model: likelihoods, the ensemble, how it is fitted and what it makes us ask."""

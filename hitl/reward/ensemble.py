@@ -1,0 +1,134 @@
+"""The reward model: an ensemble of networks over (observation, action), evaluated together.
+
+Axis suffixes: K member, P any leading axes, F input feature.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+Weights = Mapping[str, NDArray[np.generic]]
+"""A model's state as arrays: what is published, stored and loaded; never a pickle."""
+
+_SMALLEST_STD = 1e-6
+_LAST_GAIN = 0.1
+"""Keeps the first predictions undecided, though a return sums many steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpace:
+    """What the model looks at: a flat observation and an action."""
+
+    observation_size: int
+    action_size: int
+    """Number of actions (discrete) or of the action's axes (continuous)."""
+    discrete: bool
+
+    @classmethod
+    def of(cls, observation_space: gym.Space[object], action_space: gym.Space[object]) -> "InputSpace":
+        """Read it off an environment's spaces.
+
+        Raises:
+            TypeError: the observation is no Box, or the action neither Discrete nor a Box.
+        """
+        if not isinstance(observation_space, gym.spaces.Box):
+            raise TypeError(f"no reward model for the observation space {observation_space}; Box works")
+        size = int(np.prod(observation_space.shape))
+        if isinstance(action_space, gym.spaces.Discrete):
+            return cls(observation_size=size, action_size=int(action_space.n), discrete=True)
+        if isinstance(action_space, gym.spaces.Box):
+            return cls(observation_size=size, action_size=int(np.prod(action_space.shape)), discrete=False)
+        raise TypeError(f"no reward model for the action space {action_space}; Discrete and Box work")
+
+    def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Put observations and (one-hot) actions side by side, [P, F]."""
+        action = functional.one_hot(action_PA, self.action_size) if self.discrete else action_PA
+        return torch.cat([observation_PO, action.to(observation_PO.dtype)], -1)
+
+
+class RewardEnsemble(nn.Module):
+    """K small networks with different starts, fitted to different resamples of the answers.
+
+    A sum of rewards over segments of equal length says nothing about an offset, and answers of a decided
+    teacher say little about a scale. So each version carries a gauge: the raw outputs of each member are
+    shifted and scaled to mean 0 and standard deviation 1 on a fixed probe set, and `reward` is on that scale.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    gauge_mean_K: Tensor
+    gauge_std_K: Tensor
+
+    def __init__(self, space: InputSpace, *, members: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.space = space
+        sizes = [space.observation_size + space.action_size, *hidden, 1]
+        shapes = list(itertools.pairwise(sizes))
+        self.weights = nn.ParameterList(
+            torch.randn(members, inputs, outputs) / math.sqrt(inputs) for inputs, outputs in shapes
+        )
+        with torch.no_grad():
+            self.weights[-1].mul_(_LAST_GAIN)
+        self.biases = nn.ParameterList(torch.zeros(members, 1, outputs) for _, outputs in shapes)
+        self.log_tie = nn.Parameter(torch.zeros(()))
+        self.register_buffer("input_mean", torch.zeros(sizes[0]))
+        self.register_buffer("input_std", torch.ones(sizes[0]))
+        self.register_buffer("gauge_mean_K", torch.zeros(members))
+        self.register_buffer("gauge_std_K", torch.ones(members))
+
+    @property
+    def members(self) -> int:
+        """K."""
+        return len(self.gauge_mean_K)
+
+    def raw(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Return each member's output before the gauge, [K, P]; sums of it are what answers are fitted to."""
+        features = self.space.features(observation_PO, action_PA)
+        hidden = ((features - self.input_mean) / self.input_std).flatten(0, -2)
+        hidden = hidden.expand(self.members, -1, -1)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if layer < len(self.weights) - 1:
+                hidden = torch.tanh(hidden)
+        return hidden[..., 0].view(self.members, *features.shape[:-1])
+
+    def member_rewards(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Return each member's reward on the fixed scale, [K, P]."""
+        axes = (-1,) + (1,) * (observation_PO.dim() - 1)
+        raw_KP = self.raw(observation_PO, action_PA)
+        return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
+
+    def reward(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Return the reward of each step on the fixed scale, [P]: the members' mean."""
+        return self.member_rewards(observation_PO, action_PA).mean(0)
+
+    @torch.no_grad()
+    def standardise_inputs(self, observation_PO: Tensor, action_PA: Tensor) -> None:
+        """Fix the inputs' scale from experience; once, before the first fit."""
+        features = self.space.features(observation_PO, action_PA).flatten(0, -2)
+        self.input_mean.copy_(features.mean(0))
+        std = features.std(0)
+        self.input_std.copy_(torch.where(std > _SMALLEST_STD, std, torch.ones_like(std)))
+
+    @torch.no_grad()
+    def set_gauge(self, observation_PO: Tensor, action_PA: Tensor) -> None:
+        """Put every member on the fixed scale of the probe set given."""
+        raw_KP = self.raw(observation_PO, action_PA).flatten(1)
+        self.gauge_mean_K.copy_(raw_KP.mean(1))
+        self.gauge_std_K.copy_(raw_KP.std(1).clamp_min(_SMALLEST_STD))
+
+    def to_arrays(self) -> Weights:
+        """Return the model's state as arrays."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()}
+
+    def load_arrays(self, arrays: Weights) -> None:
+        """Take over a state made by `to_arrays` of a model of the same shape."""
+        self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})

@@ -1,0 +1,90 @@
+"""What to ask: which pairs of segments are worth a person's time.
+
+Axis suffixes: K member, S segment, C candidate pair.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenPair:
+    """A pair worth asking about, by the rows of its segments."""
+
+    first: int
+    second: int
+    value: float
+
+
+class Strategy(Protocol):
+    """How candidate pairs are valued."""
+
+    def __call__(self, margin_KC: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return the value of each pair, [C]; higher is asked first."""
+        ...
+
+
+def disagreement(margin_KC: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Variance over members of the probability that the first segment wins.
+
+    Source: Christiano et al. 2017, arXiv:1706.03741, section 2.2.4.
+    """
+    probability_KC = torch.sigmoid(margin_KC.double())
+    value: NDArray[np.float64] = probability_KC.var(0, correction=0).numpy()
+    return value
+
+
+def at_random(margin_KC: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Any pair is as good as another: the baseline."""
+    return rng.random(margin_KC.shape[1])
+
+
+STRATEGIES: dict[str, Strategy] = {"disagreement": disagreement, "random": at_random}
+
+
+def choose_pairs(
+    *,
+    return_KS: Tensor,
+    heldout_S: NDArray[np.bool_],
+    count: int,
+    candidates: int,
+    strategy: Strategy,
+    rng: np.random.Generator,
+) -> list[ChosenPair]:
+    """Choose pairs among random candidates; each segment appears at most once.
+
+    Args:
+        return_KS: each member's predicted return of each segment, in link units.
+        heldout_S: whether a segment only judges; a pair never mixes the two kinds.
+        count: pairs wanted; fewer come back where the segments do not suffice.
+        candidates: pairs to consider.
+        strategy: values them.
+        rng: draws them.
+
+    Returns:
+        Best first.
+    """
+    segments = return_KS.shape[1]
+    if segments < 2:
+        return []
+    first_C = rng.integers(segments, size=candidates)
+    second_C = (first_C + rng.integers(1, segments, size=candidates)) % segments
+    same_kind = heldout_S[first_C] == heldout_S[second_C]
+    first_C, second_C = first_C[same_kind], second_C[same_kind]
+    margin_KC = return_KS[:, torch.from_numpy(first_C)] - return_KS[:, torch.from_numpy(second_C)]
+    value_C = strategy(margin_KC, rng)
+    chosen: list[ChosenPair] = []
+    used: set[int] = set()
+    for index in np.argsort(-value_C, kind="stable"):
+        first, second = int(first_C[index]), int(second_C[index])
+        if len(chosen) == count:
+            break
+        if first not in used and second not in used:
+            used |= {first, second}
+            chosen.append(ChosenPair(first=first, second=second, value=float(value_C[index])))
+    return chosen

@@ -1,0 +1,17 @@
+"""The metrics of the feedback service."""
+
+from hitl.metrics import Metric
+
+TABLE: tuple[Metric, ...] = (
+    Metric("hitl_feedback_requests_total", "counter", ("code",), "Calls by gRPC status code."),
+    Metric("hitl_feedback_request_duration_seconds", "histogram", ("method",), "Time to serve a unary call."),
+    Metric("hitl_feedback_commit_duration_seconds", "histogram", (), "Time of a group commit."),
+    Metric("hitl_feedback_open_questions", "gauge", (), "Questions that wait for a teacher, leased or not."),
+    Metric("hitl_feedback_answers_total", "counter", ("choice",), "Answers recorded."),
+    Metric("hitl_feedback_retractions_total", "counter", (), "Events taken back."),
+    Metric("hitl_feedback_thinking_duration_seconds", "histogram", (), "Time from shown to answered."),
+    Metric("hitl_feedback_last_answer_timestamp_seconds", "gauge", (), "When the last answer was recorded."),
+    Metric(
+        "hitl_feedback_refused_events_total", "counter", ("code",), "Events refused, by gRPC status code."
+    ),
+)

@@ -1,0 +1,172 @@
+"""What teachers may do: the handlers of TeachingService."""
+
+import asyncio
+import time
+from asyncio import wrap_future
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from hitl.errors import Busy, Forbidden, InvalidRequest, RequestError, Unavailable
+from hitl.events import Comparison
+from hitl.fields import check_count, check_id, decode_duration, encode_time
+from hitl.metrics import Metrics
+from hitl.service.bells import SLOW_POLL_SECONDS, Bells
+from hitl.service.call import Call
+from hitl.storage import journal, questions, runs, segments
+from hitl.storage.clock import now_us, to_us
+from hitl.storage.journal import Appended, NewEvent
+from hitl.storage.storage import Storage
+from hitl.v1 import teaching_pb2, types_pb2
+from hitl.wire import decode_event, encode_receipt, encode_refusal, encode_run
+
+_DEFAULT_LEASE: Final = timedelta(seconds=60)
+_MAX_LEASE: Final = timedelta(hours=1)
+_MAX_WAIT: Final = timedelta(seconds=60)
+_MAX_QUESTIONS: Final = 100
+_MAX_EVENTS: Final = 10_000
+# What is left of the caller's deadline for the way back.
+_RETURN_SECONDS: Final = 0.25
+
+
+class TeachingHandlers:
+    """Serves teachers; the errors raised here become status codes at the border."""
+
+    def __init__(self, storage: Storage, bells: Bells, metrics: Metrics) -> None:
+        self._storage, self._bells = storage, bells
+        self._answers = metrics.counter("hitl_feedback_answers_total")
+        self._retractions = metrics.counter("hitl_feedback_retractions_total")
+        self._thinking = metrics.histogram("hitl_feedback_thinking_duration_seconds")
+        self._last_answer = metrics.gauge("hitl_feedback_last_answer_timestamp_seconds")
+        self._refused = metrics.counter("hitl_feedback_refused_events_total")
+
+    async def ListRuns(  # noqa: N802
+        self, request: teaching_pb2.ListRunsRequest, call: Call
+    ) -> teaching_pb2.ListRunsResponse:
+        """List the runs that the caller's token is good for, newest first."""
+        listed = await wrap_future(self._storage.read(runs.list_runs, call.principal.runs))
+        return teaching_pb2.ListRunsResponse(runs=[encode_run(run) for run in listed])
+
+    async def LeaseQuestions(  # noqa: N802
+        self, request: teaching_pb2.LeaseQuestionsRequest, call: Call
+    ) -> teaching_pb2.LeaseQuestionsResponse:
+        """Lease open questions, waiting for the first as long as the caller wants and can."""
+        run_id = check_id(request.run_id, "run_id")
+        call.check_run(run_id)
+        limit = min(check_count(request.max_questions, "max_questions") or 1, _MAX_QUESTIONS)
+        lease = decode_duration(request.lease, "lease") if request.HasField("lease") else _DEFAULT_LEASE
+        if not timedelta(0) < lease <= _MAX_LEASE:
+            raise InvalidRequest(f"lease: {lease} is not above 0 and at most {_MAX_LEASE}")
+        wait = min(decode_duration(request.wait, "wait"), _MAX_WAIT).total_seconds()
+        wait = min(wait, call.seconds_left() - _RETURN_SECONDS)
+        await wrap_future(self._storage.read(runs.require_run, run_id))
+        leased = await self._lease(run_id, call.principal.name, limit, lease, time.monotonic() + wait)
+        try:
+            return teaching_pb2.LeaseQuestionsResponse(
+                questions=[await self._with_segments(run_id, question, call) for question in leased]
+            )
+        except BaseException:
+            self._give_back(leased, run_id, call.principal.name)
+            raise
+
+    async def _lease(
+        self, run_id: str, teacher_id: str, limit: int, lease: timedelta, end: float
+    ) -> tuple[questions.Leased, ...]:
+        bell, lease_us = self._bells.questions(run_id), lease // timedelta(microseconds=1)
+        while True:
+            rings = bell.count
+            future = self._storage.write(questions.lease_questions, run_id, teacher_id, limit, lease_us)
+            try:
+                result = await wrap_future(future)
+            except asyncio.CancelledError:
+                future.add_done_callback(lambda done: self._give_back_result(done, run_id, teacher_id))
+                raise
+            seconds_left = end - time.monotonic()
+            if result.leased or seconds_left <= 0 or self._bells.closing:
+                return result.leased
+            pause = min(seconds_left, SLOW_POLL_SECONDS)
+            if result.next_end is not None:
+                pause = min(pause, max(to_us(result.next_end) - now_us(), 0) / 1e6 + 0.001)
+            await bell.wait(rings, pause)
+
+    def _give_back_result(
+        self, leasing: "Future[questions.LeaseResult]", run_id: str, teacher_id: str
+    ) -> None:
+        if not leasing.cancelled() and leasing.exception() is None:
+            self._give_back(leasing.result().leased, run_id, teacher_id)
+
+    def _give_back(self, leased: tuple[questions.Leased, ...], run_id: str, teacher_id: str) -> None:
+        """Release what was leased in the name of a caller who is gone: it would be lost to others."""
+        ids = [question.question_id for question in leased]
+        with suppress(Busy, Unavailable):
+            self._storage.write(questions.release_questions, run_id, teacher_id, ids)
+
+    async def _with_segments(
+        self, run_id: str, leased: questions.Leased, call: Call
+    ) -> teaching_pb2.LeasedQuestion:
+        storage, ids = self._storage, leased.segment_ids
+        bodies = await wrap_future(storage.read(segments.load_segments, storage.blobs, run_id, ids))
+        message = teaching_pb2.LeasedQuestion(
+            question=types_pb2.Question.FromString(leased.body),
+            lease_expire_time=encode_time(leased.lease_end),
+            segments=[types_pb2.Segment.FromString(body) for body in bodies],
+        )
+        if call.principal.role == "oracle":
+            rewards = await wrap_future(storage.read(segments.load_true_rewards, run_id, ids))
+            if all(segment_id in rewards for segment_id in ids):
+                message.true_rewards.extend(types_pb2.Tensor.FromString(rewards[id]) for id in ids)
+        return message
+
+    async def ReleaseQuestions(  # noqa: N802
+        self, request: teaching_pb2.ReleaseQuestionsRequest, call: Call
+    ) -> teaching_pb2.ReleaseQuestionsResponse:
+        """Give the caller's leases back."""
+        run_id = check_id(request.run_id, "run_id")
+        call.check_run(run_id)
+        ids = [check_id(id, "question_ids") for id in request.question_ids]
+        await wrap_future(self._storage.write(questions.release_questions, run_id, call.principal.name, ids))
+        self._bells.questions(run_id).ring()
+        return teaching_pb2.ReleaseQuestionsResponse()
+
+    async def SubmitEvents(  # noqa: N802
+        self, request: teaching_pb2.SubmitEventsRequest, call: Call
+    ) -> teaching_pb2.SubmitEventsResponse:
+        """Record each event that can be, and say of the others why not."""
+        if not 0 < len(request.events) <= _MAX_EVENTS:
+            raise InvalidRequest(f"events: {len(request.events)} in one call; send 1 to {_MAX_EVENTS}")
+        checked = [_checked(message, place, call) for place, message in enumerate(request.events)]
+        good = [new for new in checked if isinstance(new, NewEvent)]
+        appended = await wrap_future(self._storage.write_together(journal.append_events, good))
+        outcomes = iter(appended)
+        results = [next(outcomes) if isinstance(new, NewEvent) else new for new in checked]
+        for run_id in {result.receipt.run_id for result in appended if isinstance(result, Appended)}:
+            self._bells.journal(run_id).ring()
+        for new, outcome in zip(good, appended, strict=True):
+            self._count(new, outcome)
+        return teaching_pb2.SubmitEventsResponse(results=[self._result(result) for result in results])
+
+    def _count(self, new: NewEvent, outcome: Appended | RequestError) -> None:
+        if isinstance(outcome, RequestError) or not outcome.new:
+            return
+        if isinstance(new.event, Comparison):
+            self._answers.labels(new.event.choice.value).inc()
+            self._thinking.observe(new.event.thinking_time.total_seconds())
+            self._last_answer.set(outcome.receipt.record_time.timestamp())
+        else:
+            self._retractions.inc()
+
+    def _result(self, result: Appended | RequestError) -> teaching_pb2.EventResult:
+        if isinstance(result, Appended):
+            return teaching_pb2.EventResult(receipt=encode_receipt(result.receipt))
+        self._refused.labels(result.status).inc()
+        return teaching_pb2.EventResult(refusal=encode_refusal(result))
+
+
+def _checked(message: types_pb2.FeedbackEvent, place: int, call: Call) -> NewEvent | RequestError:
+    try:
+        event = decode_event(message, f"events[{place}]")
+        call.check_run(event.run_id)
+    except (InvalidRequest, Forbidden) as error:
+        return error
+    return NewEvent(call.principal.name, event, message.SerializeToString(deterministic=True))

@@ -1,0 +1,219 @@
+"""Questions: asked by the cluster, leased to one teacher for a while, closed by an answer or by time."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from hitl.events import Question
+from hitl.storage import schema
+from hitl.storage.clock import from_us, now_us, to_us
+
+_questions = schema.questions
+
+OPEN, ANSWERED, WITHDRAWN = "open", "answered", "withdrawn"
+
+# Statements of the hot path are built once: building costs more than running.
+_THESE = and_(
+    _questions.c.run_id == bindparam("of_run"),
+    _questions.c.question_id.in_(bindparam("question_ids", expanding=True)),
+)
+_ASKED = (
+    select(
+        _questions.c.question_id,
+        _questions.c.segment_ids,
+        _questions.c.state,
+        _questions.c.expire_us,
+        _questions.c.lease_teacher_id,
+        _questions.c.lease_end_us,
+    )
+    .where(_THESE)
+    .with_for_update()
+)
+_CLOSE_ANSWERED = update(_questions).where(_THESE).values(state=ANSWERED)
+
+
+@dataclass(slots=True)
+class Counts:
+    """How a run's questions stand; closed means withdrawn or expired."""
+
+    open: int = 0
+    answered: int = 0
+    closed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuestion:
+    """A question with its message as it came."""
+
+    question: Question
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A question that the teacher now has until `lease_end`."""
+
+    question_id: str
+    body: bytes
+    segment_ids: tuple[str, ...]
+    lease_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseResult:
+    """What could be leased; `next_end`, of use where nothing could, is when the next lease runs out."""
+
+    leased: tuple[Leased, ...] = ()
+    next_end: datetime | None = None
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an answer must know of its question."""
+
+    segment_ids: tuple[str, ...]
+    state: str
+    expire_us: int | None
+    lease_teacher_id: str | None
+    lease_end_us: int
+    answered_now: bool = field(default=False)
+
+
+def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQuestion]) -> None:
+    """Store questions; one whose id exists changes nothing. The caller has locked the run."""
+    wanted = {new.question.question_id: new for new in reversed(list(asked))}
+    known = set(connection.execute(select(_questions.c.question_id).where(_these(run_id, wanted))).scalars())
+    rows = [
+        {
+            "run_id": run_id,
+            "question_id": new.question.question_id,
+            "body": new.body,
+            "segment_ids": list(new.question.segment_ids),
+            "value": new.question.value,
+            "policy_version": new.question.policy_version,
+            "state": OPEN,
+            "expire_us": None if new.question.expire_time is None else to_us(new.question.expire_time),
+            "lease_teacher_id": None,
+            "lease_end_us": 0,
+        }
+        for question_id, new in reversed(wanted.items())
+        if question_id not in known
+    ]
+    if rows:
+        connection.execute(insert(_questions), rows)
+
+
+def withdraw_questions(connection: Connection, run_id: str, question_ids: Collection[str]) -> None:
+    """Close those of the questions that are still open."""
+    connection.execute(
+        update(_questions)
+        .where(_these(run_id, question_ids), _questions.c.state == OPEN)
+        .values(state=WITHDRAWN)
+    )
+
+
+def lease_questions(
+    connection: Connection, run_id: str, teacher_id: str, limit: int, lease_us: int
+) -> LeaseResult:
+    """Give the teacher up to `limit` open questions that nobody has, the freshest and most valuable first."""
+    now = now_us()
+    chosen = connection.execute(
+        select(_questions)
+        .where(_questions.c.run_id == run_id, _alive(now), _questions.c.lease_end_us <= now)
+        .order_by(_questions.c.policy_version.desc(), _questions.c.value.desc(), _questions.c.sequence)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = chosen.mappings().all()
+    if not rows:
+        return LeaseResult(next_end=_next_lease_end(connection, run_id, now))
+    lease_end = now + lease_us
+    connection.execute(
+        update(_questions)
+        .where(_questions.c.sequence.in_([row["sequence"] for row in rows]))
+        .values(lease_teacher_id=teacher_id, lease_end_us=lease_end)
+    )
+    return LeaseResult(leased=tuple(_leased(row, lease_end) for row in rows))
+
+
+def release_questions(
+    connection: Connection, run_id: str, teacher_id: str, question_ids: Collection[str]
+) -> None:
+    """End the teacher's own leases of these questions, so that someone else gets them."""
+    connection.execute(
+        update(_questions)
+        .where(_these(run_id, question_ids), _questions.c.lease_teacher_id == teacher_id)
+        .values(lease_teacher_id=None, lease_end_us=0)
+    )
+
+
+def asked_questions(connection: Connection, run_id: str, question_ids: Collection[str]) -> dict[str, Asked]:
+    """Return what answers must know of these questions, by id; unknown ones are left out."""
+    if not question_ids:
+        return {}
+    rows = connection.execute(_ASKED, {"of_run": run_id, "question_ids": list(question_ids)})
+    return {row[0]: Asked(tuple(row[1]), *row[2:]) for row in rows}
+
+
+def close_answered(connection: Connection, run_id: str, question_ids: Sequence[str]) -> None:
+    """Mark these questions answered."""
+    if question_ids:
+        connection.execute(_CLOSE_ANSWERED, {"of_run": run_id, "question_ids": question_ids})
+
+
+def count_questions(connection: Connection, run_ids: Sequence[str]) -> dict[str, Counts]:
+    """Return how the questions of each of these runs stand."""
+    counts = {run_id: Counts() for run_id in run_ids}
+    now = now_us()
+    alive = _alive(now)
+    rows = connection.execute(
+        select(_questions.c.run_id, _questions.c.state, alive, func.count())
+        .where(_questions.c.run_id.in_(run_ids))
+        .group_by(_questions.c.run_id, _questions.c.state, alive)
+    )
+    for run_id, state, is_alive, number in rows:
+        if state == ANSWERED:
+            counts[run_id].answered += number
+        elif is_alive:
+            counts[run_id].open += number
+        else:
+            counts[run_id].closed += number
+    return counts
+
+
+def count_open(connection: Connection) -> int:
+    """Return how many questions of all runs wait for a teacher, leased or not."""
+    query = select(func.count()).select_from(_questions).where(_alive(now_us()))
+    return int(connection.execute(query).scalar_one())
+
+
+def _these(run_id: str, question_ids: Collection[str]) -> ColumnElement[bool]:
+    return and_(_questions.c.run_id == run_id, _questions.c.question_id.in_(question_ids))
+
+
+def _alive(now: int) -> ColumnElement[bool]:
+    not_expired = or_(_questions.c.expire_us.is_(None), _questions.c.expire_us > now)
+    return and_(_questions.c.state == OPEN, not_expired)
+
+
+def _next_lease_end(connection: Connection, run_id: str, now: int) -> datetime | None:
+    query = select(func.min(_questions.c.lease_end_us)).where(_questions.c.run_id == run_id, _alive(now))
+    end = connection.execute(query).scalar_one()
+    return None if end is None else from_us(end)
+
+
+def _leased(row: RowMapping, lease_end: int) -> Leased:
+    return Leased(row["question_id"], bytes(row["body"]), tuple(row["segment_ids"]), from_us(lease_end))

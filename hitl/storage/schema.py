@@ -1,0 +1,105 @@
+"""The tables. One schema for SQLite and PostgreSQL; times are microseconds since 1970, in UTC."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite counts up by itself only in a column whose type is INTEGER to the letter.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("task_id", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    # Offset of the next event: taken and raised in the transaction that appends, so offsets have no holes.
+    Column("next_offset", BigInteger, nullable=False),
+    Column("env_steps", BigInteger, nullable=False),
+    # The highest versions ever seen, in progress, segments or questions.
+    Column("policy_version", BigInteger, nullable=False),
+    Column("reward_version", BigInteger, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(["task_id"], ["tasks.task_id"]),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    # A compressed Segment message: here if it is small, else in the blob of this name.
+    Column("payload", LargeBinary),
+    Column("blob", String),
+    Column("create_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"]),
+)
+
+# Apart from the segments, so that no query for what may be shown can return what may not.
+true_rewards = Table(
+    "true_rewards",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["run_id", "segment_id"], ["segments.run_id", "segments.segment_id"]),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("sequence", _Counter, primary_key=True, autoincrement=True),
+    Column("run_id", String, nullable=False),
+    Column("question_id", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("segment_ids", JSON, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("policy_version", BigInteger, nullable=False),
+    # open, answered or withdrawn; an open one past its expire time counts as closed.
+    Column("state", String, nullable=False),
+    Column("expire_us", BigInteger),
+    Column("lease_teacher_id", String),
+    Column("lease_end_us", BigInteger, nullable=False),
+    UniqueConstraint("run_id", "question_id"),
+    Index("questions_to_ask", "run_id", "state", "policy_version", "value", "sequence"),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"]),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("teacher_id", String, nullable=False),
+    Column("event_id", String, nullable=False),
+    # The FeedbackEvent message as it came, and the SHA-256 of its canonical form.
+    Column("body", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("segment_ids", JSON, nullable=False),
+    Column("record_us", BigInteger, nullable=False),
+    UniqueConstraint("run_id", "event_id", "teacher_id"),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"]),
+)

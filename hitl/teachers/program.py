@@ -1,0 +1,131 @@
+"""A teacher as a process: connect, take questions, think, answer, until told to stop."""
+
+import logging
+import signal
+import threading
+import time
+from typing import Protocol
+
+from hitl.client.questions import LeasedQuestion
+from hitl.client.teaching import TeacherClient
+from hitl.errors import NotFound, QuestionClosed, Unavailable
+from hitl.events import Choice
+from hitl.teachers.simulated import SimulatedSettings, SimulatedTeacher
+
+_log = logging.getLogger(__name__)
+
+# Short, so that a signal is heard soon: a call that waits for a question cannot be broken off.
+_POLL_SECONDS = 1.0
+# Short too: a question whose lease was lost with a dying service comes back soon.
+_LEASE_SECONDS = 15.0
+# So many mean answering times are added to it.
+_LEASE_THOUGHTS = 5.0
+_LOOK_FOR_RUN_SECONDS = 0.2
+
+
+class Teacher(Protocol):
+    """Something that answers questions."""
+
+    def choose(self, question: LeasedQuestion) -> Choice:
+        """Answer a question."""
+        ...
+
+    def thinking_seconds(self, question: LeasedQuestion) -> float:
+        """Return how long this question takes to answer."""
+        ...
+
+
+def run_teacher(
+    address: str,
+    token: str,
+    run_id: str,
+    settings: SimulatedSettings,
+    *,
+    stop: threading.Event | None = None,
+    patience_seconds: float = 60.0,
+    wait_for_run_seconds: float = 120.0,
+) -> int:
+    """Be a simulated teacher until SIGTERM, SIGINT or `stop`.
+
+    Args:
+        address: host:port of the service.
+        token: of the role oracle.
+        run_id: the run to teach; it may be opened later.
+        settings: what the teacher is like.
+        stop: ends the loop, from another thread.
+        patience_seconds: how long to look for a service that does not answer.
+        wait_for_run_seconds: how long to wait for the run to be opened.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        RequestError: the service refused, or could not be reached for `patience_seconds`.
+    """
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    with TeacherClient(address, token, patience_seconds=patience_seconds, stop=stop) as client:
+        try:
+            _wait_for_run(client, run_id, stop, wait_for_run_seconds)
+            _teach_as(settings, client, run_id, stop)
+        except Unavailable:
+            if not stop.is_set():
+                raise
+    return 0
+
+
+def _teach_as(settings: SimulatedSettings, client: TeacherClient, run_id: str, stop: threading.Event) -> None:
+    limit = settings.answers_per_second
+    teach(
+        client,
+        run_id,
+        SimulatedTeacher(settings),
+        stop,
+        pause_seconds=0.0 if limit is None else 1.0 / limit,
+        lease_seconds=_LEASE_SECONDS + _LEASE_THOUGHTS * settings.answer_seconds,
+    )
+
+
+def _wait_for_run(client: TeacherClient, run_id: str, stop: threading.Event, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not stop.is_set() and all(run.run_id != run_id for run in client.runs()):
+        if time.monotonic() > end:
+            raise NotFound(f"no run {run_id} that this token is good for was opened for {seconds:.0f} s")
+        stop.wait(_LOOK_FOR_RUN_SECONDS)
+
+
+def teach(
+    client: TeacherClient,
+    run_id: str,
+    teacher: Teacher,
+    stop: threading.Event,
+    *,
+    pause_seconds: float = 0.0,
+    lease_seconds: float = _LEASE_SECONDS,
+) -> None:
+    """Answer the questions of a run until `stop` is set, with at least `pause_seconds` between answers.
+
+    Raises:
+        RequestError: the service refused, or could not be reached in time.
+    """
+    next_time = time.monotonic()
+    while not stop.is_set():
+        for question in client.questions(run_id, wait_seconds=_POLL_SECONDS, lease_seconds=lease_seconds):
+            thinking_end = time.monotonic() + teacher.thinking_seconds(question)
+            if stop.wait(max(next_time, thinking_end) - time.monotonic()):
+                question.release()
+                return
+            next_time = time.monotonic() + pause_seconds
+            _answer(question, teacher.choose(question))
+            if stop.is_set():
+                return
+
+
+def _answer(question: LeasedQuestion, choice: Choice) -> None:
+    try:
+        question.answer(choice)
+    except QuestionClosed as error:
+        # Withdrawn or taken by someone else while we thought: nothing is lost, the next one counts.
+        _log.info("an answer came too late: %s", error)

@@ -1,0 +1,61 @@
+"""A teacher that says again what was said before."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hitl.client.questions import LeasedQuestion
+from hitl.errors import ConfigError, NotFound
+from hitl.events import Choice, Comparison, Retraction
+from hitl.storage.engine import open_engines, sqlite_url
+from hitl.storage.journal import read_entries
+from hitl.v1 import types_pb2
+from hitl.wire import decode_event
+
+
+class RecordedTeacher:
+    """Answers each question as it was answered in the record, at once."""
+
+    def __init__(self, answers: Mapping[str, Choice]) -> None:
+        """Take the recorded answers, by question_id."""
+        self._answers = answers
+
+    def choose(self, question: LeasedQuestion) -> Choice:
+        """Answer a question.
+
+        Raises:
+            NotFound: the record has no answer to it.
+        """
+        if question.question_id not in self._answers:
+            raise NotFound(
+                f"the record has no answer to question {question.question_id}; "
+                "replay a record of a run with the same seed and settings"
+            )
+        return self._answers[question.question_id]
+
+    def thinking_seconds(self, question: LeasedQuestion) -> float:
+        """Return 0: a record answers at once."""
+        return 0.0
+
+
+def recorded_answers(database: Path, run_id: str) -> dict[str, Choice]:
+    """Read the answers of a run that were not taken back, by question_id, from a service's feedback.db.
+
+    Raises:
+        ConfigError: there is no such file.
+        StorageError: it is no database of ours.
+    """
+    if not database.is_file():
+        raise ConfigError(f"no journal {database}; name the feedback.db in the folder of a run")
+    writer, reader = open_engines(sqlite_url(database))
+    with reader.connect() as connection:
+        entries = read_entries(connection, run_id, 0, None)
+    writer.dispose()
+    reader.dispose()
+    answers: dict[tuple[str, str], Comparison] = {}
+    for entry in entries:
+        event = decode_event(types_pb2.FeedbackEvent.FromString(entry.body))
+        if isinstance(event, Comparison):
+            answers[entry.teacher_id, event.event_id] = event
+        elif isinstance(event, Retraction):
+            answers.pop((entry.teacher_id, event.retracted_event_id), None)
+    return {event.question_id: event.choice for event in answers.values()}

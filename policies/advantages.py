@@ -1,0 +1,63 @@
+"""How much better an action was than expected.
+
+Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage estimation",
+arXiv:1506.02438, equation 16. Axis suffixes: T step, N environment.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Advantages(NamedTuple):
+    """Advantages and the critic's targets, each [T, N], in reward units."""
+
+    advantage_TN: Tensor
+    target_TN: Tensor
+
+
+def gae(
+    *,
+    reward_TN: Tensor,
+    value_TN: Tensor,
+    next_value_TN: Tensor,
+    terminated_TN: Tensor,
+    cut_TN: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Advantages:
+    """Generalised advantage estimation that is right at every edge of an episode.
+
+    Args:
+        reward_TN: reward of each step.
+        value_TN: value of the observation before the step.
+        next_value_TN: value of the observation that truly followed the step: of the last observation of the
+            episode where it was cut, never of the next episode's first one.
+        terminated_TN: bool, the step led to a terminal state, whose value is 0.
+        cut_TN: bool, the next row does not continue this one: terminated, truncated, or overridden.
+        discount: gamma, in [0, 1].
+        gae_lambda: lambda, in [0, 1].
+    """
+    alive_TN = 1.0 - terminated_TN.to(reward_TN.dtype)
+    carry_TN = discount * gae_lambda * (1.0 - cut_TN.to(reward_TN.dtype))
+    delta_TN = reward_TN + discount * alive_TN * next_value_TN - value_TN
+    advantage_TN = torch.empty_like(delta_TN)
+    following_N = torch.zeros_like(delta_TN[0])
+    for t in reversed(range(len(delta_TN))):
+        following_N = delta_TN[t] + carry_TN[t] * following_N
+        advantage_TN[t] = following_N
+    return Advantages(advantage_TN, advantage_TN + value_TN)
+
+
+def standardise(values: Tensor, *, weight: Tensor) -> Tensor:
+    """Shift and scale to a weighted mean of 0 and standard deviation of 1.
+
+    Args:
+        values: any shape.
+        weight: same shape, 0 where a value does not count; those are standardised along.
+    """
+    total = weight.sum().clamp_min(1.0)
+    mean = (values * weight).sum() / total
+    variance = ((values - mean) ** 2 * weight).sum() / total
+    return (values - mean) / (variance.sqrt() + 1e-8)

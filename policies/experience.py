@@ -1,0 +1,103 @@
+"""What env runners gather: rollouts, time-major, with every episode's edge kept exactly.
+
+Axis suffixes: T step, N environment, O observation, A action, K episode end (see CONTRIBUTING.md).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+
+class Actor(IntEnum):
+    """Who chose the action of a step."""
+
+    POLICY = 0
+    """The policy: the step carries a policy gradient."""
+    NOBODY = 1
+    """The episode had ended before its horizon, so the action had no effect."""
+    EXPERT = 2
+    """An expert overrode the policy: imitated, no policy gradient."""
+    TEACHER = 3
+    """A person overrode the policy: imitated, no policy gradient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """T steps of N environments gathered by one policy version.
+
+    `observation_TNO` has T + 1 rows: row t + 1 is what the environment shows after step t. Where an episode
+    ends at step t that is the next episode's first observation, and the true last one stands in
+    `final_observation_KO` at the flat index t * N + n in `final_index_K`.
+    """
+
+    source: str
+    """Who gathered it; with `episode_TN` it names an episode uniquely within the run."""
+    policy_version: int
+    observation_TNO: FloatArray
+    """float32[T + 1, N, *observation]."""
+    action_TNA: NDArray[np.generic]
+    """int64[T, N] (Discrete) or float32[T, N, A] (Box)."""
+    log_prob_TN: FloatArray
+    """Of the action under the policy that acted."""
+    terminated_TN: BoolArray
+    """The episode ended in a terminal state: nothing follows."""
+    truncated_TN: BoolArray
+    """The episode was cut, for example at its time limit: something would have followed."""
+    final_index_K: IntArray
+    final_observation_KO: FloatArray
+    actor_TN: NDArray[np.uint8]
+    """Who acted, as `Actor`."""
+    episode_TN: IntArray
+    """Number of the episode at its source."""
+    step_TN: IntArray
+    """Step within the episode, from 0."""
+    environment_reward_TN: FloatArray | None = None
+    """Only in a run whose reward sources name the environment."""
+
+    @property
+    def steps(self) -> int:
+        """T times N."""
+        return int(self.terminated_TN.size)
+
+
+def join(rollouts: list[Rollout]) -> Rollout:
+    """Put rollouts of the same number of steps side by side, in the given order, as one batch.
+
+    The batch's policy version is the oldest one; episode numbers keep their meaning per column only.
+
+    Raises:
+        ValueError: there are none, or their numbers of steps differ.
+    """
+    if len({len(rollout.terminated_TN) for rollout in rollouts}) != 1:
+        raise ValueError("rollouts can be joined only if each has the same number of steps")
+    if len(rollouts) == 1:
+        return rollouts[0]
+    total = sum(rollout.terminated_TN.shape[1] for rollout in rollouts)
+    indices, first_column = [], 0
+    for rollout in rollouts:
+        columns = rollout.terminated_TN.shape[1]
+        t, n = np.divmod(rollout.final_index_K, columns)
+        indices.append(t * total + n + first_column)
+        first_column += columns
+    rewards = [r.environment_reward_TN for r in rollouts if r.environment_reward_TN is not None]
+    return Rollout(
+        source="+".join(rollout.source for rollout in rollouts),
+        policy_version=min(rollout.policy_version for rollout in rollouts),
+        observation_TNO=np.concatenate([r.observation_TNO for r in rollouts], 1),
+        action_TNA=np.concatenate([r.action_TNA for r in rollouts], 1),
+        log_prob_TN=np.concatenate([r.log_prob_TN for r in rollouts], 1),
+        terminated_TN=np.concatenate([r.terminated_TN for r in rollouts], 1),
+        truncated_TN=np.concatenate([r.truncated_TN for r in rollouts], 1),
+        final_index_K=np.concatenate(indices),
+        final_observation_KO=np.concatenate([r.final_observation_KO for r in rollouts]),
+        actor_TN=np.concatenate([r.actor_TN for r in rollouts], 1),
+        episode_TN=np.concatenate([r.episode_TN for r in rollouts], 1),
+        step_TN=np.concatenate([r.step_TN for r in rollouts], 1),
+        environment_reward_TN=np.concatenate(rewards, 1) if len(rewards) == len(rollouts) else None,
+    )

@@ -1,0 +1,179 @@
+"""One update: a batch of experience becomes new weights.
+
+The order is relabel, value, advantages, epochs of minibatches. Of "The 37 implementation details of PPO"
+(Huang et al. 2022) those of the update are here, but for value clipping, which hurts as often as it helps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policies import advantages, objectives, popart
+from policies.experience import Actor, Rollout
+from policies.networks import ActorCritic
+from policies.rewards import RewardSource, Steps, weighted_sum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSettings:
+    """Numbers of an update; see `cluster.runs.config.LearnerConfig`."""
+
+    discount: float
+    gae_lambda: float
+    clip: float
+    epochs: int
+    minibatch_size: int
+    value_coefficient: float
+    entropy_coefficient: float
+    max_gradient_norm: float
+    popart_rate: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the epochs read, flat over steps; B = T * N."""
+
+    observation_BO: Tensor
+    action_BA: Tensor
+    behaviour_log_prob_B: Tensor
+    advantage_B: Tensor
+    target_B: Tensor
+    weight_B: Tensor
+    """1 where the policy acted."""
+
+
+def steps_on(device: torch.device, rollout: Rollout) -> Steps:
+    """Move a rollout to the learner's device, once, and find each step's true next observation."""
+    observation = torch.tensor(rollout.observation_TNO, device=device)
+    steps, columns = rollout.terminated_TN.shape
+    following = observation[1:].flatten(0, 1).clone()
+    if len(rollout.final_index_K):
+        index = torch.tensor(rollout.final_index_K, device=device)
+        following[index] = torch.tensor(rollout.final_observation_KO, device=device)
+    reward = rollout.environment_reward_TN
+    return Steps(
+        observation_TNO=observation[:-1].flatten(2),
+        action_TNA=torch.tensor(rollout.action_TNA, device=device),
+        next_observation_TNO=following.view(steps, columns, -1),
+        cut_TN=torch.tensor(rollout.terminated_TN | rollout.truncated_TN, device=device),
+        environment_reward_TN=None if reward is None else torch.tensor(reward, device=device),
+    )
+
+
+@torch.no_grad()
+def make_batch(
+    network: ActorCritic, rollout: Rollout, steps: Steps, reward_TN: Tensor, settings: UpdateSettings
+) -> Batch:
+    """Turn relabelled experience into advantages and targets, and update the critic's scale."""
+    device = reward_TN.device
+    acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
+    estimate = advantages.gae(
+        reward_TN=reward_TN,
+        value_TN=network.value(steps.observation_TNO),
+        next_value_TN=network.value(steps.next_observation_TNO),
+        terminated_TN=torch.tensor(rollout.terminated_TN, device=device),
+        cut_TN=steps.cut_TN,
+        discount=settings.discount,
+        gae_lambda=settings.gae_lambda,
+    )
+    weight_TN = acted_TN.to(reward_TN.dtype)
+    popart.update_statistics(network, target_P=estimate.target_TN, rate=settings.popart_rate)
+    return Batch(
+        observation_BO=steps.observation_TNO.flatten(0, 1),
+        action_BA=steps.action_TNA.flatten(0, 1),
+        behaviour_log_prob_B=torch.tensor(rollout.log_prob_TN, device=device).flatten(),
+        advantage_B=advantages.standardise(estimate.advantage_TN, weight=weight_TN).flatten(),
+        target_B=((estimate.target_TN - network.value_mean) / network.value_std).flatten(),
+        weight_B=weight_TN.flatten(),
+    )
+
+
+def steps_to_visit(rollout: Rollout, generator: torch.Generator) -> Tensor:
+    """Choose the steps that the epochs visit, as flat indices: where somebody acts, and as many idle ones.
+
+    Steps in which nobody acts are all alike and teach the critic only; a batch may consist of little else.
+    """
+    idle = torch.from_numpy(rollout.actor_TN == Actor.NOBODY).flatten()
+    acted, idle = torch.nonzero(~idle)[:, 0], torch.nonzero(idle)[:, 0]
+    chosen = idle[torch.randperm(len(idle), generator=generator)[: max(len(acted), 1)]]
+    return torch.cat([acted, chosen])
+
+
+def ppo_update(
+    *,
+    network: ActorCritic,
+    optimiser: torch.optim.Optimizer,
+    rollout: Rollout,
+    sources: Mapping[str, RewardSource],
+    source_weights: Mapping[str, float],
+    settings: UpdateSettings,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Learn from one batch, in place.
+
+    Args:
+        network: the policy and its critic.
+        optimiser: over the network's parameters.
+        rollout: the batch.
+        sources: reward sources by name, evaluated here for the whole batch.
+        source_weights: the weighted sum.
+        settings: numbers of the update.
+        generator: shuffles the minibatches, on the CPU.
+
+    Returns:
+        Means over the update's minibatches: policy_loss, value_loss, entropy, approximate_kl, clip_share,
+        gradient_norm; and reward_<source>, the mean of each weighted source.
+    """
+    device = network.value_mean.device
+    steps = steps_on(device, rollout)
+    with torch.no_grad():
+        reward_TN, means = weighted_sum(sources, source_weights, steps)
+    batch = make_batch(network, rollout, steps, reward_TN, settings)
+    visited = steps_to_visit(rollout, generator)
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for _ in range(settings.epochs):
+        order = visited[torch.randperm(len(visited), generator=generator)].to(device)
+        for index in torch.split(order, settings.minibatch_size):
+            for name, value in _minibatch_step(network, optimiser, batch, index, settings).items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value
+            count += 1
+    statistics = {name: float(value) / count for name, value in sums.items()}
+    return statistics | {f"reward_{name}": float(mean) for name, mean in means.items()}
+
+
+def _minibatch_step(
+    network: ActorCritic,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    index: Tensor,
+    settings: UpdateSettings,
+) -> dict[str, Tensor]:
+    observation_BO, weight_B = batch.observation_BO[index], batch.weight_B[index]
+    log_prob_B, entropy_B = network.evaluate(observation_BO, batch.action_BA[index])
+    policy = objectives.ppo_clip(
+        log_prob_B=log_prob_B,
+        behaviour_log_prob_B=batch.behaviour_log_prob_B[index],
+        advantage_B=batch.advantage_B[index],
+        weight_B=weight_B,
+        clip=settings.clip,
+    )
+    value = objectives.value_loss(
+        value_B=network.normalised_value(observation_BO), target_B=batch.target_B[index]
+    )
+    entropy = (entropy_B * weight_B).sum() / weight_B.sum().clamp_min(1.0)
+    loss = policy.loss + settings.value_coefficient * value - settings.entropy_coefficient * entropy
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm)
+    optimiser.step()
+    return {
+        "policy_loss": policy.loss.detach(),
+        "value_loss": value.detach(),
+        "entropy": entropy.detach(),
+        "approximate_kl": policy.approximate_kl,
+        "clip_share": policy.clip_share,
+        "gradient_norm": norm,
+    }

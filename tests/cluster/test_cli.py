@@ -1,0 +1,318 @@
+"""The command `handrail`, as people and scripts call it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import finish, keeper, launch, train
+from cluster.cli.evaluate import interval
+from cluster.cli.launch import RunCommands, ServiceAddresses
+from cluster.cli.main import main
+from cluster.runs.config import RunConfig
+from cluster.runs.folder import RunFolder, read_json, write_json
+from cluster.runs.lives import begin_life, is_trained_now
+from cluster.runs.loading import load_run, save_run
+from hitl.errors import ConfigError
+from hitl.tokens import load_or_create_secret, verify
+from tests.cluster.supervised import Scripts, wait_until
+
+COMMANDS = ["train", "teach", "serve", "eval", "report", "runs", "token"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder.create(tmp_path / "runs", "run", datetime(2026, 1, 2, tzinfo=UTC))
+    save_run(RunConfig(), folder.run_file)
+    return folder
+
+
+def handrail(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """What is said about a mistake; also checks the exit code and that nothing else is printed."""
+    assert handrail(*words) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    return said.err.removeprefix("error: ").rstrip()
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        handrail("--help")
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {command} " in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:])
+def test_each_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        handrail(command, "--help")
+    assert ended.value.code == 0
+    assert f"  handrail {command} " in capsys.readouterr().out.replace(f"{command}\n", f"{command} \n")
+
+
+def test_help_of_train_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert handrail("train", "--help") == 0
+    text = capsys.readouterr().out
+    for part in ("--learner.clip 0.2", "How far the probability ratio may", "--goal.true_return null"):
+        assert part in text
+    assert "One of: tanh, relu." in text
+
+
+def test_help_starts_no_heavy_library() -> None:
+    program = (
+        "import sys\nfrom cluster.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'pydantic', 'rich', 'grpc', 'jwt', 'matplotlib', 'sqlalchemy'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stderr == "[]\n"
+
+
+def test_train_needs_a_file_or_a_run(capsys: pytest.CaptureFixture[str], folder: RunFolder) -> None:
+    assert "name a run file" in refused(capsys, "train")
+    assert "there is no run file none.yaml" in refused(capsys, "train", "none.yaml")
+    assert "leave a.yaml out" in refused(capsys, "train", "a.yaml", "--resume", folder.path)
+    assert "there is no run 'nope'" in refused(capsys, "train", "--resume", "nope")
+
+
+def test_a_wrong_setting_starts_nothing(capsys: pytest.CaptureFixture[str], folder: RunFolder) -> None:
+    runs = folder.path.parent
+    message = refused(capsys, "train", folder.run_file, "--runs-folder", runs, "--learner.clp", "1")
+    assert message == "--learner.clp: unknown setting; did you mean --learner.clip?"
+    assert RunFolder.list(runs) == [folder]
+
+
+def test_settings_of_the_run_are_told_from_options() -> None:
+    files = ["train", "a.yaml"]
+    words = [*files, "--seed", "3", "--resume", "R", "--policy.hidden", "8", "8", "--runs-folder", "x", "-h"]
+    known, settings = train.split_settings(words)
+    assert known == ["train", "a.yaml", "--resume", "R", "--runs-folder", "x", "-h"]
+    assert settings == ["--seed", "3", "--policy.hidden", "8", "8"]
+
+
+@pytest.mark.parametrize("setting", ["--policy.hidden 8", "--environment.id X", "--reward.model.members 5"])
+def test_what_was_learnt_on_cannot_be_changed_on_resume(
+    capsys: pytest.CaptureFixture[str], folder: RunFolder, setting: str
+) -> None:
+    message = refused(capsys, "train", "--resume", folder.path, *setting.split())
+    assert "cannot be changed in a run that goes on" in message
+    assert load_run(folder.run_file) == RunConfig()
+
+
+@pytest.mark.parametrize("command", ["eval", "report", "token --name alice --run", "teach --run"])
+def test_an_unknown_run_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], folder: RunFolder, command: str
+) -> None:
+    words = [*command.split(), "run-20260102-00000", "--runs-folder", folder.path.parent]
+    assert "did you mean run-20260102-000000?" in refused(capsys, *words)
+
+
+def test_a_token_says_who_and_for_which_run(capsys: pytest.CaptureFixture[str], folder: RunFolder) -> None:
+    assert handrail("token", "--run", folder.path, "--name", "alice") == 0
+    principal = verify(load_or_create_secret(folder.secret_file), capsys.readouterr().out.strip())
+    assert (principal.name, principal.role, principal.runs) == ("alice", "teacher", {folder.run_id})
+    assert "--days is 0" in refused(capsys, "token", "--run", folder.path, "--name", "a", "--days", "0")
+
+
+def test_a_token_of_a_service_is_good_for_all_its_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert handrail("token", "--folder", tmp_path, "--name", "gpu1", "--role", "cluster") == 0
+    principal = verify(load_or_create_secret(tmp_path / "secret"), capsys.readouterr().out.strip())
+    assert (principal.name, principal.role, principal.runs) == ("gpu1", "cluster", None)
+
+
+def test_runs_are_listed_with_what_became_of_them(
+    capsys: pytest.CaptureFixture[str], folder: RunFolder, tmp_path: Path
+) -> None:
+    done = RunFolder.create(tmp_path / "runs", "done", datetime(2026, 1, 3, tzinfo=UTC))
+    save_run(RunConfig(), done.run_file)
+    write_json(
+        done.summary_file, {"env_steps": 5000, "comparisons": 7, "true_return_mean": 99.5, "goal_met": False}
+    )
+    damaged = RunFolder.create(tmp_path / "runs", "damaged", datetime(2026, 1, 4, tzinfo=UTC))
+    damaged.run_file.write_text("nonsense: 1")
+    assert handrail("runs", "--runs-folder", tmp_path / "runs") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "stopped" in lines[folder.run_id]
+    assert all(part in lines[done.run_id] for part in ("goal missed", "5,000", "7", "99.5", "CartPole-v1"))
+    assert "damaged" in lines[damaged.run_id].removeprefix(damaged.run_id)
+    assert handrail("runs", "--runs-folder", tmp_path / "none") == 0
+    assert "no runs in" in capsys.readouterr().out
+
+
+def test_a_report_can_be_made_again(capsys: pytest.CaptureFixture[str], folder: RunFolder) -> None:
+    assert handrail("report", folder.path) == 0
+    assert capsys.readouterr().out == f"{folder.report_file}\n"
+    assert folder.report_file.is_file()
+
+
+def test_teaching_needs_a_run_and_a_way_in(
+    capsys: pytest.CaptureFixture[str], folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HANDRAIL_TOKEN", raising=False)
+    assert "name a run" in refused(capsys, "teach")
+    assert "HANDRAIL_TOKEN" in refused(capsys, "teach", "--address", "127.0.0.1:1", "--run-id", "x")
+    assert "leave --address" in refused(capsys, "teach", "--run", "x", "--address", "127.0.0.1:1")
+    assert "has no feedback service now" in refused(capsys, "teach", "--run", folder.path)
+
+
+def test_evaluation_checks_its_numbers(capsys: pytest.CaptureFixture[str], folder: RunFolder) -> None:
+    assert "--episodes is 0" in refused(capsys, "eval", folder.path, "--episodes", "0")
+
+
+def test_the_interval_of_a_mean_holds_it_and_narrows() -> None:
+    few, many = interval([0.0, 10.0] * 5), interval([0.0, 10.0] * 50)
+    assert few[0] < many[0] < 5.0 < many[1] < few[1]
+    assert interval([3.0, 3.0]) == (3.0, 3.0)
+
+
+def test_secrets_are_never_on_a_command_line(folder: RunFolder) -> None:
+    config = RunConfig.model_validate(
+        {"teachers": {"count": 2, "rationality": 2.0}, "feedback": {"database": "postgresql://me:pass@db/x"}}
+    )
+    commands = RunCommands(config, folder)
+    addresses = ServiceAddresses("127.0.0.1:4711", "127.0.0.1:4712")
+    service, driver, teachers = (
+        commands.service(None),
+        commands.driver(addresses),
+        commands.teachers(addresses),
+    )
+    assert service is not None
+    secret = load_or_create_secret(folder.secret_file)
+    for command in (service, driver, *teachers):
+        line = " ".join(command.arguments)
+        assert "pass@" not in line
+        assert not any(value in line for value in command.environment.values() if value.startswith("ey"))
+    roles = [verify(secret, command.environment["HANDRAIL_TOKEN"]) for command in (driver, *teachers)]
+    assert [(who.name, who.role) for who in roles] == [
+        ("driver", "cluster"), ("teacher-0", "oracle"), ("teacher-1", "oracle")
+    ]  # fmt: skip
+    assert all(who.runs == {folder.run_id} for who in roles)
+    assert service.environment["HANDRAIL_DATABASE"] == "postgresql://me:pass@db/x"
+    assert driver.environment["HANDRAIL_SERVICE"] == "127.0.0.1:4711"
+
+
+def test_a_service_that_comes_back_keeps_its_ports(folder: RunFolder) -> None:
+    again = RunCommands(RunConfig(), folder).service(ServiceAddresses("127.0.0.1:4711", "127.0.0.1:4712"))
+    assert again is not None
+    words = again.arguments
+    assert words[words.index("--port") + 1] == "4711"
+    assert words[words.index("--metrics-port") + 1] == "4712"
+
+
+def test_a_foreign_service_needs_a_token_and_no_teachers_of_ours(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HANDRAIL_TOKEN", raising=False)
+    tree = {"feedback": {"address": "far:5710"}, "teachers": {"count": 1}}
+    with pytest.raises(ConfigError, match="no token for it"):
+        RunCommands(RunConfig.model_validate(tree), folder)
+    monkeypatch.setenv("HANDRAIL_TOKEN", "given")
+    with pytest.raises(ConfigError, match="set it to 0"):
+        RunCommands(RunConfig.model_validate(tree), folder)
+    commands = RunCommands(RunConfig.model_validate(tree | {"teachers": {"count": 0}}), folder)
+    assert commands.service(None) is None
+    assert commands.foreign_service == ServiceAddresses("far:5710")
+    driver = commands.driver(commands.foreign_service)
+    assert driver.environment == {"HANDRAIL_SERVICE": "far:5710", "HANDRAIL_TOKEN": "given"}
+
+
+def test_a_run_without_people_needs_no_service(folder: RunFolder) -> None:
+    config = RunConfig.model_validate({"reward": {"sources": {"environment": 1, "learned": 0}}})
+    commands = RunCommands(config, folder)
+    assert commands.service(None) is None
+    assert commands.teachers(None) == []
+    assert commands.driver(None).environment == {}
+
+
+def test_the_service_serves_and_drains_from_the_command_line(tmp_path: Path) -> None:
+    ready_file = tmp_path / "ready.json"
+    words = ["serve", "--folder", tmp_path / "feedback", "--ready-file", ready_file]
+    process = subprocess.Popen([sys.executable, "-m", "cluster.cli.main", *words])
+    try:
+        wait_until(ready_file.exists, "the service is ready")
+        ready = json.loads(ready_file.read_text())
+        assert ready["pid"] == process.pid
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("driver", "goal", "code", "said"),
+    [
+        ("done", "475", 0, "goal met"),
+        ("done", "485", 1, "goal missed"),
+        ("leaves no summary", "475", 1, "error: the driver left no summary"),
+        ("mistake", "475", 2, "error: environment.id: there is no NoSuch-v0"),
+        ("refused", "475", 1, "error: a newer driver has opened this run"),
+        ("crashes", "475", 1, "handrail train --resume"),
+    ],
+)
+def test_the_exit_code_says_how_training_ended(
+    driver: str,
+    goal: str,
+    code: int,
+    said: str,
+    folder: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(keeper, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(finish, "draw_in_child", lambda folder: None)
+    monkeypatch.setattr(
+        launch,
+        "RunCommands",
+        lambda config, folder: Scripts(folder.path, driver=driver, service=None, teachers=0),
+    )
+    assert handrail("train", "--resume", folder.path, "--goal.true_return", goal) == code
+    printed = capsys.readouterr()
+    assert said in printed.out + printed.err
+    assert not is_trained_now(folder)
+
+
+@pytest.mark.parametrize("mistake", ["port", "database"])
+def test_a_service_that_cannot_start_ends_training_with_what_to_do(
+    mistake: str, folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        setting, said = {
+            "port": (f"--feedback.port={port}", f"port {port} is in use"),
+            "database": (f"--feedback.database=sqlite:///{folder.path}/none/x.db", "x.db"),
+        }[mistake]
+        message = refused(capsys, "train", "--resume", folder.path, setting)
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_a_done_run_ends_with_summary_report_and_goal(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin_life(folder, 0.0)
+    write_json(folder.summary_file, {"run_id": folder.run_id, "true_return_mean": 480.0, "wall_seconds": 1.0})
+    config = RunConfig.model_validate({"goal": {"true_return": 475, "wall_seconds": 10}})
+    assert finish.finish(config, folder) is False
+    summary = read_json(folder.summary_file)
+    assert summary is not None
+    assert summary["goal_met"] is False
+    assert summary["wall_seconds"] > 1000, "the parent's own measure"
+    said = capsys.readouterr().out
+    assert all(part in said for part in ("goal missed", "at least 475", "✓", "✗", str(folder.report_file)))
+    assert finish.finish(RunConfig(), folder) is True
+    assert (read_json(folder.summary_file) or {})["goal_met"] is None

@@ -1,0 +1,43 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hitl.client.training import TrainingClient
+from hitl.events import Task
+from tests.hitl.live import LiveRun, LiveService
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """A service that the tests of one file share; each opens a run of its own."""
+    live = LiveService(tmp_path_factory.mktemp("service") / "folder")
+    yield live
+    live.kill()
+
+
+@pytest.fixture(scope="module")
+def cluster(service: LiveService) -> Iterator[TrainingClient]:
+    with service.cluster() as client:
+        client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
+        yield client
+
+
+@pytest.fixture
+def live_run(cluster: TrainingClient, request: pytest.FixtureRequest) -> LiveRun:
+    return LiveRun(cluster.open_run(f"run-{request.node.name}"[:200], "task"), cluster)
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[LiveService]:
+    """A service for one test, which may do to it what it likes."""
+    live = LiveService(tmp_path / "folder")
+    yield live
+    live.kill()
+
+
+@pytest.fixture
+def own_run(own_service: LiveService) -> Iterator[LiveRun]:
+    with own_service.cluster() as client:
+        client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
+        yield LiveRun(client.open_run("run", "task"), client)
