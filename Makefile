@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED)  ## make the virtual environment .venv with everything in it
 
 demo: $(INSTALLED)  ## the main job: CartPole learnt from at most 100 comparisons by two simulated teachers
-	$(BIN)/handrail demo
+	$(BIN)/handrail train deploy/runs/cartpole_comparisons.yaml
 
 test: $(INSTALLED)  ## all tests
 	$(BIN)/python -m pytest

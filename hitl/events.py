@@ -4,7 +4,7 @@ import enum
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hitl.tensors import Array
 
@@ -144,7 +144,7 @@ class Run:
     answered_questions: int
     closed_questions: int
     journal_end: int
-    create_time: datetime = datetime.fromtimestamp(0, UTC)
+    create_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,11 +202,12 @@ class Supervisor:
     def _end(self, outcome: Outcome | None) -> Outcome:
         """End the processes in order; after a signal, say what it brought about."""
         number = self._signals[0] if self._signals else 0
-        if self._driver is not None and self._driver.state != "ended":
+        if self._driver is not None and self._driver.child.exit_code() is None:
             self._view.note("stopping: the driver makes a checkpoint")
             self._stop([self._driver], _DRIVER_END_SECONDS)
-            if outcome is None and self._driver.child.exit_code() == DriverCode.DONE:
-                outcome = Outcome(Ending.DONE)
+        # A signal may come just when the run is done anyway.
+        done = self._driver is not None and self._driver.child.exit_code() == DriverCode.DONE
+        outcome = outcome or (Outcome(Ending.DONE) if done else None)
         self._stop(self._teachers, _TEACHERS_END_SECONDS)
         if self._service is not None:
             self._stop([self._service], _SERVICE_END_SECONDS)

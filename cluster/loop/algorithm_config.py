@@ -1,7 +1,7 @@
 """`HITLConfig`: RLlib's config builder with what training by people adds.
 
-RLlib's own sections keep their meaning (`environment`, `env_runners`, `training`, `learners`, `debugging`, ...), so Tune
-sweeps over it as over any other; `from_run` makes one from a run file.
+RLlib's own sections keep their meaning (`environment`, `env_runners`, `training`, `learners`, `debugging`, ...), so
+Tune sweeps over it as over any other; `from_run` makes one from a run file.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The learner: RLlib's Learner around our update.
 
-RLlib gives it a module, a device, an optimiser in its state and a place to run; `learn` takes references to rollouts and
-calls `policies.update`. Arrays never travel through the driver when the learner is an actor.
+RLlib gives it a module, a device, an optimiser in its state and a place to run; `learn` takes references to rollouts
+and calls `policies.update`. Arrays never travel through the driver when the learner is an actor.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,6 +19,7 @@ class Statistics:
         self._steps = 0
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
+        self.update_seconds = 0.0
         self.learning_seconds = 0.0
         self.sampling_seconds = 0.0
 
@@ -29,6 +30,7 @@ class Statistics:
         self._speed.append((time.monotonic(), self._steps))
         self.losses = learnt.statistics
         self.lag_updates = lag
+        self.update_seconds = seconds
         self.learning_seconds += seconds
         self.sampling_seconds += max(sample.seconds for sample in samples)
 

@@ -82,8 +82,10 @@ def _starts(folder: RunFolder) -> list[str]:
 
 @pytest.mark.usefixtures("short_pauses")
 def test_a_driver_that_only_crashes_is_given_up_with_its_last_words(folder: RunFolder) -> None:
-    outcome = supervise(folder, Scripts(folder.path, driver="crashes", service=None, teachers=0))
+    view = Notes()
+    outcome = supervise(folder, Scripts(folder.path, driver="crashes", service=None, teachers=0), view)
     assert outcome.ending is Ending.CRASHED
+    assert not any("checkpoint" in note for note in view.notes), "a dead driver makes none"
     assert events(folder).count("driver starts") == keeper.DEATHS_WITHOUT_PROGRESS
     assert f"boom {keeper.DEATHS_WITHOUT_PROGRESS}" in outcome.message
 

@@ -1,0 +1,266 @@
+"""The driver: one life of a run, from its newest checkpoint to its end or to a signal.
+
+`python -m cluster.loop.driver RUN_FOLDER`, with HANDRAIL_SERVICE (host:port) and HANDRAIL_TOKEN (role cluster) in the
+environment where people teach. Its exit code says how it ended; see `cluster.cli.supervisor.DriverCode`.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from cluster.loop.algorithm import HITL
+from cluster.loop.algorithm_config import FeedbackLink, HITLConfig
+from cluster.loop.environments import check_learnable, task_of
+from cluster.loop.evaluation import evaluate
+from cluster.loop.progress_reporter import VERSION_MARGIN, ProgressReporter
+from cluster.metrics import DriverMetrics
+from cluster.runs import checkpoints
+from cluster.runs.config import RunConfig
+from cluster.runs.folder import RunFolder, write_json
+from cluster.runs.loading import load_run
+from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
+from hitl.client.training import TrainingClient
+from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
+from hitl.events import Progress, Run, Task
+from policies.networks import ActorCritic
+
+logger = logging.getLogger(__name__)
+
+DONE, MISTAKE, STOPPED, REFUSED = 0, 2, 3, 4
+_ROW_SECONDS = 0.5
+
+
+class Driver:
+    """One life of a run."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Open the run, build the algorithm, and go on from the newest checkpoint if there is one."""
+        self.folder = folder
+        self.config: RunConfig = load_run(folder.run_file)
+        self._started = time.monotonic()
+        self._stopping = False
+        env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_from_people)
+        self._spaces = (env.observation_space, env.action_space)
+        self._metrics = DriverMetrics()
+        monitoring = self.config.monitoring
+        address = self._metrics.serve(monitoring.host, monitoring.driver_port)
+        write_json(folder.driver_file, {"metrics_address": address, "pid": os.getpid()})
+        self._client, self._run = self._open_run(task_of(self.config.environment, env))
+        env.close()
+        self.algorithm = self._build()
+        self._reporter = ProgressReporter(self._client, self._run) if self._client and self._run else None
+        self._last_row = self._last_checkpoint = time.monotonic()
+
+    def request_stop(self, *_: object) -> None:
+        """End after the update under way, with a checkpoint."""
+        self._stopping = True
+
+    def run(self) -> int:
+        """Train to the end; returns the exit code."""
+        algorithm, total = self.algorithm, self.config.stop.env_steps
+        resumed = algorithm.env_steps or None
+        with ProgressWriter(self.folder, metrics=self._metrics, resume_from_env_steps=resumed) as writer:
+            writer.write(self._row("starting"))
+            while algorithm.env_steps < total and not self._stopping:
+                self._train_once()
+                if self._reporter and self._reporter.refused:
+                    raise StaleEpoch("a newer driver has opened this run")
+                self._record(writer)
+            self._checkpoint()
+            if self._stopping:
+                return STOPPED
+            writer.write(self._row("evaluating"))
+            write_json(self.folder.summary_file, self._summary(self._evaluate()))
+            writer.write(self._row("done"))
+        return DONE
+
+    def close(self) -> None:
+        """End what was started."""
+        if self._reporter:
+            self._reporter.close()
+        self.algorithm.stop()
+        if self._client:
+            self._client.close()
+
+    def _open_run(self, task: Task) -> tuple[TrainingClient | None, Run | None]:
+        if not self.config.learns_from_people:
+            return None, None
+        address = self.config.feedback.address or os.environ.get("HANDRAIL_SERVICE")
+        token = os.environ.get("HANDRAIL_TOKEN") or self.config.feedback.token
+        if not address or not token:
+            raise ConfigError(
+                "a learned reward needs a feedback service: set HANDRAIL_SERVICE and HANDRAIL_TOKEN, "
+                "or start the run with `handrail train`, which does"
+            )
+        client = TrainingClient(address, token)
+        client.register_task(task)
+        return client, client.open_run(self.folder.run_id, task.task_id)
+
+    def _build(self) -> HITL:
+        run = self._run
+        link = None
+        if run is not None:
+            link = FeedbackLink(
+                address=self.config.feedback.address or os.environ["HANDRAIL_SERVICE"],
+                token=os.environ.get("HANDRAIL_TOKEN") or self.config.feedback.token or "",
+                run_id=run.run_id,
+                task_id=run.task_id,
+                epoch=run.epoch,
+            )
+        _start_ray(self.config)
+        algorithm = HITL(HITLConfig.from_run(self.config, link))
+        checkpoint = checkpoints.newest(self.folder.checkpoints)
+        if checkpoint:
+            algorithm.restore_from_path(checkpoint.absolute())
+            logger.warning("going on from %s at %d steps", checkpoint.name, algorithm.env_steps)
+        highest = run.progress.policy_version if run else 0
+        if checkpoint or highest:
+            algorithm.policy_version = max(algorithm.policy_version, highest) + VERSION_MARGIN
+        return algorithm
+
+    def _train_once(self) -> None:
+        algorithm = self.algorithm
+        before = algorithm.updates
+        algorithm.train()
+        if algorithm.updates > before:
+            statistics = algorithm.statistics
+            self._metrics.observe_update(
+                duration_seconds=statistics.update_seconds, lag_updates=statistics.lag_updates
+            )
+        if self._reporter:
+            teaching = algorithm.teaching
+            self._reporter.tell(
+                Progress(
+                    env_steps=algorithm.env_steps,
+                    policy_version=algorithm.policy_version,
+                    reward_version=teaching.version if teaching else 0,
+                )
+            )
+            while self._reporter.far_behind and not self._stopping:
+                time.sleep(_ROW_SECONDS)
+
+    def _record(self, writer: ProgressWriter) -> None:
+        now = time.monotonic()
+        if now - self._last_row >= _ROW_SECONDS:
+            self._last_row = now
+            learning = not self.config.learns_from_people or self.algorithm.updates
+            writer.write(self._row("learning" if learning else "asking"))
+        if self.config.mode == "lockstep":
+            updates, every = self.algorithm.updates, self.config.checkpoints.every_updates
+            due = updates > 0 and updates % every == 0
+        else:
+            due = now - self._last_checkpoint >= self.config.checkpoints.every_seconds
+        if due and self.algorithm.updates:
+            self._checkpoint()
+
+    def _checkpoint(self) -> Path:
+        self._last_checkpoint = time.monotonic()
+        return checkpoints.write(
+            self.folder.checkpoints,
+            number=self.algorithm.env_steps,
+            save=lambda path: self.algorithm.save_to_path(path.absolute()),
+            keep=self.config.checkpoints.keep,
+        )
+
+    def _row(self, phase: Phase) -> ProgressRow:
+        algorithm, statistics = self.algorithm, self.algorithm.statistics
+        teaching = algorithm.teaching
+        state = teaching.state if teaching else None
+        report = state.report if state else None
+        horizon = self.config.environment.fixed_horizon or 1
+        predicted = statistics.losses.get("reward_learned")
+        return ProgressRow(
+            time=time.time(),
+            wall_seconds=time.monotonic() - self._started,
+            phase=phase,
+            env_steps=algorithm.env_steps,
+            updates=algorithm.updates,
+            policy_version=algorithm.policy_version,
+            reward_version=teaching.version if teaching else 0,
+            lag_updates=statistics.lag_updates,
+            steps_per_second=statistics.steps_per_second,
+            true_return=statistics.true_return,
+            predicted_return=None if predicted is None else predicted * horizon,
+            comparisons=state.answered if state else 0,
+            asked=state.asked if state else 0,
+            open_questions=state.asked - state.answered if state else 0,
+            heldout_accuracy=report.heldout_accuracy if report else None,
+            heldout_log_loss=report.heldout_log_loss if report else None,
+            train_accuracy=report.train_accuracy if report else None,
+            losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
+            refused_reward_versions=state.refused if state else 0,
+            dropped_rollouts=sum(algorithm.dropped_rollouts.values()),
+        )
+
+    def _evaluate(self) -> list[float]:
+        policy = self.config.policy
+        network = ActorCritic(*self._spaces, hidden=policy.hidden, activation=policy.activation)
+        network.load_state_dict({k: torch.as_tensor(v) for k, v in self.algorithm.network_state.items()})
+        episodes, seed = self.config.evaluation.episodes, self.config.seed
+        return evaluate(network, self.config.environment, episodes=episodes, seed=seed) if episodes else []
+
+    def _summary(self, returns: list[float]) -> dict[str, Any]:
+        row = self._row("done")
+        return {
+            "run_id": self.folder.run_id,
+            "environment": self.config.environment.id,
+            "seed": self.config.seed,
+            "env_steps": row.env_steps,
+            "updates": row.updates,
+            "wall_seconds": row.wall_seconds,
+            "comparisons": row.comparisons,
+            "asked": row.asked,
+            "true_return_mean": sum(returns) / len(returns) if returns else None,
+            "true_return_episodes": returns,
+            "heldout_accuracy": row.heldout_accuracy,
+            "policy_version": row.policy_version,
+            "reward_version": row.reward_version,
+        }
+
+
+def _start_ray(config: RunConfig) -> None:
+    # Ray's usage report is slow to give up where there is no way out.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS")
+    local = {} if address else {"num_cpus": max(os.cpu_count() or 1, config.rollouts.env_runners + 1)}
+    ray.init(
+        address=address,
+        namespace="handrail",
+        include_dashboard=False if not address else None,
+        logging_level=logging.WARNING,
+        ignore_reinit_error=True,
+        **local,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one life of the run in the given folder; returns the exit code."""
+    (path,) = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        driver = Driver(RunFolder(Path(path).absolute()))
+        signal.signal(signal.SIGTERM, driver.request_stop)
+        try:
+            return driver.run()
+        finally:
+            driver.close()
+    except (ConfigError, StorageError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return MISTAKE
+    except StaleEpoch as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return REFUSED
+    except HandrailError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

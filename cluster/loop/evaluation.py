@@ -1,0 +1,56 @@
+"""How good a policy is by the environment's own reward: a number for people, never for the learner."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from cluster.loop.environments import make_vector
+from cluster.runs import checkpoints
+from cluster.runs.config import EnvironmentConfig
+from cluster.runs.folder import RunFolder
+from cluster.runs.loading import load_run
+from hitl.errors import ConfigError
+from policies.networks import ActorCritic
+
+_MODULE = Path("learner_group", "learner", "rl_module", "default_policy")
+
+
+@torch.inference_mode()
+def evaluate(
+    network: ActorCritic, environment: EnvironmentConfig, *, episodes: int, seed: int
+) -> list[float]:
+    """Play greedy episodes and return the true return of each."""
+    envs: Any = make_vector(environment, episodes)
+    seeds = np.random.SeedSequence(seed).generate_state(episodes)
+    observation, _ = envs.reset(seed=[int(s) for s in seeds])
+    space = envs.single_action_space
+    returns, playing = np.zeros(episodes), np.ones(episodes, bool)
+    while playing.any():
+        flat = torch.tensor(np.asarray(observation, np.float32).reshape(episodes, -1))
+        action = network.act_greedily(flat).numpy()
+        if isinstance(space, gym.spaces.Box):
+            action = np.clip(action, space.low, space.high)
+        observation, reward, terminated, truncated, _ = envs.step(action)
+        returns += reward * playing
+        playing &= ~(terminated | truncated)
+    envs.close()
+    return [float(value) for value in returns]
+
+
+def evaluate_run(folder: RunFolder, episodes: int, seed: int) -> list[float]:
+    """Play greedy episodes with the policy of a run's newest checkpoint.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+    """
+    from ray.rllib.core.rl_module.rl_module import RLModule
+
+    checkpoint = checkpoints.newest(folder.checkpoints)
+    if checkpoint is None:
+        raise ConfigError(f"run {folder.run_id} has no checkpoint yet; let it train a while")
+    config = load_run(folder.run_file)
+    module = RLModule.from_checkpoint(str((checkpoint / _MODULE).absolute()))
+    return evaluate(module.network, config.environment, episodes=episodes, seed=seed)
