@@ -271,7 +271,7 @@ def decode_progress(message: types_pb2.RunProgress, what: str = "progress") -> P
 
 def encode_run(run: Run) -> types_pb2.Run:
     """Put a run into a message."""
-    return types_pb2.Run(
+    message = types_pb2.Run(
         run_id=run.run_id,
         task_id=run.task_id,
         epoch=run.epoch,
@@ -280,8 +280,10 @@ def encode_run(run: Run) -> types_pb2.Run:
             open=run.open_questions, answered=run.answered_questions, closed=run.closed_questions
         ),
         journal_end=run.journal_end,
-        create_time=encode_time(run.create_time),
     )
+    if run.create_time is not None:
+        message.create_time.CopyFrom(encode_time(run.create_time))
+    return message
 
 
 def decode_run(message: types_pb2.Run) -> Run:
@@ -295,7 +297,9 @@ def decode_run(message: types_pb2.Run) -> Run:
         answered_questions=message.questions.answered,
         closed_questions=message.questions.closed,
         journal_end=message.journal_end,
-        create_time=decode_time(message.create_time, "run.create_time"),
+        create_time=decode_time(message.create_time, "run.create_time")
+        if message.HasField("create_time")
+        else None,
     )
 
 

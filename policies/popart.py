@@ -22,10 +22,12 @@ def update_statistics(network: ActorCritic, *, target_P: Tensor, rate: float) ->
         target_P: value targets in reward units, any shape.
         rate: share of the new statistics, in (0, 1]; 1 forgets the old ones.
     """
-    old_mean, old_std = network.value_mean.clone(), network.value_std.clone()
+    # In double: the variance is a small difference of two large numbers.
+    target = target_P.double()
+    old_mean, old_std = network.value_mean.double(), network.value_std.double()
     old_square = old_std**2 + old_mean**2
-    mean = (1 - rate) * old_mean + rate * target_P.mean()
-    square = (1 - rate) * old_square + rate * (target_P**2).mean()
+    mean = (1 - rate) * old_mean + rate * target.mean()
+    square = (1 - rate) * old_square + rate * (target**2).mean()
     std = (square - mean**2).clamp_min(_SMALLEST_STD**2).sqrt()
     last = network.critic[-1]
     assert isinstance(last, nn.Linear)

@@ -124,9 +124,11 @@ class RewardTrainer:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._answered: set[str] = set()
+        self._expire_time: dict[str, datetime] = {}
+        """Of each question that waits for an answer."""
         stands = self._client.get_run(run.run_id)
-        self._open: set[str] = set()
-        self._earlier_open = stands.open_questions
+        for number in range(stands.open_questions):
+            self._expire_time[f"asked in an earlier life {number}"] = self._expires()
         self._questions_so_far = 0
         self._fit_due = False
         self._journal = JournalFollower(self._client, run.run_id, news=self._news)
@@ -161,7 +163,7 @@ class RewardTrainer:
         return TeachingState(
             version=newest.version if newest else 0,
             arrays=newest.arrays if newest else [],
-            asked=len(self._answered) + len(self._open) + self._earlier_open,
+            asked=len(self._answered) + len(self._expire_time),
             answered=len(self._answered),
             report=self._report,
             refused=self._refused,
@@ -184,10 +186,10 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base)
         self._ask_if_due()
         deadline = time.monotonic() + timeout_seconds
-        while self._open - self._answered:
+        while self._expire_time:
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
-                    f"{len(self._open - self._answered)} questions had no answer after {timeout_seconds:.0f} s; "
+                    f"{len(self._expire_time)} questions had no answer after {timeout_seconds:.0f} s; "
                     "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
                 )
             self._news.wait(_WORK_SECONDS)
@@ -215,14 +217,17 @@ class RewardTrainer:
             self._model.take(entry, segments)
             self._fit_due = True
             if isinstance(entry.event, Comparison):
-                question = entry.event.question_id
-                self._answered.add(question)
-                if question not in self._open and self._earlier_open:
-                    self._earlier_open -= 1
-                self._open.discard(question)
+                self._answered.add(entry.event.question_id)
+                self._forget(entry.event.question_id)
+
+    def _forget(self, question_id: str) -> None:
+        """Wait for a question no longer; one of an earlier life stands for any that is not known."""
+        if self._expire_time.pop(question_id, None) is None:
+            earlier = next((name for name in self._expire_time if name.startswith("asked in")), None)
+            self._expire_time.pop(earlier or "", None)
 
     def _fit_if_due(self) -> None:
-        if not self._fit_due or self._probe is None:
+        if not self._fit_due or self._probe is None or self._first_round_is_incomplete():
             return
         self._fit_due = False
         with self._lock:
@@ -235,6 +240,10 @@ class RewardTrainer:
         else:
             self._refused += 1
             logger.warning("a reward version was refused: worse on held-out answers (%s)", report)
+
+    def _first_round_is_incomplete(self) -> bool:
+        """Whether the first version should wait: one of a few answers would mislead the policy."""
+        return self._version == 0 and bool(self._expire_time) and len(self._answered) < self._schedule.initial
 
     def _publish(self) -> None:
         highest = self._client.get_run(self._run.run_id).progress.reward_version
@@ -256,7 +265,9 @@ class RewardTrainer:
         with self._lock:
             if self._probe is None or not self._batches:
                 return
-            waiting = len(self._open) + self._earlier_open
+            now = datetime.now(UTC)
+            self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
+            waiting = len(self._expire_time)
             count = self._schedule.due(
                 env_steps=self._env_steps,
                 last_round_env_steps=self._last_round,
@@ -268,10 +279,14 @@ class RewardTrainer:
             asked_at = self._env_steps
             questions, cuttings = self._choose(count)
         if questions:
-            self._open |= {question.question_id for question in questions}
-            accepted = set(ray.get(self._publisher.ask.remote(questions, cuttings)))
-            self._open -= {q.question_id for q in questions} - accepted
+            ends = {question.question_id: self._expires() for question in questions}
+            self._expire_time |= ends
+            for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
+                self._expire_time.pop(lost, None)
             self._last_round = asked_at
+
+    def _expires(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
 
     def _choose(self, count: int) -> tuple[list[PairQuestion], list[Cutting]]:
         cuttings = [
@@ -293,7 +308,7 @@ class RewardTrainer:
             strategy=STRATEGIES[self._questions.strategy],
             rng=self._rng,
         )
-        expire = datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
+        expire_time = self._expires()
         questions = []
         for pair in pairs:
             first, second = cuttings[pair.first].segment, cuttings[pair.second].segment
@@ -307,7 +322,7 @@ class RewardTrainer:
                     value=pair.value,
                     policy_version=max(first.policy_version, second.policy_version),
                     reward_version=self._version,
-                    expire_time=expire,
+                    expire_time=expire_time,
                 )
             )
         return questions, [cuttings[row] for pair in pairs for row in (pair.first, pair.second)]

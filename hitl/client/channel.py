@@ -12,7 +12,7 @@ from hitl.errors import REQUEST_ERRORS, Busy, InvalidRequest, RequestError, Unav
 
 _CALL_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 1.0
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),

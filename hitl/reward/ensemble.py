@@ -121,7 +121,8 @@ class RewardEnsemble(nn.Module):
     @torch.no_grad()
     def set_gauge(self, observation_PO: Tensor, action_PA: Tensor) -> None:
         """Put every member on the fixed scale of the probe set given."""
-        raw_KP = self.raw(observation_PO, action_PA).flatten(1)
+        # In double: rounding must not become the reward of a model that tells nothing apart.
+        raw_KP = self.raw(observation_PO, action_PA).flatten(1).double()
         self.gauge_mean_K.copy_(raw_KP.mean(1))
         self.gauge_std_K.copy_(raw_KP.std(1).clamp_min(_SMALLEST_STD))
 

@@ -123,7 +123,7 @@ def fit(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 @torch.no_grad()

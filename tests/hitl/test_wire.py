@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -87,6 +88,8 @@ def test_everything_else_comes_back_as_it_was() -> None:
     assert decode_event(encode_event(COMPARISON)) == COMPARISON
     assert decode_event(encode_event(RETRACTION)) == RETRACTION
     assert decode_run(encode_run(RUN)) == RUN
+    unborn = replace(RUN, create_time=None)
+    assert decode_run(encode_run(unborn)) == unborn
     assert decode_progress(encode_progress(RUN.progress)) == RUN.progress
     assert decode_task(encode_task(TASK)) == TASK
     for choice in Choice:

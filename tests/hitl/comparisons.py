@@ -1,0 +1,68 @@
+"""Segments and answers made by hand, for tests of the reward model."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment, StepAddress
+from hitl.reward.answers import Answer
+from hitl.reward.ensemble import InputSpace
+
+SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
+STEPS = 5
+
+
+def segment(name: str, *, steps: int = STEPS, seed: int = 0) -> Segment:
+    rng = np.random.default_rng([seed, *name.encode()])
+    return Segment(
+        segment_id=name,
+        address=StepAddress(task_id="task", run_id="run", source=name, episode=0, begin=0, end=steps),
+        observations={"obs": rng.standard_normal((steps, 2), np.float32)},
+        actions=rng.integers(0, 3, steps),
+        policy_version=0,
+    )
+
+
+def worth(one: Segment) -> float:
+    """The true return that made-up teachers judge by: the sum of the first number of each observation."""
+    return float(np.asarray(one.observations["obs"])[:, 0].sum())
+
+
+def answer(number: int, first: Segment, second: Segment, choice: Choice | None = None) -> Answer:
+    return Answer(
+        offset=number,
+        event_id=f"event-{number}",
+        teacher_id="teacher",
+        first=first,
+        second=second,
+        choice=choice or (Choice.FIRST if worth(first) > worth(second) else Choice.SECOND),
+    )
+
+
+def answers(count: int, *, steps: int = STEPS) -> list[Answer]:
+    """True answers about pairs that share no segment."""
+    return [
+        answer(i, segment(f"{i}/first", steps=steps), segment(f"{i}/second", steps=steps))
+        for i in range(count)
+    ]
+
+
+def entry_of(one: Answer) -> tuple[JournalEntry, list[Segment]]:
+    event = Comparison(run_id="run", question_id=one.event_id, choice=one.choice, event_id=one.event_id)
+    return _entry(one.offset, one.teacher_id, event), [one.first, one.second]
+
+
+def retraction_of(one: Answer, *, teacher_id: str = "teacher") -> tuple[JournalEntry, list[Segment]]:
+    event = Retraction(run_id="run", retracted_event_id=one.event_id)
+    return _entry(one.offset + 1000, teacher_id, event), []
+
+
+def _entry(offset: int, teacher_id: str, event: Any) -> JournalEntry:
+    return JournalEntry(
+        offset=offset,
+        teacher_id=teacher_id,
+        record_time=datetime(2030, 1, 1, tzinfo=UTC),
+        event=event,
+        segment_ids=(),
+    )

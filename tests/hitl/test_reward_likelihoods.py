@@ -1,0 +1,91 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hitl.reward.likelihoods import comparison_log_likelihood
+
+FIRST, SECOND, TIE = 0, 1, 2
+CASES = [
+    tuple(row) for row in np.random.default_rng(0).uniform([-8, -2, 0.01], [8, 2, 0.5], (40, 3)).tolist()
+]
+
+
+def _log_likelihood(margin: float, choice: int, *, log_tie: float, lapse: float) -> float:
+    value = comparison_log_likelihood(
+        margin_KP=torch.tensor([[margin]], dtype=torch.float64),
+        choice_P=torch.tensor([choice]),
+        log_tie=log_tie,
+        lapse=lapse,
+    )
+    return float(value[0, 0])
+
+
+def _davidson(margin: float, choice: int, *, log_tie: float, lapse: float) -> float:
+    """Equation 2.4: with worths pi_i = exp(return_i) and propensity nu the tie has weight nu sqrt(pi_1 pi_2)."""
+    first, second = math.exp(margin), 1.0
+    tie = math.exp(log_tie) * math.sqrt(first * second)
+    share = (first, second, tie)[choice] / (first + second + tie)
+    return (1 - lapse) * share + lapse / 3
+
+
+@pytest.mark.parametrize("choice", [FIRST, SECOND, TIE])
+def test_it_is_davidsons_model_mixed_with_a_guess(choice: int) -> None:
+    for margin, log_tie, lapse in CASES:
+        expected = _davidson(margin, choice, log_tie=log_tie, lapse=lapse)
+        assert _log_likelihood(margin, choice, log_tie=log_tie, lapse=lapse) == pytest.approx(
+            math.log(expected)
+        )
+        expected = _davidson(margin, choice, log_tie=log_tie, lapse=0)
+        assert _log_likelihood(margin, choice, log_tie=log_tie, lapse=0) == pytest.approx(math.log(expected))
+
+
+def test_without_ties_it_is_the_logistic_function() -> None:
+    for margin, _, _ in CASES:
+        value = _log_likelihood(margin, FIRST, log_tie=-math.inf, lapse=0)
+        assert value == pytest.approx(-math.log1p(math.exp(-margin)))
+
+
+def test_the_three_answers_exhaust_what_can_happen() -> None:
+    for margin, log_tie, lapse in CASES:
+        shares = [math.exp(_log_likelihood(margin, c, log_tie=log_tie, lapse=lapse)) for c in range(3)]
+        assert sum(shares) == pytest.approx(1)
+
+
+def test_swapping_the_segments_swaps_the_answer() -> None:
+    for margin, log_tie, lapse in CASES:
+        settings = {"log_tie": log_tie, "lapse": lapse}
+        one = _log_likelihood(margin, FIRST, **settings)
+        assert one == pytest.approx(_log_likelihood(-margin, SECOND, **settings))
+        assert one != pytest.approx(_log_likelihood(-margin, FIRST, **settings))
+        tie = _log_likelihood(margin, TIE, **settings)
+        assert tie == pytest.approx(_log_likelihood(-margin, TIE, **settings))
+
+
+def test_an_absurd_answer_costs_no_more_than_a_lapse() -> None:
+    value = _log_likelihood(-2000.0, FIRST, log_tie=0.0, lapse=0.1)
+    assert value == pytest.approx(math.log(0.1 / 3))
+
+
+def test_members_are_judged_by_the_same_answers() -> None:
+    margin = torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 0.0]], dtype=torch.float64)
+    value = comparison_log_likelihood(
+        margin_KP=margin, choice_P=torch.tensor([SECOND, TIE]), log_tie=torch.tensor(0.3), lapse=0.05
+    )
+    for member in range(3):
+        for pair, choice in enumerate((SECOND, TIE)):
+            expected = _log_likelihood(float(margin[member, pair]), choice, log_tie=0.3, lapse=0.05)
+            assert float(value[member, pair]) == pytest.approx(expected)
+
+
+def test_the_tie_propensity_is_learnt_with_the_rewards() -> None:
+    margin = torch.tensor([[0.7]], requires_grad=True)
+    log_tie = torch.tensor(0.0, requires_grad=True)
+    comparison_log_likelihood(
+        margin_KP=margin, choice_P=torch.tensor([TIE]), log_tie=log_tie, lapse=0.1
+    ).sum().backward()
+    assert log_tie.grad is not None
+    assert margin.grad is not None
+    assert float(log_tie.grad) > 0
+    assert float(margin.grad) < 0

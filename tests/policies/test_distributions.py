@@ -1,0 +1,93 @@
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from policies.distributions import Categorical, DiagonalGaussian, for_space
+
+NO_SCALE = torch.zeros(0)
+
+
+def _random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_categorical_log_probabilities_and_entropy_by_hand() -> None:
+    output = 3 * _random(5, 4, 3)
+    action = torch.arange(20).reshape(5, 4) % 3
+    kind = Categorical(3)
+    log_prob, entropy = kind.log_prob(output, NO_SCALE, action), kind.entropy(output, NO_SCALE)
+    for place in np.ndindex(5, 4):
+        weights = [math.exp(float(x)) for x in output[place]]
+        probabilities = [weight / sum(weights) for weight in weights]
+        assert float(log_prob[place]) == pytest.approx(math.log(probabilities[int(action[place])]))
+        assert float(entropy[place]) == pytest.approx(-sum(p * math.log(p) for p in probabilities))
+
+
+def test_gaussian_log_densities_and_entropy_by_hand() -> None:
+    mean, log_scale, action = _random(6, 3), 0.5 * _random(3, seed=1), _random(6, 3, seed=2)
+    kind = DiagonalGaussian(3)
+    log_prob, entropy = kind.log_prob(mean, log_scale, action), kind.entropy(mean, log_scale)
+    assert entropy.shape == (6,)
+    for row in range(6):
+        density, nats = 1.0, 0.0
+        for axis in range(3):
+            sigma = math.exp(float(log_scale[axis]))
+            z = (float(action[row, axis]) - float(mean[row, axis])) / sigma
+            density *= math.exp(-z * z / 2) / (sigma * math.sqrt(2 * math.pi))
+            nats += 0.5 * math.log(2 * math.pi * math.e * sigma**2)
+        assert float(log_prob[row]) == pytest.approx(math.log(density))
+        assert float(entropy[row]) == pytest.approx(nats)
+
+
+def test_categorical_samples_are_as_frequent_as_they_should_be() -> None:
+    probabilities = torch.tensor([0.05, 0.15, 0.3, 0.5])
+    draws = 20_000
+    output = (probabilities.log() + 1.7).expand(draws, 4)
+    sample = Categorical(4).sample(output, NO_SCALE, torch.Generator().manual_seed(5))
+    assert sample.dtype == torch.int64
+    counts = torch.bincount(sample, minlength=4)
+    chi_square = float(((counts - draws * probabilities) ** 2 / (draws * probabilities)).sum())
+    assert chi_square < 11.34, "the 99 % quantile of chi-square with 3 degrees of freedom"
+
+
+def test_gaussian_samples_have_the_right_moments() -> None:
+    draws = 20_000
+    mean, log_scale = torch.tensor([1.0, -2.0]), torch.tensor([0.5, -1.0])
+    sample = DiagonalGaussian(2).sample(mean.expand(draws, 2), log_scale, torch.Generator().manual_seed(5))
+    standard_error = log_scale.exp() / math.sqrt(draws)
+    assert ((sample.mean(0) - mean).abs() < 3 * standard_error).all()
+    assert ((sample.std(0) / log_scale.exp() - 1).abs() < 3 / math.sqrt(2 * draws)).all()
+
+
+def test_a_sample_follows_from_the_generator() -> None:
+    for kind, output in ((Categorical(3), torch.zeros(50, 3)), (DiagonalGaussian(3), torch.zeros(50, 3))):
+        scale = torch.zeros(3)
+        first, again, other = (
+            kind.sample(output, scale, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        )
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+
+def test_the_mode_is_the_likeliest_action() -> None:
+    assert Categorical(3).mode(torch.tensor([[0.0, 2.0, 1.0], [5.0, -1.0, 4.0]])).tolist() == [1, 0]
+    mean = torch.tensor([[0.3, -0.4]])
+    assert torch.equal(DiagonalGaussian(2).mode(mean), mean)
+
+
+def test_the_space_chooses_the_distribution() -> None:
+    assert for_space(gym.spaces.Discrete(4)) == Categorical(4)
+    assert for_space(gym.spaces.Box(-1, 1, (3,))) == DiagonalGaussian(3)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [gym.spaces.Discrete(3, start=1), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.MultiDiscrete([2, 2])],
+    ids=str,
+)
+def test_a_space_without_a_policy_is_refused(space: gym.Space[object]) -> None:
+    with pytest.raises(TypeError, match="no policy for the action space"):
+        for_space(space)

@@ -1,0 +1,175 @@
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from policies.advantages import gae, standardise
+from policies.experience import Actor, Rollout
+from policies.networks import ActorCritic
+from policies.rewards import Steps, environment_reward
+from policies.update import UpdateSettings, make_batch, ppo_update, steps_on, steps_to_visit
+from tests.policies.rollouts import (
+    ACTION_SPACE,
+    COLUMNS,
+    OBSERVATION,
+    OBSERVATION_SPACE,
+    STEPS,
+    made_up_rollout,
+    waves,
+)
+
+CPU = torch.device("cpu")
+SETTINGS = UpdateSettings(
+    discount=0.95,
+    gae_lambda=0.9,
+    clip=0.2,
+    epochs=3,
+    minibatch_size=10,
+    value_coefficient=0.5,
+    entropy_coefficient=0.01,
+    max_gradient_norm=0.5,
+)
+
+
+def _network(seed: int = 0) -> ActorCritic:
+    torch.manual_seed(seed)
+    return ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8))
+
+
+def _learn(network: ActorCritic, rollout: Rollout, *, seed: int = 0, **changes: Any) -> dict[str, float]:
+    arguments: dict[str, Any] = {
+        "optimiser": torch.optim.Adam(network.parameters(), 0.01),
+        "sources": {"environment": environment_reward},
+        "source_weights": {"environment": 1.0},
+        "settings": SETTINGS,
+        "generator": torch.Generator().manual_seed(seed),
+    }
+    return ppo_update(network=network, rollout=rollout, **(arguments | changes))
+
+
+def test_what_follows_a_step_is_never_the_next_episodes_first_observation() -> None:
+    rollout = made_up_rollout()
+    steps = steps_on(CPU, rollout)
+    finals = dict(zip(rollout.final_index_K.tolist(), rollout.final_observation_KO, strict=True))
+    for t in range(STEPS):
+        for n in range(COLUMNS):
+            expected = finals.get(t * COLUMNS + n, rollout.observation_TNO[t + 1, n])
+            np.testing.assert_array_equal(steps.next_observation_TNO[t, n], expected)
+    np.testing.assert_array_equal(steps.observation_TNO, rollout.observation_TNO[:-1])
+    np.testing.assert_array_equal(steps.cut_TN, rollout.terminated_TN | rollout.truncated_TN)
+
+
+def test_a_rollout_keeps_its_arrays_when_it_becomes_tensors() -> None:
+    rollout = made_up_rollout()
+    before = copy.deepcopy(rollout.observation_TNO)
+    steps_on(CPU, rollout).next_observation_TNO.fill_(0)
+    np.testing.assert_array_equal(rollout.observation_TNO, before)
+
+
+def test_observations_with_more_axes_are_flattened() -> None:
+    ends = len(made_up_rollout().final_index_K)
+    rollout = made_up_rollout(
+        observation_TNO=waves(STEPS + 1, COLUMNS, 2, 3), final_observation_KO=waves(ends, 2, 3)
+    )
+    steps = steps_on(CPU, rollout)
+    assert steps.observation_TNO.shape == steps.next_observation_TNO.shape == (STEPS, COLUMNS, 6)
+    np.testing.assert_array_equal(steps.observation_TNO[3, 1], rollout.observation_TNO[3, 1].ravel())
+
+
+def test_a_batch_holds_the_advantages_of_its_critic_and_normalised_targets() -> None:
+    network, rollout = _network(), made_up_rollout()
+    before, steps = copy.deepcopy(network), steps_on(CPU, rollout)
+    reward = torch.from_numpy(rollout.environment_reward_TN)
+    batch = make_batch(network, rollout, steps, reward, SETTINGS)
+    with torch.no_grad():
+        estimate = gae(
+            reward_TN=reward,
+            value_TN=before.value(steps.observation_TNO),
+            next_value_TN=before.value(steps.next_observation_TNO),
+            terminated_TN=torch.from_numpy(rollout.terminated_TN),
+            cut_TN=steps.cut_TN,
+            discount=SETTINGS.discount,
+            gae_lambda=SETTINGS.gae_lambda,
+        )
+    weight = torch.from_numpy(rollout.actor_TN == Actor.POLICY).float()
+    assert torch.equal(batch.weight_B, weight.flatten())
+    torch.testing.assert_close(batch.advantage_B, standardise(estimate.advantage_TN, weight=weight).flatten())
+    target = batch.target_B * network.value_std + network.value_mean
+    torch.testing.assert_close(target, estimate.target_TN.flatten())
+    assert network.value_std != before.value_std
+    assert torch.equal(batch.action_BA, torch.from_numpy(rollout.action_TNA).flatten())
+    row = 3 * COLUMNS + 1
+    np.testing.assert_array_equal(batch.observation_BO[row], rollout.observation_TNO[3, 1])
+    assert batch.behaviour_log_prob_B[row] == rollout.log_prob_TN[3, 1]
+
+
+@pytest.mark.parametrize(("idle", "visited_idle"), [(0, 0), (3, 3), (STEPS * COLUMNS - 4, 4)])
+def test_every_acted_step_is_visited_and_as_many_idle_ones(idle: int, visited_idle: int) -> None:
+    actor = np.full(STEPS * COLUMNS, Actor.POLICY, np.uint8)
+    actor[:idle] = Actor.NOBODY
+    actor[-1] = Actor.TEACHER
+    rollout = made_up_rollout(actor_TN=actor.reshape(STEPS, COLUMNS))
+    visited = steps_to_visit(rollout, torch.Generator().manual_seed(0)).tolist()
+    assert len(set(visited)) == len(visited)
+    assert set(range(idle, STEPS * COLUMNS)) <= set(visited)
+    assert sum(index < idle for index in visited) == visited_idle
+
+
+def test_the_better_action_becomes_likelier() -> None:
+    """A bandit: the second action earns 1, the first nothing."""
+    network, generator = _network(), torch.Generator().manual_seed(1)
+    observation = torch.from_numpy(waves(STEPS + 1, COLUMNS, OBSERVATION))
+    for _ in range(20):
+        with torch.no_grad():
+            action, log_prob = network.act(observation[:-1], generator=generator)
+        rollout = made_up_rollout(
+            action_TNA=action.numpy(),
+            log_prob_TN=log_prob.numpy(),
+            environment_reward_TN=action.float().numpy(),
+        )
+        statistics = _learn(network, rollout)
+    probability = torch.softmax(network.policy(observation[:-1]), -1)[..., 1]
+    assert probability.mean().item() > 0.9
+    assert statistics["reward_environment"] == pytest.approx(float(action.float().mean()))
+
+
+def test_where_nobody_acts_no_policy_weight_moves() -> None:
+    network = _network()
+    before = copy.deepcopy(network.state_dict())
+    _learn(network, made_up_rollout(actor_TN=np.full((STEPS, COLUMNS), Actor.NOBODY, np.uint8)))
+    after = network.state_dict()
+    for name in after:
+        if name.startswith("policy."):
+            assert torch.equal(after[name], before[name]), name
+    assert not torch.equal(after["critic.0.weight"], before["critic.0.weight"])
+
+
+def test_equal_seeds_give_equal_weights() -> None:
+    first, again, other = _network(), _network(), _network()
+    statistics = [_learn(n, made_up_rollout(), seed=s) for n, s in ((first, 1), (again, 1), (other, 2))]
+    assert statistics[0] == statistics[1]
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(first.policy[0].weight, other.policy[0].weight)
+
+
+def test_a_reward_of_weight_0_moves_no_weight() -> None:
+    """The counter-assertion: the same change moves weights where it is a source."""
+
+    def weights(reward_TN: np.ndarray[Any, Any], environment: float) -> Tensor:
+        network = _network()
+        sources = {"environment": environment_reward, "ours": _first_number}
+        share = {"environment": environment, "ours": 1.0}
+        rollout = made_up_rollout(environment_reward_TN=reward_TN)
+        _learn(network, rollout, sources=sources, source_weights=share)
+        return network.policy[0].weight
+
+    one, two = waves(STEPS, COLUMNS), 9 * waves(STEPS, COLUMNS, phase=1.0)
+    assert torch.equal(weights(one, 0.0), weights(two, 0.0))
+    assert not torch.equal(weights(one, 1.0), weights(two, 1.0))
+
+
+def _first_number(steps: Steps) -> Tensor:
+    return steps.observation_TNO[..., 0]
