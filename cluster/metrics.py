@@ -21,7 +21,7 @@ TABLE: tuple[Metric, ...] = (
         "Age of the experience trained on.",
         (0.0, 1.0, 2.0, 3.0, 5.0, 8.0),
     ),
-    Metric("hitl_learner_loss", "gauge", ("term",), "Weighted terms of the policy's loss."),
+    Metric("hitl_learner_loss", "gauge", ("term",), "Terms of the loss, unweighted."),
     Metric("hitl_weights_version_updates", "gauge", (), "Version of the policy; it only grows."),
     Metric("hitl_reward_version_updates", "gauge", (), "Version of the reward model in use; it only grows."),
     Metric(
@@ -32,7 +32,7 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("hitl_reward_agreement_ratio", "gauge", ("split",), "Answers that the reward model predicts."),
     Metric(
-        "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 0.693 is a coin toss."
+        "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 1.099 is a blind guess."
     ),
     Metric(
         "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."

@@ -22,9 +22,9 @@ class Actor(IntEnum):
     NOBODY = 1
     """The episode had ended before its horizon, so the action had no effect."""
     EXPERT = 2
-    """An expert overrode the policy: imitated, no policy gradient."""
+    """An expert overrode the policy: no policy gradient."""
     TEACHER = 3
-    """A person overrode the policy: imitated, no policy gradient."""
+    """A person overrode the policy: no policy gradient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

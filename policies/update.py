@@ -5,9 +5,11 @@ The order is relabel, value, advantages, epochs of minibatches. Of "The 37 imple
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from policies import advantages, objectives, popart
@@ -28,6 +30,8 @@ class UpdateSettings:
     value_coefficient: float
     entropy_coefficient: float
     max_gradient_norm: float
+    least_minibatches: int = 1
+    """A batch of few visited steps is cut into so many at least."""
     popart_rate: float = 0.2
 
 
@@ -43,6 +47,10 @@ class Batch:
     weight_B: Tensor
     """1 where the policy acted."""
 
+    def at(self, index: Tensor | slice) -> "Batch":
+        """Return some of the steps."""
+        return Batch(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
 
 def steps_on(device: torch.device, rollout: Rollout) -> Steps:
     """Move a rollout to the learner's device, once, and find each step's true next observation."""
@@ -57,9 +65,19 @@ def steps_on(device: torch.device, rollout: Rollout) -> Steps:
         observation_TNO=observation[:-1].flatten(2),
         action_TNA=torch.tensor(rollout.action_TNA, device=device),
         next_observation_TNO=following.view(steps, columns, -1),
-        cut_TN=torch.tensor(rollout.terminated_TN | rollout.truncated_TN, device=device),
+        cut_TN=torch.tensor(
+            rollout.terminated_TN | rollout.truncated_TN | _meets_override(rollout), device=device
+        ),
         environment_reward_TN=None if reward is None else torch.tensor(reward, device=device),
     )
+
+
+def _meets_override(rollout: Rollout) -> NDArray[np.bool_]:
+    """Where a step or the one after it was overridden: the policy's return ends there, and is bootstrapped."""
+    overridden_TN = (rollout.actor_TN == Actor.EXPERT) | (rollout.actor_TN == Actor.TEACHER)
+    following_TN = np.concatenate([overridden_TN[1:], np.zeros_like(overridden_TN[:1])])
+    meets: NDArray[np.bool_] = overridden_TN | following_TN
+    return meets
 
 
 @torch.no_grad()
@@ -123,7 +141,7 @@ def ppo_update(
         generator: shuffles the minibatches, on the CPU.
 
     Returns:
-        Means over the update's minibatches: policy_loss, value_loss, entropy, approximate_kl, clip_share,
+        Means over the last epoch's minibatches: policy_loss, value_loss, entropy, approximate_kl, clip_share,
         gradient_norm; and reward_<source>, the mean of each weighted source.
     """
     device = network.value_mean.device
@@ -133,41 +151,43 @@ def ppo_update(
     batch = make_batch(network, rollout, steps, reward_TN, settings)
     visited = steps_to_visit(rollout, generator)
     sums: dict[str, Tensor] = {}
+    size = min(settings.minibatch_size, max(len(visited) // settings.least_minibatches, 1))
     count = 0
-    for _ in range(settings.epochs):
-        order = visited[torch.randperm(len(visited), generator=generator)].to(device)
-        for index in torch.split(order, settings.minibatch_size):
-            for name, value in _minibatch_step(network, optimiser, batch, index, settings).items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + value
-            count += 1
+    for epoch in range(settings.epochs):
+        # One gather an epoch: minibatches are then slices of it.
+        shuffled = batch.at(visited[torch.randperm(len(visited), generator=generator)].to(device))
+        for start in range(0, len(visited), size):
+            minibatch = shuffled.at(slice(start, start + size))
+            terms = _minibatch_step(network, optimiser, minibatch, settings)
+            if epoch == settings.epochs - 1:
+                count += 1
+                for name, value in terms.items():
+                    sums[name] = sums[name] + value if name in sums else value
     statistics = {name: float(value) / count for name, value in sums.items()}
     return statistics | {f"reward_{name}": float(mean) for name, mean in means.items()}
 
 
 def _minibatch_step(
-    network: ActorCritic,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    index: Tensor,
-    settings: UpdateSettings,
+    network: ActorCritic, optimiser: torch.optim.Optimizer, minibatch: Batch, settings: UpdateSettings
 ) -> dict[str, Tensor]:
-    observation_BO, weight_B = batch.observation_BO[index], batch.weight_B[index]
-    log_prob_B, entropy_B = network.evaluate(observation_BO, batch.action_BA[index])
+    weight_B = minibatch.weight_B
+    log_prob_B, entropy_B = network.evaluate(minibatch.observation_BO, minibatch.action_BA)
     policy = objectives.ppo_clip(
         log_prob_B=log_prob_B,
-        behaviour_log_prob_B=batch.behaviour_log_prob_B[index],
-        advantage_B=batch.advantage_B[index],
+        behaviour_log_prob_B=minibatch.behaviour_log_prob_B,
+        advantage_B=minibatch.advantage_B,
         weight_B=weight_B,
         clip=settings.clip,
     )
-    value = objectives.value_loss(
-        value_B=network.normalised_value(observation_BO), target_B=batch.target_B[index]
-    )
+    value_B = network.normalised_value(minibatch.observation_BO)
+    value = objectives.value_loss(value_B=value_B, target_B=minibatch.target_B)
     entropy = (entropy_B * weight_B).sum() / weight_B.sum().clamp_min(1.0)
-    loss = policy.loss + settings.value_coefficient * value - settings.entropy_coefficient * entropy
+    loss = policy.loss + settings.value_coefficient * value
+    if settings.entropy_coefficient:
+        loss = loss - settings.entropy_coefficient * entropy
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm, foreach=True)
     optimiser.step()
     return {
         "policy_loss": policy.loss.detach(),

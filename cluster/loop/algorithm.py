@@ -34,6 +34,9 @@ class HITL(Algorithm):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         """Start env runners, learner and, where people teach, reward trainer and publisher."""
+        if config.learns_from_people:
+            # First, so that its processes start while RLlib starts the env runners.
+            self.teaching = Teaching(config)
         super().setup(config)
         self.env_steps = 0
         self.updates = 0
@@ -47,12 +50,7 @@ class HITL(Algorithm):  # type: ignore[misc]
             timeout_seconds=self.config.sample_timeout_s,
             max_lag=self.config.max_policy_lag,
         )
-        self.teaching = Teaching(self.config, self.spaces["default_policy"]) if self._taught else None
         self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
-
-    @property
-    def _taught(self) -> bool:
-        return self.config.learns_from_people
 
     def training_step(self) -> None:
         """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
@@ -61,7 +59,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         samples = self._sampler.gather(policy_version=self.policy_version)
         self.env_steps += sum(sample.steps for sample in samples)
         reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
-        if self._taught and reward is None:
+        if self.teaching and reward is None:
             time.sleep(_IDLE_SECONDS)
             return
         if not self.config.lockstep:
@@ -81,9 +79,12 @@ class HITL(Algorithm):  # type: ignore[misc]
         horizon = self.config.anneal_over_env_steps
         progress = min(self.env_steps / horizon, 1.0) if horizon else 0.0
         start = time.perf_counter()
-        learnt: Learnt = self._ask_learner(
+        learnt: Learnt | None = self._ask_learner(
             HITLLearner.learn, rollouts=rollouts, reward_model=reward_model, progress=progress
         )
+        self._sampler.dropped["lost"] += len(rollouts) if learnt is None else learnt.lost
+        if learnt is None:
+            return
         lag = self.policy_version - min(sample.policy_version for sample in samples)
         self.statistics.take(samples, learnt, lag=lag, seconds=time.perf_counter() - start)
         self.updates += 1

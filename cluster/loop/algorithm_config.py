@@ -60,6 +60,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.clip_param = 0.2
         self.vf_loss_coeff = 0.5
         self.entropy_coeff = 0.0
+        self.least_minibatches = 4
         self.anneal_over_env_steps: int | None = None
         self._model_config = {"hidden": (64, 64), "activation": "tanh"}
         self.lockstep = False
@@ -93,6 +94,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip_param=learner.clip,
             vf_loss_coeff=learner.value_coefficient,
             entropy_coeff=learner.entropy_coefficient,
+            least_minibatches=learner.least_minibatches,
             anneal_over_env_steps=run.stop.env_steps if learner.anneal_learning_rate else None,
         )
         config.rl_module(
@@ -119,6 +121,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         clip_param: float | None = None,
         vf_loss_coeff: float | None = None,
         entropy_coeff: float | None = None,
+        least_minibatches: int | None = None,
         anneal_over_env_steps: int | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -129,6 +132,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip_param: epsilon of PPO's clipped surrogate.
             vf_loss_coeff: weight of the critic's loss.
             entropy_coeff: weight of the entropy bonus.
+            least_minibatches: a batch in which the policy acts little is cut into so many at least.
             anneal_over_env_steps: lower the learning rate linearly to 0 over so many steps.
             **kwargs: lr, gamma, minibatch_size, num_epochs, grad_clip and RLlib's other ones.
         """
@@ -138,6 +142,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             "clip_param": clip_param,
             "vf_loss_coeff": vf_loss_coeff,
             "entropy_coeff": entropy_coeff,
+            "least_minibatches": least_minibatches,
             "anneal_over_env_steps": anneal_over_env_steps,
         }
         for name, value in own.items():
@@ -190,6 +195,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip=self.clip_param,
             epochs=self.num_epochs,
             minibatch_size=self.minibatch_size,
+            least_minibatches=self.least_minibatches,
             value_coefficient=self.vf_loss_coeff,
             entropy_coefficient=self.entropy_coeff,
             max_gradient_norm=self.grad_clip,

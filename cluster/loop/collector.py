@@ -89,8 +89,10 @@ class Collector:
             stepped: Any = self.envs.step(self._legal(actions[-1]))
             following, reward[t], terminated[t], truncated[t], info = stepped
             self._observation = self._flat(following)
-            if NOBODY in info:
-                actor[t, info[NOBODY]] = Actor.NOBODY
+            # Where an episode ends in this step, its last info stands apart.
+            for told in (info, info.get("final_info", {})):
+                if NOBODY in told:
+                    actor[t, told[NOBODY]] = Actor.NOBODY
             self._return_N += reward[t]
             self._step_N += 1
             for n in np.flatnonzero(terminated[t] | truncated[t]):

@@ -174,8 +174,6 @@ class Driver:
         teaching = algorithm.teaching
         state = teaching.state if teaching else None
         report = state.report if state else None
-        horizon = self.config.environment.fixed_horizon or 1
-        predicted = statistics.losses.get("reward_learned")
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -187,7 +185,7 @@ class Driver:
             lag_updates=statistics.lag_updates,
             steps_per_second=statistics.steps_per_second,
             true_return=statistics.true_return,
-            predicted_return=None if predicted is None else predicted * horizon,
+            predicted_return=statistics.predicted_return,
             comparisons=state.answered if state else 0,
             asked=state.asked if state else 0,
             open_questions=state.asked - state.answered if state else 0,

@@ -70,13 +70,15 @@ def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
                 f"environment.id: gymnasium knows no {config.id!r}.{_nearest(config.id)} "
                 "For one of your own write module:Class (docs/environments.md)"
             )
-        return lambda: gym.make(config.id, **config.kwargs)
+        # A fixed horizon takes the place of the environment's own time limit.
+        limit = {"max_episode_steps": -1} if config.fixed_horizon else {}
+        return lambda: gym.make(config.id, disable_env_checker=True, **limit, **config.kwargs)
     module_name, _, class_name = config.id.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         made: Callable[..., Env] = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise ConfigError(
             f"environment.id: cannot import {class_name} from {module_name}: {error}. "
             "Is the folder that holds it the working directory, or on PYTHONPATH?"

@@ -17,7 +17,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
 from cluster.loop.reward_trainer import model_arrays
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
-from policies.experience import join
+from policies.experience import Rollout, join
 from policies.networks import ActorCritic
 from policies.rewards import RewardSource, Steps, environment_reward
 from policies.update import ppo_update
@@ -32,6 +32,16 @@ class Learnt:
     acting_weights: Mapping[str, NDArray[np.generic]]
     """What env runners need; see `acting_weights`."""
     statistics: dict[str, float]
+    lost: int
+    """Rollouts that died with their env runner before they could be fetched."""
+
+
+def _fetch(rollout: ray.ObjectRef) -> Rollout | None:
+    try:
+        fetched: Rollout = ray.get(rollout)
+    except ray.exceptions.ObjectLostError:
+        return None
+    return fetched
 
 
 def acting_weights(network: ActorCritic) -> dict[str, NDArray[np.generic]]:
@@ -85,8 +95,8 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
 
     def learn(
         self, *, rollouts: Sequence[ray.ObjectRef], reward_model: ray.ObjectRef | None, progress: float
-    ) -> Learnt:
-        """Do one update.
+    ) -> Learnt | None:
+        """Do one update; None where every rollout is lost, because the env runners that hold them died.
 
         Args:
             rollouts: references to rollouts, in the order in which they count.
@@ -95,19 +105,23 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """
         if reward_model is not None:
             self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
+        arrived = [rollout for rollout in map(_fetch, rollouts) if rollout is not None]
+        if not arrived:
+            return None
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
         for group in optimiser.param_groups:
             group["lr"] = self.config.lr * (1.0 - progress)
         statistics = ppo_update(
             network=self.network,
             optimiser=optimiser,
-            rollout=join(ray.get(list(rollouts))),
+            rollout=join(arrived),
             sources=self._sources,
             source_weights=self.config.reward_sources.model_dump(),
             settings=self.config.update_settings,
             generator=self._generator,
         )
-        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics)
+        lost = len(rollouts) - len(arrived)
+        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=lost)
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own update is not used."""

@@ -129,7 +129,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         for number in range(stands.open_questions):
             self._expire_time[f"asked in an earlier life {number}"] = self._expires()
-        self._questions_so_far = 0
+        self._questions_so_far = stands.open_questions + stands.answered_questions + stands.closed_questions
         self._fit_due = False
         self._journal = JournalFollower(self._client, run.run_id, news=self._news)
         self._journal.wait_for(stands.journal_end)

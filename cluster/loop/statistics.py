@@ -15,6 +15,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._returns: deque[float] = deque(maxlen=_EPISODES)
+        self._lengths: deque[int] = deque(maxlen=_EPISODES)
         self._speed: deque[tuple[float, int]] = deque(maxlen=_SPEED_UPDATES)
         self._steps = 0
         self.losses: dict[str, float] = {}
@@ -26,6 +27,7 @@ class Statistics:
     def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:
         """Take one update into account."""
         self._returns.extend(episode.true_return for sample in samples for episode in sample.episodes)
+        self._lengths.extend(episode.steps for sample in samples for episode in sample.episodes)
         self._steps += sum(sample.steps for sample in samples)
         self._speed.append((time.monotonic(), self._steps))
         self.losses = learnt.statistics
@@ -38,6 +40,14 @@ class Statistics:
     def true_return(self) -> float | None:
         """Mean over the episodes that ended lately; None before the first one."""
         return sum(self._returns) / len(self._returns) if self._returns else None
+
+    @property
+    def predicted_return(self) -> float | None:
+        """Mean learned reward of the last batch's steps, over a mean episode; None without a learned reward."""
+        reward = self.losses.get("reward_learned")
+        if reward is None or not self._lengths:
+            return None
+        return reward * sum(self._lengths) / len(self._lengths)
 
     @property
     def steps_per_second(self) -> float:

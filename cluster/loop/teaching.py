@@ -6,12 +6,14 @@ Everything is by reference and nothing is waited for, but in lockstep. A trainer
 import logging
 from typing import Any
 
-import gymnasium as gym
 import ray
 
+from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
+from cluster.loop.environments import make
 from cluster.loop.publisher import Publisher
 from cluster.loop.reward_trainer import Published, RewardTrainer, TeachingState
+from hitl.errors import ConfigError
 from hitl.events import Progress, Run
 from hitl.reward.ensemble import InputSpace
 
@@ -24,9 +26,14 @@ _NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None,
 class Teaching:
     """What the driver knows of the reward model."""
 
-    def __init__(self, config: Any, spaces: tuple[gym.Space[Any], gym.Space[Any]]) -> None:
+    def __init__(self, config: HITLConfig) -> None:
         """Start the two actors; both come back by themselves when they die."""
         link = config.feedback_link
+        if link is None:
+            raise ConfigError(
+                "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"
+            )
+        env = make(config.environment_config)
         run = Run(
             run_id=link.run_id,
             task_id=link.task_id,
@@ -56,7 +63,7 @@ class Teaching:
                 address=link.address,
                 token=link.token,
                 run=run,
-                space=InputSpace.of(*spaces),
+                space=InputSpace.of(env.observation_space, env.action_space),
                 model=config.reward_model,
                 questions=config.questions,
                 publisher=self.publisher,

@@ -73,7 +73,9 @@ class LearnerConfig(Section):
     epochs: Positive = 4
     """Passes over each batch."""
     minibatch_size: Positive = 256
-    """Steps per gradient step."""
+    """Steps per gradient step, at most."""
+    least_minibatches: Positive = 4
+    """A batch in which the policy acts little, as when episodes end early, is cut into so many at least."""
     value_coefficient: NotNegativeReal = 0.5
     """Weight of the critic's loss."""
     entropy_coefficient: NotNegativeReal = 0.0
@@ -137,8 +139,6 @@ class QuestionsConfig(Section):
     """They are cut from so many of the newest batches of rollouts."""
     max_open: Positive = 20
     """No new question while this many wait for a teacher (overlapped mode)."""
-    lease_seconds: PositiveReal = 60.0
-    """A question that a teacher took and did not answer goes to someone else after this time."""
     expire_seconds: PositiveReal = 600.0
     """An open question is withdrawn after this time: by then the policy is another one."""
 

@@ -70,11 +70,11 @@ class ProgressRow:
     heldout_accuracy: float | None = None
     """Share of held-out answers that the reward model predicts."""
     heldout_log_loss: float | None = None
-    """In nats per held-out answer; 0.693 is a coin toss."""
+    """In nats per held-out answer; 1.099 is a blind guess."""
     train_accuracy: float | None = None
     """Share of the answers trained on that the reward model predicts."""
     losses: dict[str, float] = field(default_factory=dict)
-    """Weighted terms of the policy's loss in the last update."""
+    """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0
     """Reward models that judged worse than the one before and were not used."""
     dropped_rollouts: int = 0

@@ -1,7 +1,7 @@
 """The reward model as it learns online: answers come in, versions come out.
 
-It holds no process, no clock and no connection. Everything in it follows from the answers, the probe set and the
-seed, so it can be rebuilt at any time.
+It holds no process, no clock and no connection. What it becomes follows from the seed, the probe set and the order of
+fits and answers; rebuilt from the journal it stands on the same answers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -87,7 +87,9 @@ class OnlineRewardModel:
     def answers(self) -> list[Answer]:
         """The answers that count, ordered by what they are about and not by when they came."""
         counted = (a for a in self._answers.values() if (a.teacher_id, a.event_id) not in self._retracted)
-        return sorted(counted, key=lambda a: (a.first.segment_id, a.second.segment_id, a.teacher_id))
+        return sorted(
+            counted, key=lambda a: (a.first.segment_id, a.second.segment_id, a.teacher_id, a.offset)
+        )
 
     def fit(self) -> FitReport | None:
         """Fit to all answers, and keep the result unless it is worse on held-out ones.

@@ -69,13 +69,9 @@ def choose_pairs(
     Returns:
         Best first.
     """
-    segments = return_KS.shape[1]
-    if segments < 2:
+    first_C, second_C = _candidates(heldout_S, candidates, rng)
+    if not len(first_C):
         return []
-    first_C = rng.integers(segments, size=candidates)
-    second_C = (first_C + rng.integers(1, segments, size=candidates)) % segments
-    same_kind = heldout_S[first_C] == heldout_S[second_C]
-    first_C, second_C = first_C[same_kind], second_C[same_kind]
     margin_KC = return_KS[:, torch.from_numpy(first_C)] - return_KS[:, torch.from_numpy(second_C)]
     value_C = strategy(margin_KC, rng)
     chosen: list[ChosenPair] = []
@@ -88,3 +84,20 @@ def choose_pairs(
             used |= {first, second}
             chosen.append(ChosenPair(first=first, second=second, value=float(value_C[index])))
     return chosen
+
+
+def _candidates(
+    heldout_S: NDArray[np.bool_], count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw pairs of different segments of one kind, the first of any; so the kinds keep their shares."""
+    first_C = rng.integers(len(heldout_S), size=count) if len(heldout_S) else np.zeros(0, np.int64)
+    second_C = first_C.copy()
+    for kind in (False, True):
+        (rows,) = np.nonzero(heldout_S == kind)
+        (mine,) = np.nonzero(heldout_S[first_C] == kind)
+        if len(rows) > 1:
+            place = np.searchsorted(rows, first_C[mine])
+            step = rng.integers(1, len(rows), size=len(mine))
+            second_C[mine] = rows[(place + step) % len(rows)]
+    possible = first_C != second_C
+    return first_C[possible], second_C[possible]

@@ -217,7 +217,9 @@ def test_rllib_loads_our_policy(tmp_path: Path) -> None:
     algorithm.save_to_path(tmp_path / "checkpoint")
     weights = algorithm.network_state
     algorithm.stop()
-    module = RLModule.from_checkpoint(str(tmp_path / "checkpoint/learner_group/learner/rl_module/default_policy"))
+    module = RLModule.from_checkpoint(
+        str(tmp_path / "checkpoint/learner_group/learner/rl_module/default_policy")
+    )
     assert same(weights, {k: v.numpy() for k, v in module.network.state_dict().items()})
 
 

@@ -114,14 +114,14 @@ def test_a_member_does_not_learn_answers_of_weight_0() -> None:
 
 def test_answers_left_out_of_training_change_nothing() -> None:
     told = answers(20)
-    liars = [answer(i, a.first, a.second, Choice.TIE) if i >= 10 else a for i, a in enumerate(told)]
+    liars = [answer(i, a.first, a.second, Choice.TIE) if i < 10 else a for i, a in enumerate(told)]
     fitted = []
     for taught in (told, liars):
         ensemble = _ensemble()
         fit(
             ensemble,
             _tensors(taught),
-            training=torch.arange(10),
+            training=torch.arange(10, 20),
             bootstrap_KP=torch.ones(3, 20),
             settings=SETTINGS,
             generator=torch.Generator().manual_seed(0),

@@ -76,7 +76,7 @@ def test_no_step_that_counts_is_no_loss() -> None:
 def test_the_divergence_estimate_is_unbiased() -> None:
     """Weighted by the behaviour's own probabilities it is KL(behaviour || policy) exactly."""
     behaviour = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    policy = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    policy = torch.tensor([0.1, 0.6, 0.3], dtype=torch.float64)
     estimate = ppo_clip(
         log_prob_B=policy.log(),
         behaviour_log_prob_B=behaviour.log(),

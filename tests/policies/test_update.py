@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,29 @@ def test_a_batch_holds_the_advantages_of_its_critic_and_normalised_targets() -> 
     assert batch.behaviour_log_prob_B[row] == rollout.log_prob_TN[3, 1]
 
 
+@pytest.mark.parametrize("actor", [Actor.EXPERT, Actor.TEACHER])
+def test_returns_end_before_and_after_an_overridden_step(actor: Actor) -> None:
+    rollout = made_up_rollout()
+    overridden = rollout.actor_TN.copy()
+    overridden[4, 2] = actor
+    before = steps_on(CPU, rollout)
+    after = steps_on(CPU, dataclasses.replace(rollout, actor_TN=overridden))
+    moved = torch.nonzero(after.cut_TN != before.cut_TN).tolist()
+    assert moved == [[3, 2], [4, 2]]
+    assert torch.equal(after.next_observation_TNO, before.next_observation_TNO)
+
+
+@pytest.mark.parametrize(("least", "minibatches"), [(1, 4), (8, 8), (1000, STEPS * COLUMNS)])
+def test_a_small_batch_is_cut_into_enough_minibatches(least: int, minibatches: int) -> None:
+    """32 steps; a minibatch has 10 at most."""
+    network = _network()
+    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    settings = dataclasses.replace(SETTINGS, least_minibatches=least)
+    _learn(network, made_up_rollout(), optimiser=optimiser, settings=settings)
+    steps = optimiser.state[network.policy[0].weight]["step"]
+    assert int(steps) == SETTINGS.epochs * minibatches
+
+
 @pytest.mark.parametrize(("idle", "visited_idle"), [(0, 0), (3, 3), (STEPS * COLUMNS - 4, 4)])
 def test_every_acted_step_is_visited_and_as_many_idle_ones(idle: int, visited_idle: int) -> None:
     actor = np.full(STEPS * COLUMNS, Actor.POLICY, np.uint8)
@@ -122,7 +146,8 @@ def test_the_better_action_becomes_likelier() -> None:
     """A bandit: the second action earns 1, the first nothing."""
     network, generator = _network(), torch.Generator().manual_seed(1)
     observation = torch.from_numpy(waves(STEPS + 1, COLUMNS, OBSERVATION))
-    for _ in range(20):
+    bandit = dataclasses.replace(SETTINGS, discount=0.0)
+    for _ in range(12):
         with torch.no_grad():
             action, log_prob = network.act(observation[:-1], generator=generator)
         rollout = made_up_rollout(
@@ -130,7 +155,7 @@ def test_the_better_action_becomes_likelier() -> None:
             log_prob_TN=log_prob.numpy(),
             environment_reward_TN=action.float().numpy(),
         )
-        statistics = _learn(network, rollout)
+        statistics = _learn(network, rollout, settings=bandit)
     probability = torch.softmax(network.policy(observation[:-1]), -1)[..., 1]
     assert probability.mean().item() > 0.9
     assert statistics["reward_environment"] == pytest.approx(float(action.float().mean()))

@@ -1,0 +1,77 @@
+"""Under a learned reward an episode earns by what it shows, never by how long it goes on."""
+
+import numpy as np
+import torch
+
+from cluster.loop.collector import Collector
+from cluster.loop.environments import make_vector
+from cluster.runs.config import EnvironmentConfig
+from hitl.reward.candidates import cut
+from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.experience import Rollout
+from policies.networks import ActorCritic
+
+HORIZON = 20
+DIARY = "tests.cluster.worlds:Diary"
+
+
+def _episodes(length: int, *, fixed_horizon: int | None) -> Rollout:
+    environment = EnvironmentConfig(id=DIARY, kwargs={"lengths": (length,)}, fixed_horizon=fixed_horizon)
+    envs = make_vector(environment, 2)
+    network = ActorCritic(envs.single_observation_space, envs.single_action_space, hidden=(8,))
+    collector = Collector(envs, network, source="runner", seed=0, share_reward=False)
+    return collector.collect(2 * HORIZON, policy_version=0).rollout
+
+
+def _first_return(rollout: Rollout, ensemble: RewardEnsemble, *, raw: bool) -> float:
+    """What the model says of the first episode."""
+    rows = rollout.episode_TN[:, 0] == 0
+    observation = torch.from_numpy(rollout.observation_TNO[:-1][rows, 0])
+    action = torch.from_numpy(rollout.action_TNA[rows, 0])
+    with torch.no_grad():
+        reward = ensemble.raw(observation, action)[0] if raw else ensemble.reward(observation, action)
+    return reward.sum().item()
+
+
+def _indifferent() -> RewardEnsemble:
+    """A model that gives every step the same, more than nothing."""
+    space = InputSpace(observation_size=4, action_size=3, discrete=True)
+    ensemble = RewardEnsemble(space, members=2, hidden=(8,))
+    with torch.no_grad():
+        ensemble.weights[-1].zero_()
+        ensemble.biases[-1].fill_(0.37)
+    ensemble.set_gauge(torch.randn(300, 4), torch.randint(3, (300,)))
+    return ensemble
+
+
+def test_a_reward_for_each_step_alone_earns_nothing() -> None:
+    """Without horizon and gauge the longer episode would earn more: the counter-assertion."""
+    ensemble = _indifferent()
+    early, late = (_episodes(length, fixed_horizon=None) for length in (3, HORIZON))
+    assert _first_return(late, ensemble, raw=True) > 6 * _first_return(early, ensemble, raw=True) > 0
+    early, late = (_episodes(length, fixed_horizon=HORIZON) for length in (3, HORIZON))
+    assert _first_return(late, ensemble, raw=True) == _first_return(early, ensemble, raw=True)
+    assert _first_return(late, ensemble, raw=False) == _first_return(early, ensemble, raw=False) == 0
+
+
+def test_no_edge_tells_an_early_end_from_a_late_one() -> None:
+    early, late = (_episodes(length, fixed_horizon=HORIZON) for length in (3, HORIZON))
+    assert not early.terminated_TN.any()
+    np.testing.assert_array_equal(early.truncated_TN, late.truncated_TN)
+    np.testing.assert_array_equal(early.step_TN, late.step_TN)
+    np.testing.assert_array_equal(early.episode_TN, late.episode_TN)
+    ended = _episodes(3, fixed_horizon=None)
+    assert not np.array_equal(ended.truncated_TN, late.truncated_TN)
+
+
+def test_segments_are_equally_long_so_that_answers_say_nothing_about_length() -> None:
+    for length in (3, HORIZON):
+        windows = cut(
+            _episodes(length, fixed_horizon=HORIZON),
+            steps=6,
+            task_id="task",
+            run_id="run",
+            rng=np.random.default_rng(0),
+        )
+        assert windows
+        assert {len(window.segment) for window in windows} == {6}

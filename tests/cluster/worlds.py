@@ -1,0 +1,70 @@
+"""Tiny environments whose observations tell where they come from."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class Diary(gym.Env[Any, Any]):
+    """Observes (first number of the episode, episode, step, last action); ends as told.
+
+    The first number is drawn from the environment's own generator, so it follows from the seed. An episode
+    terminates at step `lengths[episode % len(lengths)]`, or is truncated there if `truncates`.
+    """
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    action_space: gym.Space[Any] = gym.spaces.Discrete(3)
+
+    def __init__(self, lengths: tuple[int, ...] = (3, 5), truncates: bool = False) -> None:
+        self._lengths = lengths
+        self._truncates = truncates
+        self._episode = -1
+        self.taken: list[Any] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._episode += 1
+        self._step = 0
+        self._drawn = float(np.float32(self.np_random.random()))
+        return self._observe(0.0), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.taken.append(np.array(action))
+        self._step += 1
+        ended = self._step >= self._lengths[self._episode % len(self._lengths)]
+        first = float(np.ravel(action)[0])
+        reward = 10.0 * self._episode + self._step + first
+        return self._observe(first), reward, ended and not self._truncates, ended and self._truncates, {}
+
+    def _observe(self, action: float) -> Any:
+        return np.array([self._drawn, self._episode, self._step, action], np.float32)
+
+
+class Slider(Diary):
+    """The same with actions from a Box that is narrower than a young policy's."""
+
+    action_space = gym.spaces.Box(np.array([-0.1, -0.2], np.float32), np.array([0.1, 0.3], np.float32))
+
+
+class Endless(Diary):
+    """Ends never."""
+
+    def __init__(self) -> None:
+        super().__init__(lengths=(10**9,))
+
+
+class Words(gym.Env[Any, Any]):
+    """Observes no numbers."""
+
+    observation_space = gym.spaces.Text(3)
+    action_space = gym.spaces.Discrete(2)
+
+
+class Broken(Diary):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("the simulator is not installed")
