@@ -24,6 +24,7 @@ def test_an_episode_lasts_exactly_its_horizon() -> None:
         played = _play(env, 8)
         assert [truncated for _, _, _, truncated, _ in played] == [False] * 7 + [True]
         assert not any(terminated for _, _, terminated, _, _ in played)
+        assert [NOBODY in info for *_, info in played] == [False] * 3 + [True] * 5
 
 
 @pytest.mark.parametrize("truncates", [False, True])

@@ -58,7 +58,9 @@ def test_members_evaluated_together_are_the_members_one_by_one(space: InputSpace
 
 
 def test_members_start_apart() -> None:
-    raw = _ensemble().raw(*_steps(DISCRETE, 20))
+    torch.manual_seed(0)
+    observation, action = _steps(DISCRETE, 20)
+    raw = RewardEnsemble(DISCRETE, members=MEMBERS, hidden=(8,)).raw(observation.float(), action)
     assert not torch.allclose(raw[0], raw[1])
     assert not torch.allclose(raw[1], raw[2])
 
