@@ -52,7 +52,17 @@ def train(run_file: str, *settings: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cluster.cli.main", "train", str(RUNS / run_file)]
         ended = subprocess.run(
-            [*command, "--runs_folder", folder, "--mode", "lockstep", *settings],
+            # In lockstep nothing overlaps, so the environments may as well be stepped inside the driver.
+            [
+                *command,
+                "--runs_folder",
+                folder,
+                "--mode",
+                "lockstep",
+                "--rollouts.env_runners",
+                "0",
+                *settings,
+            ],
             check=False,
             stdout=sys.stderr,
         )

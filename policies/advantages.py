@@ -50,6 +50,11 @@ def gae(
     return Advantages(advantage_TN, advantage_TN + value_TN)
 
 
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean of the values that count; 0 where none does."""
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+
+
 def standardise(values: Tensor, *, weight: Tensor) -> Tensor:
     """Shift and scale to a weighted mean of 0 and standard deviation of 1.
 
@@ -57,7 +62,6 @@ def standardise(values: Tensor, *, weight: Tensor) -> Tensor:
         values: any shape.
         weight: same shape, 0 where a value does not count; those are standardised along.
     """
-    total = weight.sum().clamp_min(1.0)
-    mean = (values * weight).sum() / total
-    variance = ((values - mean) ** 2 * weight).sum() / total
+    mean = weighted_mean(values, weight)
+    variance = weighted_mean((values - mean) ** 2, weight)
     return (values - mean) / (variance.sqrt() + 1e-8)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from policies.advantages import weighted_mean
 
-class PolicyLoss(NamedTuple):
-    """A policy loss with what people watch; scalars."""
 
-    loss: Tensor
+class PolicyChange(NamedTuple):
+    """How far the policy has moved from the one that acted; scalars."""
+
     approximate_kl: Tensor
     """Estimate of KL(behaviour || policy) in nats, never negative (Schulman 2020, "k3")."""
     clip_share: Tensor
@@ -22,8 +23,8 @@ class PolicyLoss(NamedTuple):
 
 def ppo_clip(
     *, log_prob_B: Tensor, behaviour_log_prob_B: Tensor, advantage_B: Tensor, weight_B: Tensor, clip: float
-) -> PolicyLoss:
-    """The clipped surrogate, equation 7, negated, averaged over steps that count.
+) -> Tensor:
+    """The clipped surrogate, equation 7, negated, averaged over steps that count; a scalar.
 
     Args:
         log_prob_B: under the policy being learnt.
@@ -32,15 +33,23 @@ def ppo_clip(
         weight_B: 1 where the policy acted, 0 where nobody or someone else did.
         clip: epsilon.
     """
-    total = weight_B.sum().clamp_min(1.0)
-    log_ratio_B = log_prob_B - behaviour_log_prob_B
-    ratio_B = log_ratio_B.exp()
+    ratio_B = (log_prob_B - behaviour_log_prob_B).exp()
     clipped_B = ratio_B.clamp(1 - clip, 1 + clip)
     surrogate_B = torch.minimum(ratio_B * advantage_B, clipped_B * advantage_B)
-    with torch.no_grad():
-        kl = ((ratio_B - 1 - log_ratio_B) * weight_B).sum() / total
-        share = (((ratio_B - 1).abs() > clip).to(weight_B.dtype) * weight_B).sum() / total
-    return PolicyLoss(-(surrogate_B * weight_B).sum() / total, kl, share)
+    return -weighted_mean(surrogate_B, weight_B)
+
+
+@torch.no_grad()
+def policy_change(
+    *, log_prob_B: Tensor, behaviour_log_prob_B: Tensor, weight_B: Tensor, clip: float
+) -> PolicyChange:
+    """Measure how far the policy has moved; the arguments are those of `ppo_clip`."""
+    log_ratio_B = log_prob_B - behaviour_log_prob_B
+    ratio_B = log_ratio_B.exp()
+    outside_B = ((ratio_B - 1).abs() > clip).to(weight_B.dtype)
+    return PolicyChange(
+        weighted_mean(ratio_B - 1 - log_ratio_B, weight_B), weighted_mean(outside_B, weight_B)
+    )
 
 
 def value_loss(*, value_B: Tensor, target_B: Tensor) -> Tensor:

@@ -158,10 +158,10 @@ def ppo_update(
         shuffled = batch.at(visited[torch.randperm(len(visited), generator=generator)].to(device))
         for start in range(0, len(visited), size):
             minibatch = shuffled.at(slice(start, start + size))
-            terms = _minibatch_step(network, optimiser, minibatch, settings)
+            losses = _minibatch_step(network, optimiser, minibatch, settings)
             if epoch == settings.epochs - 1:
                 count += 1
-                for name, value in terms.items():
+                for name, value in (losses | _watch(network, minibatch, settings)).items():
                     sums[name] = sums[name] + value if name in sums else value
     statistics = {name: float(value) / count for name, value in sums.items()}
     return statistics | {f"reward_{name}": float(mean) for name, mean in means.items()}
@@ -170,30 +170,40 @@ def ppo_update(
 def _minibatch_step(
     network: ActorCritic, optimiser: torch.optim.Optimizer, minibatch: Batch, settings: UpdateSettings
 ) -> dict[str, Tensor]:
-    weight_B = minibatch.weight_B
-    log_prob_B, entropy_B = network.evaluate(minibatch.observation_BO, minibatch.action_BA)
+    output = network.policy(minibatch.observation_BO)
+    distribution, log_scale = network.distribution, network.log_scale
     policy = objectives.ppo_clip(
-        log_prob_B=log_prob_B,
+        log_prob_B=distribution.log_prob(output, log_scale, minibatch.action_BA),
         behaviour_log_prob_B=minibatch.behaviour_log_prob_B,
         advantage_B=minibatch.advantage_B,
-        weight_B=weight_B,
+        weight_B=minibatch.weight_B,
         clip=settings.clip,
     )
     value_B = network.normalised_value(minibatch.observation_BO)
     value = objectives.value_loss(value_B=value_B, target_B=minibatch.target_B)
-    entropy = (entropy_B * weight_B).sum() / weight_B.sum().clamp_min(1.0)
-    loss = policy.loss + settings.value_coefficient * value
+    loss = policy + settings.value_coefficient * value
     if settings.entropy_coefficient:
-        loss = loss - settings.entropy_coefficient * entropy
+        entropy_B = distribution.entropy(output, log_scale)
+        loss = loss - settings.entropy_coefficient * advantages.weighted_mean(entropy_B, minibatch.weight_B)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm, foreach=True)
     optimiser.step()
+    return {"policy_loss": policy.detach(), "value_loss": value.detach(), "gradient_norm": norm}
+
+
+@torch.no_grad()
+def _watch(network: ActorCritic, minibatch: Batch, settings: UpdateSettings) -> dict[str, Tensor]:
+    """What people watch of a minibatch, after its step."""
+    log_prob_B, entropy_B = network.evaluate(minibatch.observation_BO, minibatch.action_BA)
+    change = objectives.policy_change(
+        log_prob_B=log_prob_B,
+        behaviour_log_prob_B=minibatch.behaviour_log_prob_B,
+        weight_B=minibatch.weight_B,
+        clip=settings.clip,
+    )
     return {
-        "policy_loss": policy.loss.detach(),
-        "value_loss": value.detach(),
-        "entropy": entropy.detach(),
-        "approximate_kl": policy.approximate_kl,
-        "clip_share": policy.clip_share,
-        "gradient_norm": norm,
+        "entropy": advantages.weighted_mean(entropy_B, minibatch.weight_B),
+        "approximate_kl": change.approximate_kl,
+        "clip_share": change.clip_share,
     }
