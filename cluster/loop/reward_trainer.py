@@ -9,8 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,15 @@ import ray
 import torch
 from numpy.typing import NDArray
 
+from cluster.loop.asking import Asking
 from cluster.loop.journal_follower import JournalFollower
-from cluster.loop.publisher import Cutting
 from cluster.runs.config import QuestionsConfig, RewardModelConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, PairQuestion, Progress, Run
-from hitl.reward import candidates
+from hitl.events import Comparison, Progress, Run
 from hitl.reward.ensemble import InputSpace
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
-from hitl.reward.questions import STRATEGIES
-from hitl.reward.schedule import QuestionSchedule
 from policies.experience import Rollout
 
 logger = logging.getLogger(__name__)
@@ -38,7 +34,6 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 _WORK_SECONDS = 0.05
 _PROBE_STEPS = 4096
-_SCHEDULE = {"budget", "initial", "initial_env_steps", "per_round", "round_env_steps", "max_open"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +95,6 @@ class RewardTrainer:
         torch.set_num_threads(1)
         self._client = TrainingClient(address, token)
         self._run = run
-        self._questions = questions
-        self._publisher = publisher
         self._model = OnlineRewardModel(
             space,
             members=model.members,
@@ -110,12 +103,10 @@ class RewardTrainer:
             heldout_share=model.heldout_share,
             seed=seed,
         )
-        self._schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
         self._rng = np.random.default_rng(seed)
         self._batches: deque[list[tuple[str, Rollout]]] = deque(maxlen=questions.fresh_batches)
         self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
         self._env_steps = 0
-        self._last_round: int | None = None
         self._version = 0
         self._newest: Published | None = None
         self._report: FitReport | None = None
@@ -123,13 +114,8 @@ class RewardTrainer:
         self._error: str | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
-        self._answered: set[str] = set()
-        self._expire_time: dict[str, datetime] = {}
-        """Of each question that waits for an answer."""
-        stands = self._client.get_run(run.run_id)
-        for number in range(stands.open_questions):
-            self._expire_time[f"asked in an earlier life {number}"] = self._expires()
-        self._questions_so_far = stands.open_questions + stands.answered_questions + stands.closed_questions
+        stands = replace(self._client.get_run(run.run_id), epoch=run.epoch)
+        self._asking = Asking(questions, stands, publisher=publisher, seed=seed)
         self._fit_due = False
         self._journal = JournalFollower(self._client, run.run_id, news=self._news)
         self._journal.wait_for(stands.journal_end)
@@ -153,7 +139,7 @@ class RewardTrainer:
                 self._adopt(base)
             if batch:
                 self._batches.append(batch)
-            if self._probe is None and env_steps >= self._schedule.initial_env_steps:
+            if self._probe is None and env_steps >= self._asking.schedule.initial_env_steps:
                 self._set_probe(*self._probe_from_batches())
         self._news.set()
 
@@ -163,8 +149,8 @@ class RewardTrainer:
         return TeachingState(
             version=newest.version if newest else 0,
             arrays=newest.arrays if newest else [],
-            asked=len(self._answered) + len(self._expire_time),
-            answered=len(self._answered),
+            asked=self._asking.asked,
+            answered=len(self._asking.answered),
             report=self._report,
             refused=self._refused,
             error=self._error,
@@ -186,10 +172,10 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base)
         self._ask_if_due()
         deadline = time.monotonic() + timeout_seconds
-        while self._expire_time:
+        while self._asking.open:
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
-                    f"{len(self._expire_time)} questions had no answer after {timeout_seconds:.0f} s; "
+                    f"{self._asking.open} questions had no answer after {timeout_seconds:.0f} s; "
                     "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
                 )
             self._news.wait(_WORK_SECONDS)
@@ -217,14 +203,7 @@ class RewardTrainer:
             self._model.take(entry, segments)
             self._fit_due = True
             if isinstance(entry.event, Comparison):
-                self._answered.add(entry.event.question_id)
-                self._forget(entry.event.question_id)
-
-    def _forget(self, question_id: str) -> None:
-        """Wait for a question no longer; one of an earlier life stands for any that is not known."""
-        if self._expire_time.pop(question_id, None) is None:
-            earlier = next((name for name in self._expire_time if name.startswith("asked in")), None)
-            self._expire_time.pop(earlier or "", None)
+                self._asking.take_answer(entry.event.question_id)
 
     def _fit_if_due(self) -> None:
         if not self._fit_due or self._probe is None or self._first_round_is_incomplete():
@@ -243,7 +222,8 @@ class RewardTrainer:
 
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
-        return self._version == 0 and bool(self._expire_time) and len(self._answered) < self._schedule.initial
+        asking = self._asking
+        return self._version == 0 and asking.open > 0 and len(asking.answered) < asking.schedule.initial
 
     def _publish(self) -> None:
         highest = self._client.get_run(self._run.run_id).progress.reward_version
@@ -265,67 +245,16 @@ class RewardTrainer:
         with self._lock:
             if self._probe is None or not self._batches:
                 return
-            now = datetime.now(UTC)
-            self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
-            waiting = len(self._expire_time)
-            count = self._schedule.due(
-                env_steps=self._env_steps,
-                last_round_env_steps=self._last_round,
-                asked=len(self._answered) + waiting,
-                open_questions=waiting,
-            )
+            env_steps = self._env_steps
+            count = self._asking.due(env_steps)
             if not count:
                 return
-            asked_at = self._env_steps
-            questions, cuttings = self._choose(count)
+            rollouts = [named for batch in self._batches for named in batch]
+            questions, cuttings = self._asking.choose(
+                count, rollouts, self._model, reward_version=self._version
+            )
         if questions:
-            ends = {question.question_id: self._expires() for question in questions}
-            self._expire_time |= ends
-            for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
-                self._expire_time.pop(lost, None)
-            self._last_round = asked_at
-
-    def _expires(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
-
-    def _choose(self, count: int) -> tuple[list[PairQuestion], list[Cutting]]:
-        cuttings = [
-            Cutting(segment=w.segment, rollout=name, first_row=w.first_row, column=w.column)
-            for batch in self._batches
-            for name, rollout in batch
-            for w in candidates.cut(
-                rollout,
-                steps=self._questions.segment_steps,
-                task_id=self._run.task_id,
-                run_id=self._run.run_id,
-                rng=self._rng,
-            )
-        ]
-        pairs = self._model.choose(
-            [cutting.segment for cutting in cuttings],
-            count=count,
-            pool=self._questions.candidates,
-            strategy=STRATEGIES[self._questions.strategy],
-            rng=self._rng,
-        )
-        expire_time = self._expires()
-        questions = []
-        for pair in pairs:
-            first, second = cuttings[pair.first].segment, cuttings[pair.second].segment
-            self._questions_so_far += 1
-            questions.append(
-                PairQuestion(
-                    question_id=f"q{self._run.epoch}-{self._questions_so_far:05d}",
-                    run_id=self._run.run_id,
-                    first_segment_id=first.segment_id,
-                    second_segment_id=second.segment_id,
-                    value=pair.value,
-                    policy_version=max(first.policy_version, second.policy_version),
-                    reward_version=self._version,
-                    expire_time=expire_time,
-                )
-            )
-        return questions, [cuttings[row] for pair in pairs for row in (pair.first, pair.second)]
+            self._asking.ask(questions, cuttings, env_steps=env_steps)
 
     def _probe_from_batches(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
         rollouts = [rollout for batch in self._batches for _, rollout in batch]
@@ -344,7 +273,7 @@ class RewardTrainer:
         self._model.set_probe(*self._probe)
         self._model.load(arrays)
         self._version, self._newest = base.version, base
-        self._last_round = self._last_round if self._last_round is not None else self._env_steps
+        self._asking.skip_rounds_until(self._env_steps)
 
 
 def model_arrays(arrays: Arrays) -> Arrays:

@@ -1,0 +1,129 @@
+"""Asking: when questions are due, which ones, and which still wait for an answer."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import ray
+
+from cluster.loop.publisher import Cutting
+from cluster.runs.config import QuestionsConfig
+from hitl.events import PairQuestion, Run
+from hitl.reward import candidates
+from hitl.reward.online import OnlineRewardModel
+from hitl.reward.questions import STRATEGIES
+from hitl.reward.schedule import QuestionSchedule
+from policies.experience import Rollout
+
+_SCHEDULE = {"budget", "initial", "initial_env_steps", "per_round", "round_env_steps", "max_open"}
+_EARLIER = "asked in an earlier life"
+
+
+class Asking:
+    """The questions of one run, as one life of its reward trainer knows them."""
+
+    def __init__(self, questions: QuestionsConfig, run: Run, *, publisher: Any, seed: int) -> None:
+        """Begin.
+
+        Args:
+            questions: what to ask and when.
+            run: as the service knows it, with the questions of earlier lives.
+            publisher: handle of the actor that asks.
+            seed: of the candidates.
+        """
+        self.schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
+        self.answered: set[str] = set()
+        self._questions, self._run, self._publisher = questions, run, publisher
+        self._rng = np.random.default_rng(seed)
+        self._number = run.open_questions + run.answered_questions + run.closed_questions
+        self._last_round: int | None = None
+        self._expire_time = {f"{_EARLIER} {n}": self._expires() for n in range(run.open_questions)}
+
+    @property
+    def open(self) -> int:
+        """Questions that wait for an answer."""
+        return len(self._expire_time)
+
+    @property
+    def asked(self) -> int:
+        """Open and answered questions."""
+        return self.open + len(self.answered)
+
+    def take_answer(self, question_id: str) -> None:
+        """Wait for a question no longer; one of an earlier life stands for any that is not known."""
+        self.answered.add(question_id)
+        if self._expire_time.pop(question_id, None) is None:
+            earlier = next((name for name in self._expire_time if name.startswith(_EARLIER)), None)
+            self._expire_time.pop(earlier or "", None)
+
+    def skip_rounds_until(self, env_steps: int) -> None:
+        """Count the next round's distance from here, if none was asked in this life."""
+        if self._last_round is None:
+            self._last_round = env_steps
+
+    def due(self, env_steps: int) -> int:
+        """Return how many questions to ask now; those that have expired are waited for no longer."""
+        now = datetime.now(UTC)
+        self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
+        return self.schedule.due(
+            env_steps=env_steps,
+            last_round_env_steps=self._last_round,
+            asked=self.asked,
+            open_questions=self.open,
+        )
+
+    def choose(
+        self,
+        count: int,
+        rollouts: Iterable[tuple[str, Rollout]],
+        model: OnlineRewardModel,
+        *,
+        reward_version: int,
+    ) -> tuple[list[PairQuestion], list[Cutting]]:
+        """Choose what to ask about among segments of these rollouts."""
+        cuttings = [
+            Cutting(segment=w.segment, rollout=name, first_row=w.first_row, column=w.column)
+            for name, rollout in rollouts
+            for w in candidates.cut(
+                rollout,
+                steps=self._questions.segment_steps,
+                task_id=self._run.task_id,
+                run_id=self._run.run_id,
+                rng=self._rng,
+            )
+        ]
+        pairs = model.choose(
+            [cutting.segment for cutting in cuttings],
+            count=count,
+            pool=self._questions.candidates,
+            strategy=STRATEGIES[self._questions.strategy],
+            rng=self._rng,
+        )
+        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in pairs]
+        questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
+        return questions, [cutting for first, second, _ in chosen for cutting in (first, second)]
+
+    def ask(self, questions: list[PairQuestion], cuttings: list[Cutting], *, env_steps: int) -> None:
+        """Publish the segments and ask; returns when the service has the questions."""
+        ends = {question.question_id: self._expires() for question in questions}
+        self._expire_time |= ends
+        for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
+            self._expire_time.pop(lost, None)
+        self._last_round = env_steps
+
+    def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
+        self._number += 1
+        return PairQuestion(
+            question_id=f"q{self._run.epoch}-{self._number:05d}",
+            run_id=self._run.run_id,
+            first_segment_id=first.segment.segment_id,
+            second_segment_id=second.segment.segment_id,
+            value=value,
+            policy_version=max(first.segment.policy_version, second.segment.policy_version),
+            reward_version=reward_version,
+            expire_time=self._expires(),
+        )
+
+    def _expires(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
