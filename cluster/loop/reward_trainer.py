@@ -51,8 +51,6 @@ class TeachingState:
     report: FitReport | None
     refused: int
     """Versions that the gate refused."""
-    error: str | None
-    """Why nothing works at the moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +109,7 @@ class RewardTrainer:
         self._newest: Published | None = None
         self._report: FitReport | None = None
         self._refused = 0
-        self._error: str | None = None
-        self._lock = threading.Lock()
+        self._base: Published | None = None
         self._news = threading.Event()
         stands = replace(self._client.get_run(run.run_id), epoch=run.epoch)
         self._asking = Asking(questions, stands, publisher=publisher, seed=seed)
@@ -132,15 +129,9 @@ class RewardTrainer:
             env_steps: of the run, with this batch.
             base: the newest version that the driver knows; taken over if this trainer knows none so new.
         """
-        batch = [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]
-        with self._lock:
-            self._env_steps = env_steps
-            if base is not None and base.version > self._version:
-                self._adopt(base)
-            if batch:
-                self._batches.append(batch)
-            if self._probe is None and env_steps >= self._asking.schedule.initial_env_steps:
-                self._set_probe(*self._probe_from_batches())
+        if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
+            self._batches.append(batch)
+        self._env_steps, self._base = env_steps, base
         self._news.set()
 
     def state(self) -> TeachingState:
@@ -153,7 +144,6 @@ class RewardTrainer:
             answered=len(self._asking.answered),
             report=self._report,
             refused=self._refused,
-            error=self._error,
         )
 
     def advance(
@@ -170,6 +160,7 @@ class RewardTrainer:
             DeadlineExceeded: the answers did not come in time.
         """
         self.observe(rollouts, env_steps=env_steps, base=base)
+        self._prepare()
         self._ask_if_due()
         deadline = time.monotonic() + timeout_seconds
         while self._asking.open:
@@ -188,14 +179,24 @@ class RewardTrainer:
             self._news.wait(_WORK_SECONDS)
             self._news.clear()
             try:
+                self._prepare()
                 self._read_journal()
                 self._fit_if_due()
                 self._ask_if_due()
-                self._error = None
             except (HandrailError, ray.exceptions.RayError) as error:
                 logger.warning("the reward trainer goes on after: %s", error)
-                self._error = str(error)
                 time.sleep(1.0)
+
+    def _prepare(self) -> None:
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        if self._base is not None and self._base.version > self._version:
+            self._adopt(self._base)
+        if (
+            self._probe is None
+            and self._env_steps >= self._asking.schedule.initial_env_steps
+            and self._batches
+        ):
+            self._set_probe(*self._probe_from_batches())
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -208,17 +209,15 @@ class RewardTrainer:
     def _fit_if_due(self) -> None:
         if not self._fit_due or self._probe is None or self._first_round_is_incomplete():
             return
-        self._fit_due = False
-        with self._lock:
-            report = self._model.fit()
-        if report is None:
-            return
-        self._report = report
-        if report.accepted:
+        report = self._model.fit()
+        self._report = report or self._report
+        if report and report.accepted:
             self._publish()
-        else:
+        elif report:
             self._refused += 1
             logger.warning("a reward version was refused: worse on held-out answers (%s)", report)
+        # Only now: what stops the publishing must not lose the answers behind it.
+        self._fit_due = False
 
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
@@ -242,19 +241,16 @@ class RewardTrainer:
         self._newest = Published(version=version, arrays=[ray.put(arrays)])
 
     def _ask_if_due(self) -> None:
-        with self._lock:
-            if self._probe is None or not self._batches:
-                return
-            env_steps = self._env_steps
-            count = self._asking.due(env_steps)
-            if not count:
-                return
-            rollouts = [named for batch in self._batches for named in batch]
+        batches, env_steps = list(self._batches), self._env_steps
+        if self._probe is None or not batches:
+            return
+        if count := self._asking.due(env_steps):
+            rollouts = [named for batch in batches for named in batch]
             questions, cuttings = self._asking.choose(
                 count, rollouts, self._model, reward_version=self._version
             )
-        if questions:
-            self._asking.ask(questions, cuttings, env_steps=env_steps)
+            if questions:
+                self._asking.ask(questions, cuttings, env_steps=env_steps)
 
     def _probe_from_batches(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
         rollouts = [rollout for batch in self._batches for _, rollout in batch]

@@ -20,7 +20,7 @@ from hitl.reward.ensemble import InputSpace
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 120.0
-_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0, error=None)
+_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0)
 
 
 class Teaching:
