@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _WORK_SECONDS = 0.05
+_BURST_SECONDS = 0.1
+"""Answers come in bursts, and one fit serves them all."""
 _PROBE_STEPS = 4096
 
 
@@ -176,8 +178,8 @@ class RewardTrainer:
 
     def _work(self) -> None:
         while True:
-            self._news.wait(_WORK_SECONDS)
-            self._news.clear()
+            if self._news.wait(_WORK_SECONDS):
+                time.sleep(_BURST_SECONDS)
             try:
                 self._prepare()
                 self._read_journal()
