@@ -6,7 +6,6 @@ from typing import Any
 
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core import DEFAULT_MODULE_ID
 
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
@@ -151,11 +150,6 @@ class HITL(Algorithm):  # type: ignore[misc]
             lambda learner: {k: v.cpu().numpy() for k, v in learner.network.state_dict().items()}
         )
         return state
-
-    @property
-    def rl_module(self) -> Any:
-        """RLlib's view of the policy (with a local learner)."""
-        return self.learner_group._learner.module[DEFAULT_MODULE_ID]
 
     def cleanup(self) -> None:
         """Stop what was started."""

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 import torch
 
+from cluster.cli.supervisor import DriverCode
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import FeedbackLink, HITLConfig
 from cluster.loop.environments import check_learnable, task_of
@@ -33,7 +34,6 @@ from policies.networks import ActorCritic
 
 logger = logging.getLogger(__name__)
 
-DONE, MISTAKE, STOPPED, REFUSED = 0, 2, 3, 4
 _ROW_SECONDS = 0.5
 
 
@@ -52,9 +52,9 @@ class Driver:
         monitoring = self.config.monitoring
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
         write_json(folder.driver_file, {"metrics_address": address, "pid": os.getpid()})
-        self._client, self._run = self._open_run(task_of(self.config.environment, env))
+        self._client, self._run, link = self._open_run(task_of(self.config.environment, env))
         env.close()
-        self.algorithm = self._build()
+        self.algorithm = self._build(link)
         self._reporter = ProgressReporter(self._client, self._run) if self._client and self._run else None
         self._last_row = self._last_checkpoint = time.monotonic()
 
@@ -75,11 +75,11 @@ class Driver:
                 self._record(writer)
             self._checkpoint()
             if self._stopping:
-                return STOPPED
+                return DriverCode.STOPPED
             writer.write(self._row("evaluating"))
             write_json(self.folder.summary_file, self._summary(self._evaluate()))
             writer.write(self._row("done"))
-        return DONE
+        return DriverCode.DONE
 
     def close(self) -> None:
         """End what was started."""
@@ -89,9 +89,9 @@ class Driver:
         if self._client:
             self._client.close()
 
-    def _open_run(self, task: Task) -> tuple[TrainingClient | None, Run | None]:
+    def _open_run(self, task: Task) -> tuple[TrainingClient | None, Run | None, FeedbackLink | None]:
         if not self.config.learns_from_people:
-            return None, None
+            return None, None, None
         address = self.config.feedback.address or os.environ.get("HANDRAIL_SERVICE")
         token = os.environ.get("HANDRAIL_TOKEN") or self.config.feedback.token
         if not address or not token:
@@ -101,26 +101,20 @@ class Driver:
             )
         client = TrainingClient(address, token)
         client.register_task(task)
-        return client, client.open_run(self.folder.run_id, task.task_id)
+        run = client.open_run(self.folder.run_id, task.task_id)
+        link = FeedbackLink(
+            address=address, token=token, run_id=run.run_id, task_id=run.task_id, epoch=run.epoch
+        )
+        return client, run, link
 
-    def _build(self) -> HITL:
-        run = self._run
-        link = None
-        if run is not None:
-            link = FeedbackLink(
-                address=self.config.feedback.address or os.environ["HANDRAIL_SERVICE"],
-                token=os.environ.get("HANDRAIL_TOKEN") or self.config.feedback.token or "",
-                run_id=run.run_id,
-                task_id=run.task_id,
-                epoch=run.epoch,
-            )
+    def _build(self, link: FeedbackLink | None) -> HITL:
         _start_ray(self.config)
         algorithm = HITL(HITLConfig.from_run(self.config, link))
         checkpoint = checkpoints.newest(self.folder.checkpoints)
         if checkpoint:
             algorithm.restore_from_path(checkpoint.absolute())
             logger.warning("going on from %s at %d steps", checkpoint.name, algorithm.env_steps)
-        highest = run.progress.policy_version if run else 0
+        highest = self._run.progress.policy_version if self._run else 0
         if checkpoint or highest:
             algorithm.policy_version = max(algorithm.policy_version, highest) + VERSION_MARGIN
         return algorithm
@@ -251,10 +245,10 @@ def main(argv: list[str] | None = None) -> int:
             driver.close()
     except (ConfigError, StorageError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return MISTAKE
+        return DriverCode.MISTAKE
     except StaleEpoch as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return REFUSED
+        return DriverCode.REFUSED
     except HandrailError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

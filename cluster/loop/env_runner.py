@@ -5,7 +5,6 @@ and returns a `Sample`: a small header whose arrays stay in the object store, so
 driver. What the environment's reward says lies in an object of its own: learner and reward trainer get the rollout.
 """
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +33,6 @@ class Sample:
     true_reward: ray.ObjectRef
     """Of a float32[T, N]; for the segment publisher alone."""
     episodes: list[FinishedEpisode]
-    seconds: float
-    """Time it took to gather."""
 
 
 class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
@@ -67,7 +64,6 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         if policy_version != self._policy_version:
             self._load(ray.get(weights[0]))
             self._policy_version = policy_version
-        start = time.perf_counter()
         collected = self._collector.collect(
             self.config.rollout_fragment_length, policy_version=policy_version
         )
@@ -78,7 +74,6 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             rollout=ray.put(collected.rollout),
             true_reward=ray.put(collected.true_reward_TN),
             episodes=collected.episodes,
-            seconds=time.perf_counter() - start,
         )
 
     def _load(self, weights: Mapping[str, NDArray[np.generic]]) -> None:

@@ -7,7 +7,6 @@ nobody: RLlib restarts it, and it gets a request when it is back.
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -74,6 +73,3 @@ class Sampler:
                 self._ready.append(result.get())
             else:
                 self.dropped["lost"] += 1
-
-
-Weights = Mapping[str, Any]

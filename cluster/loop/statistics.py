@@ -21,8 +21,6 @@ class Statistics:
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
         self.update_seconds = 0.0
-        self.learning_seconds = 0.0
-        self.sampling_seconds = 0.0
 
     def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:
         """Take one update into account."""
@@ -33,8 +31,6 @@ class Statistics:
         self.losses = learnt.statistics
         self.lag_updates = lag
         self.update_seconds = seconds
-        self.learning_seconds += seconds
-        self.sampling_seconds += max(sample.seconds for sample in samples)
 
     @property
     def true_return(self) -> float | None:
