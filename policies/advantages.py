@@ -17,6 +17,22 @@ class Advantages(NamedTuple):
     target_TN: Tensor
 
 
+def over_duration(*, reward_TN: Tensor, duration_TN: Tensor, discount: float) -> tuple[Tensor, Tensor]:
+    """Return the discounted reward of each row over its duration, and the discount from its start to its end.
+
+    A row of duration k earns its reward k times and is followed by what comes k steps later.
+
+    Source: Sutton, Precup and Singh 1999, "Between MDPs and semi-MDPs", section 3, equation 9.
+
+    Args:
+        reward_TN: reward of each environment step of a row.
+        duration_TN: environment steps that the row stands for.
+        discount: gamma per environment step, in [0, 1).
+    """
+    discount_TN = discount ** duration_TN.to(reward_TN.dtype)
+    return reward_TN * (1 - discount_TN) / (1 - discount), discount_TN
+
+
 def gae(
     *,
     reward_TN: Tensor,
@@ -24,7 +40,7 @@ def gae(
     next_value_TN: Tensor,
     terminated_TN: Tensor,
     cut_TN: Tensor,
-    discount: float,
+    discount_TN: Tensor,
     gae_lambda: float,
 ) -> Advantages:
     """Generalised advantage estimation that is right at every edge of an episode.
@@ -36,12 +52,12 @@ def gae(
             episode where it was cut, never of the next episode's first one.
         terminated_TN: bool, the step led to a terminal state, whose value is 0.
         cut_TN: bool, the next row does not continue this one: terminated, truncated, or overridden.
-        discount: gamma, in [0, 1].
+        discount_TN: gamma of each row, in [0, 1].
         gae_lambda: lambda, in [0, 1].
     """
     alive_TN = 1.0 - terminated_TN.to(reward_TN.dtype)
-    carry_TN = discount * gae_lambda * (1.0 - cut_TN.to(reward_TN.dtype))
-    delta_TN = reward_TN + discount * alive_TN * next_value_TN - value_TN
+    carry_TN = discount_TN * gae_lambda * (1.0 - cut_TN.to(reward_TN.dtype))
+    delta_TN = reward_TN + discount_TN * alive_TN * next_value_TN - value_TN
     advantage_TN = torch.empty_like(delta_TN)
     following_N = torch.zeros_like(delta_TN[0])
     for t in reversed(range(len(delta_TN))):

@@ -57,6 +57,8 @@ class Rollout:
     """Number of the episode at its source."""
     step_TN: IntArray
     """Step within the episode, from 0."""
+    duration_TN: IntArray
+    """Environment steps that the row stands for: 1, but for the last row of an episode that stands still."""
     environment_reward_TN: FloatArray | None = None
     """Only in a run whose reward sources name the environment."""
 
@@ -99,5 +101,6 @@ def join(rollouts: list[Rollout]) -> Rollout:
         actor_TN=np.concatenate([r.actor_TN for r in rollouts], 1),
         episode_TN=np.concatenate([r.episode_TN for r in rollouts], 1),
         step_TN=np.concatenate([r.step_TN for r in rollouts], 1),
+        duration_TN=np.concatenate([r.duration_TN for r in rollouts], 1),
         environment_reward_TN=np.concatenate(rewards, 1) if len(rewards) == len(rollouts) else None,
     )

@@ -87,13 +87,18 @@ def make_batch(
     """Turn relabelled experience into advantages and targets, and update the critic's scale."""
     device = reward_TN.device
     acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
-    estimate = advantages.gae(
+    earned_TN, discount_TN = advantages.over_duration(
         reward_TN=reward_TN,
+        duration_TN=torch.tensor(rollout.duration_TN, device=device),
+        discount=settings.discount,
+    )
+    estimate = advantages.gae(
+        reward_TN=earned_TN,
         value_TN=network.value(steps.observation_TNO),
         next_value_TN=network.value(steps.next_observation_TNO),
         terminated_TN=torch.tensor(rollout.terminated_TN, device=device),
         cut_TN=steps.cut_TN,
-        discount=settings.discount,
+        discount_TN=discount_TN,
         gae_lambda=settings.gae_lambda,
     )
     weight_TN = acted_TN.to(reward_TN.dtype)

@@ -66,6 +66,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.lockstep = False
         self.max_policy_lag = 2
         self.fixed_horizon: int | None = None
+        self.idle_steps = EnvironmentConfig().idle_steps
         self.allow_variable_horizon = False
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
         self.reward_model = RewardModelConfig()
@@ -104,7 +105,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         config.debugging(seed=run.seed)
         config.order(lockstep=run.mode == "lockstep")
         config.horizon(
-            fixed=run.environment.fixed_horizon, allow_variable=run.environment.allow_variable_horizon
+            fixed=run.environment.fixed_horizon,
+            idle_steps=run.environment.idle_steps,
+            allow_variable=run.environment.allow_variable_horizon,
         )
         config.people(
             sources=run.reward.sources,
@@ -155,9 +158,12 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.lockstep = lockstep
         return self
 
-    def horizon(self, *, fixed: int | None = None, allow_variable: bool = False) -> Self:
+    def horizon(
+        self, *, fixed: int | None = None, idle_steps: int | None = None, allow_variable: bool = False
+    ) -> Self:
         """Give every episode the same length; a learned reward needs it where episodes can end early."""
         self.fixed_horizon = fixed
+        self.idle_steps = idle_steps or self.idle_steps
         self.allow_variable_horizon = allow_variable
         return self
 
@@ -183,6 +189,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             id=self.env,
             kwargs=dict(self.env_config),
             fixed_horizon=self.fixed_horizon,
+            idle_steps=self.idle_steps,
             allow_variable_horizon=self.allow_variable_horizon,
         )
 

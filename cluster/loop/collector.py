@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cluster.loop.environments import NOBODY
+from cluster.loop.environments import DURATION, NOBODY
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
 
@@ -74,7 +74,7 @@ class Collector:
         actions: list[NDArray[np.generic]] = []
         log_prob, reward = np.empty(shape, np.float32), np.empty(shape, np.float32)
         terminated, truncated = np.empty(shape, bool), np.empty(shape, bool)
-        actor = np.full(shape, Actor.POLICY, np.uint8)
+        actor, duration = np.full(shape, Actor.POLICY, np.uint8), np.ones(shape, np.int64)
         episode, step = np.empty(shape, np.int64), np.empty(shape, np.int64)
         final_index: list[int] = []
         final_observation: list[NDArray[np.float32]] = []
@@ -93,8 +93,9 @@ class Collector:
             for told in (info, info.get("final_info", {})):
                 if NOBODY in told:
                     actor[t, told[NOBODY]] = Actor.NOBODY
+                    duration[t, told[NOBODY]] = told[DURATION][told[NOBODY]]
             self._return_N += reward[t]
-            self._step_N += 1
+            self._step_N += duration[t]
             for n in np.flatnonzero(terminated[t] | truncated[t]):
                 final_index.append(t * columns + int(n))
                 final_observation.append(np.asarray(info["final_obs"][n], np.float32).ravel())
@@ -116,6 +117,7 @@ class Collector:
             actor_TN=actor,
             episode_TN=episode,
             step_TN=step,
+            duration_TN=duration,
             environment_reward_TN=reward if self._share_reward else None,
         )
         return Collected(rollout=rollout, true_reward_TN=reward, episodes=finished)

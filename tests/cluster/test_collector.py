@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cluster.loop.collector import Collected, Collector
-from cluster.loop.environments import make, make_vector
+from cluster.loop.environments import DURATION, make, make_vector
 from cluster.runs.config import EnvironmentConfig
 from policies.experience import Actor
 from policies.networks import ActorCritic
@@ -16,6 +16,7 @@ WORLDS = {
     "terminated": {"kwargs": {"lengths": (3, 5, 1)}},
     "truncated": {"kwargs": {"lengths": (3, 5, 1), "truncates": True}},
     "fixed horizon": {"kwargs": {"lengths": (3, 9, 5)}, "fixed_horizon": 5},
+    "long stillness": {"kwargs": {"lengths": (3, 4, 1)}, "fixed_horizon": 20, "idle_steps": 2},
 }
 
 
@@ -45,6 +46,7 @@ def test_rollouts_are_what_single_environments_play(settings: dict[str, Any]) ->
     action, reward = _along(gathered, "action_TNA"), np.concatenate([c.true_reward_TN for c in gathered])
     ends = {"terminated": _along(gathered, "terminated_TN"), "truncated": _along(gathered, "truncated_TN")}
     actor, step = _along(gathered, "actor_TN"), _along(gathered, "step_TN")
+    duration = _along(gathered, "duration_TN")
     ended = 0
     for n in range(COLUMNS):
         env = make(EnvironmentConfig(id="tests.cluster.worlds:Diary", **settings))
@@ -58,7 +60,8 @@ def test_rollouts_are_what_single_environments_play(settings: dict[str, Any]) ->
             assert reward[place] == expected_reward
             assert (ends["terminated"][place], ends["truncated"][place]) == (terminated, truncated)
             assert actor[place] == (Actor.NOBODY if info else Actor.POLICY)
-            since += 1
+            assert duration[place] == info.get(DURATION, 1)
+            since += duration[place]
             if terminated or truncated:
                 current, _ = env.reset()
                 since, ended = 0, ended + 1

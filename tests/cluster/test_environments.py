@@ -5,7 +5,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from cluster.loop.environments import NOBODY, FixedHorizon, check_learnable, make, make_vector, task_of
+from cluster.loop.environments import (
+    DURATION,
+    NOBODY,
+    FixedHorizon,
+    check_learnable,
+    make,
+    make_vector,
+    task_of,
+)
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from tests.cluster.worlds import Diary
@@ -47,6 +55,19 @@ def test_the_world_stands_still_after_an_early_end() -> None:
     assert len(world.taken) == 3
 
 
+@pytest.mark.parametrize(
+    ("idle_steps", "rows"), [(1, [5]), (2, [1, 4]), (4, [1, 1, 1, 2]), (5, [1] * 5), (9, [1] * 5)]
+)
+def test_the_last_step_of_standing_still_stands_for_the_rest(idle_steps: int, rows: list[int]) -> None:
+    env = FixedHorizon(Diary(lengths=(3,)), 8, idle_steps=idle_steps)
+    for _ in range(2):
+        env.reset(seed=0)
+        played = _play(env, 3 + len(rows))
+        assert [info.get(DURATION) for *_, info in played] == [None] * 3 + rows
+        assert [truncated for _, _, _, truncated, _ in played] == [False] * (2 + len(rows)) + [True]
+        assert not any(terminated for _, _, terminated, _, _ in played)
+
+
 def test_an_episode_that_outlasts_the_horizon_is_cut_there() -> None:
     env = FixedHorizon(Diary(lengths=(3,)), 2)
     env.reset(seed=0)
@@ -67,9 +88,9 @@ def test_a_fixed_horizon_passes_the_seed_on() -> None:
 
 
 def test_the_run_file_sets_the_horizon() -> None:
-    env = make(EnvironmentConfig(id=DIARY, fixed_horizon=9))
+    env = make(EnvironmentConfig(id=DIARY, fixed_horizon=9, idle_steps=4))
     assert isinstance(env, FixedHorizon)
-    assert env.horizon == 9
+    assert (env.horizon, env.idle_steps) == (9, 4)
     assert isinstance(make(EnvironmentConfig(id=DIARY)), Diary)
 
 

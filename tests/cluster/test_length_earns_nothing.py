@@ -1,6 +1,7 @@
 """Under a learned reward an episode earns by what it shows, never by how long it goes on."""
 
 import numpy as np
+import pytest
 import torch
 
 from cluster.loop.collector import Collector
@@ -8,6 +9,7 @@ from cluster.loop.environments import make_vector
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.advantages import gae, over_duration
 from policies.experience import Rollout
 from policies.networks import ActorCritic
 
@@ -15,8 +17,10 @@ HORIZON = 20
 DIARY = "tests.cluster.worlds:Diary"
 
 
-def _episodes(length: int, *, fixed_horizon: int | None) -> Rollout:
-    environment = EnvironmentConfig(id=DIARY, kwargs={"lengths": (length,)}, fixed_horizon=fixed_horizon)
+def _episodes(length: int, *, fixed_horizon: int | None, idle_steps: int = HORIZON) -> Rollout:
+    environment = EnvironmentConfig(
+        id=DIARY, kwargs={"lengths": (length,)}, fixed_horizon=fixed_horizon, idle_steps=idle_steps
+    )
     envs = make_vector(environment, 2)
     network = ActorCritic(envs.single_observation_space, envs.single_action_space, hidden=(8,))
     collector = Collector(envs, network, source="runner", seed=0, share_reward=False)
@@ -24,13 +28,13 @@ def _episodes(length: int, *, fixed_horizon: int | None) -> Rollout:
 
 
 def _first_return(rollout: Rollout, ensemble: RewardEnsemble, *, raw: bool) -> float:
-    """What the model says of the first episode."""
+    """What the model says of the first episode, over all its environment steps."""
     rows = rollout.episode_TN[:, 0] == 0
     observation = torch.from_numpy(rollout.observation_TNO[:-1][rows, 0])
     action = torch.from_numpy(rollout.action_TNA[rows, 0])
     with torch.no_grad():
         reward = ensemble.raw(observation, action)[0] if raw else ensemble.reward(observation, action)
-    return reward.sum().item()
+    return (reward * torch.from_numpy(rollout.duration_TN[rows, 0])).sum().item()
 
 
 def _indifferent() -> RewardEnsemble:
@@ -62,6 +66,39 @@ def test_no_edge_tells_an_early_end_from_a_late_one() -> None:
     np.testing.assert_array_equal(early.episode_TN, late.episode_TN)
     ended = _episodes(3, fixed_horizon=None)
     assert not np.array_equal(ended.truncated_TN, late.truncated_TN)
+
+
+@pytest.mark.parametrize("idle_steps", [1, 4])
+def test_what_stands_still_in_few_rows_earns_as_much(idle_steps: int) -> None:
+    ensemble = _indifferent()
+    few = _episodes(3, fixed_horizon=HORIZON, idle_steps=idle_steps)
+    late = _episodes(HORIZON, fixed_horizon=HORIZON)
+    assert (few.episode_TN == 0).sum() < (late.episode_TN == 0).sum()
+    earned = [_first_return(rollout, ensemble, raw=True) for rollout in (few, late)]
+    assert earned[0] == pytest.approx(earned[1], rel=1e-6)
+
+
+def test_a_teller_of_nothing_gives_every_row_the_same_value_whatever_its_duration() -> None:
+    """A critic that knows the constant reward finds no advantage anywhere: dying is worth what living is."""
+    rollout = _episodes(3, fixed_horizon=HORIZON, idle_steps=2)
+    discount, reward = 0.9, 0.37
+    worth = torch.full(rollout.terminated_TN.shape, reward / (1 - discount))
+    earned, discount_TN = over_duration(
+        reward_TN=torch.full_like(worth, reward),
+        duration_TN=torch.from_numpy(rollout.duration_TN),
+        discount=discount,
+    )
+    advantage = gae(
+        reward_TN=earned,
+        value_TN=worth,
+        next_value_TN=worth,
+        terminated_TN=torch.from_numpy(rollout.terminated_TN),
+        cut_TN=torch.from_numpy(rollout.terminated_TN | rollout.truncated_TN),
+        discount_TN=discount_TN,
+        gae_lambda=0.95,
+    ).advantage_TN
+    assert (rollout.duration_TN > 1).any()
+    torch.testing.assert_close(advantage, torch.zeros_like(advantage), atol=1e-5, rtol=0)
 
 
 def test_segments_are_equally_long_so_that_answers_say_nothing_about_length() -> None:

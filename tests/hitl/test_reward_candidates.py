@@ -30,6 +30,7 @@ def _rollout(idle: dict[int, slice] | None = None) -> Rollout:
         actor_TN=actor,
         episode_TN=episode,
         step_TN=step,
+        duration_TN=np.ones_like(step),
     )
 
 

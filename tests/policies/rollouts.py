@@ -13,8 +13,9 @@ OBSERVATION_SPACE = gym.spaces.Box(-1.0, 1.0, (OBSERVATION,), np.float32)
 ACTION_SPACE = gym.spaces.Discrete(ACTIONS)
 
 TERMINATED = {(2, 0), (7, 3)}
-TRUNCATED = {(3, 1), (5, 0)}
+TRUNCATED = {(3, 1), (5, 0), (7, 2)}
 NOBODY = {(6, 2), (7, 2)}
+DURATION = {(7, 2): 40}
 
 
 def waves(*shape: int, phase: float = 0.0) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -24,7 +25,7 @@ def waves(*shape: int, phase: float = 0.0) -> np.ndarray[Any, np.dtype[np.float3
 
 
 def made_up_rollout(**changes: Any) -> Rollout:
-    """Column 0 terminates and is truncated, 1 is truncated, 2 idles at its end, 3 terminates in the last row."""
+    """Column 0 terminates and is truncated, 1 is truncated, 2 idles at its end for long, 3 terminates in the last row."""
     terminated, truncated = np.zeros((STEPS, COLUMNS), bool), np.zeros((STEPS, COLUMNS), bool)
     actor = np.full((STEPS, COLUMNS), Actor.POLICY, np.uint8)
     for place in TERMINATED:
@@ -33,6 +34,9 @@ def made_up_rollout(**changes: Any) -> Rollout:
         truncated[place] = True
     for place in NOBODY:
         actor[place] = Actor.NOBODY
+    duration = np.ones((STEPS, COLUMNS), np.int64)
+    for place, steps in DURATION.items():
+        duration[place] = steps
     episode, step = np.tile(np.arange(COLUMNS), (STEPS, 1)), np.zeros((STEPS, COLUMNS), np.int64)
     following = COLUMNS
     for t in range(1, STEPS):
@@ -55,6 +59,7 @@ def made_up_rollout(**changes: Any) -> Rollout:
         actor_TN=actor,
         episode_TN=episode.astype(np.int64),
         step_TN=step,
+        duration_TN=duration,
         environment_reward_TN=waves(STEPS, COLUMNS, phase=4.0),
     )
     return dataclasses.replace(rollout, **changes)

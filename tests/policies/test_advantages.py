@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.advantages import gae, standardise
+from policies.advantages import gae, over_duration, standardise
 
 T, N = 7, 5
 DISCOUNT, LAMBDA = 0.93, 0.8
@@ -22,23 +22,29 @@ def _inputs() -> dict[str, Tensor]:
         cut[place] = True
     inside = ~cut[:-1]
     x["next_value_TN"][:-1][inside] = x["value_TN"][1:][inside]
-    return x | {"terminated_TN": terminated, "cut_TN": cut}
+    discount = torch.linspace(0.9, 0.99, T * N, dtype=torch.float64).view(T, N)
+    return x | {"terminated_TN": terminated, "cut_TN": cut, "discount_TN": discount}
 
 
 def _by_the_paper(x: dict[str, Tensor], s: int, n: int) -> float:
-    """Equation 16: sum over l of (gamma lambda)^l (r + gamma V(next) - V), to the end of the fragment."""
-    total = 0.0
+    """Equation 16: sum over l of (gamma lambda)^l (r + gamma V(next) - V), to the end of the fragment.
+
+    Each row has a gamma of its own, so the power is a product.
+    """
+    total, carry = 0.0, 1.0
     for t in range(s, T):
         bootstrap = 0.0 if x["terminated_TN"][t, n] else float(x["next_value_TN"][t, n])
-        delta = float(x["reward_TN"][t, n]) + DISCOUNT * bootstrap - float(x["value_TN"][t, n])
-        total += (DISCOUNT * LAMBDA) ** (t - s) * delta
+        discount = float(x["discount_TN"][t, n])
+        delta = float(x["reward_TN"][t, n]) + discount * bootstrap - float(x["value_TN"][t, n])
+        total += carry * delta
+        carry *= discount * LAMBDA
         if x["cut_TN"][t, n]:
             break
     return total
 
 
 def _gae(x: dict[str, Tensor], gae_lambda: float = LAMBDA) -> tuple[Tensor, Tensor]:
-    return gae(**x, discount=DISCOUNT, gae_lambda=gae_lambda)
+    return gae(**x, gae_lambda=gae_lambda)
 
 
 def test_advantages_are_those_of_the_paper() -> None:
@@ -57,12 +63,13 @@ def test_advantages_are_those_of_the_paper() -> None:
 def test_an_edge_bootstraps_unless_it_is_terminal(place: tuple[int, int], bootstraps: bool) -> None:
     x = _inputs()
     bootstrap = x["next_value_TN"][place] if bootstraps else 0.0
-    expected = x["reward_TN"][place] + DISCOUNT * bootstrap
+    expected = x["reward_TN"][place] + x["discount_TN"][place] * bootstrap
     torch.testing.assert_close(_gae(x)[1][place], torch.as_tensor(expected, dtype=torch.float64))
 
 
 def test_with_lambda_1_the_target_is_the_discounted_return() -> None:
     x = _inputs()
+    x["discount_TN"][:] = DISCOUNT
     rewards = x["reward_TN"][:3, 0]
     expected = sum(DISCOUNT**t * float(reward) for t, reward in enumerate(rewards))
     assert float(_gae(x, gae_lambda=1.0)[1][0, 0]) == pytest.approx(expected)
@@ -79,6 +86,35 @@ def test_nothing_leaks_across_an_edge() -> None:
         torch.testing.assert_close(after[1][:edge, column], before[1][:edge, column])
     assert not torch.allclose(after[0][:5, 2], before[0][:5, 2])
     assert not torch.allclose(after[0][3:5, 0], before[0][3:5, 0])
+
+
+def test_a_row_of_some_duration_is_worth_as_many_rows() -> None:
+    """Row by row against the compressed one: the same advantage before it and the same target of it."""
+    reward, value, final = 0.7, torch.randn(9, dtype=torch.float64), torch.tensor(1.3, dtype=torch.float64)
+    durations = torch.tensor([[1], [1], [7]])
+    long = {"reward_TN": torch.full((9, 1), reward, dtype=torch.float64), "value_TN": value[:, None]}
+    earned, discount = over_duration(
+        reward_TN=long["reward_TN"][:3], duration_TN=durations, discount=DISCOUNT
+    )
+    whole = gae(
+        **long,
+        next_value_TN=torch.cat([value[1:], final[None]])[:, None],
+        terminated_TN=torch.zeros(9, 1, dtype=torch.bool),
+        cut_TN=torch.zeros(9, 1, dtype=torch.bool),
+        discount_TN=torch.full((9, 1), DISCOUNT, dtype=torch.float64),
+        gae_lambda=1.0,
+    )
+    short = gae(
+        reward_TN=earned,
+        value_TN=long["value_TN"][:3],
+        next_value_TN=torch.stack([value[1], value[2], final])[:, None],
+        terminated_TN=torch.zeros(3, 1, dtype=torch.bool),
+        cut_TN=torch.zeros(3, 1, dtype=torch.bool),
+        discount_TN=discount,
+        gae_lambda=1.0,
+    )
+    torch.testing.assert_close(short.target_TN, whole.target_TN[:3])
+    torch.testing.assert_close(short.advantage_TN, whole.advantage_TN[:3])
 
 
 def test_standardised_values_have_weighted_mean_0_and_deviation_1() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.advantages import gae, standardise
+from policies.advantages import gae, over_duration, standardise
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
 from policies.rewards import Steps, environment_reward
@@ -85,14 +85,17 @@ def test_a_batch_holds_the_advantages_of_its_critic_and_normalised_targets() -> 
     before, steps = copy.deepcopy(network), steps_on(CPU, rollout)
     reward = torch.from_numpy(rollout.environment_reward_TN)
     batch = make_batch(network, rollout, steps, reward, SETTINGS)
+    earned, discount = over_duration(
+        reward_TN=reward, duration_TN=torch.from_numpy(rollout.duration_TN), discount=SETTINGS.discount
+    )
     with torch.no_grad():
         estimate = gae(
-            reward_TN=reward,
+            reward_TN=earned,
             value_TN=before.value(steps.observation_TNO),
             next_value_TN=before.value(steps.next_observation_TNO),
             terminated_TN=torch.from_numpy(rollout.terminated_TN),
             cut_TN=steps.cut_TN,
-            discount=SETTINGS.discount,
+            discount_TN=discount,
             gae_lambda=SETTINGS.gae_lambda,
         )
     weight = torch.from_numpy(rollout.actor_TN == Actor.POLICY).float()
