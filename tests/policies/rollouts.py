@@ -25,7 +25,7 @@ def waves(*shape: int, phase: float = 0.0) -> np.ndarray[Any, np.dtype[np.float3
 
 
 def made_up_rollout(**changes: Any) -> Rollout:
-    """Column 0 terminates and is truncated, 1 is truncated, 2 idles at its end for long, 3 terminates in the last row."""
+    """Column 0 terminates and is truncated, 1 is truncated, 2 ends standing still, 3 terminates in the last row."""
     terminated, truncated = np.zeros((STEPS, COLUMNS), bool), np.zeros((STEPS, COLUMNS), bool)
     actor = np.full((STEPS, COLUMNS), Actor.POLICY, np.uint8)
     for place in TERMINATED:
