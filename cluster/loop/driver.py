@@ -48,6 +48,8 @@ class Driver:
         self._stopping = False
         env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_from_people)
         self._spaces = (env.observation_space, env.action_space)
+        # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
+        _start_ray(self.config)
         self._metrics = DriverMetrics()
         monitoring = self.config.monitoring
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
@@ -108,7 +110,6 @@ class Driver:
         return client, run, link
 
     def _build(self, link: FeedbackLink | None) -> HITL:
-        _start_ray(self.config)
         algorithm = HITL(HITLConfig.from_run(self.config, link))
         checkpoint = checkpoints.newest(self.folder.checkpoints)
         if checkpoint:
