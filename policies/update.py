@@ -30,8 +30,6 @@ class UpdateSettings:
     value_coefficient: float
     entropy_coefficient: float
     max_gradient_norm: float
-    least_minibatches: int = 1
-    """A batch of few visited steps is cut into so many at least."""
     popart_rate: float = 0.2
 
 
@@ -113,17 +111,6 @@ def make_batch(
     )
 
 
-def steps_to_visit(rollout: Rollout, generator: torch.Generator) -> Tensor:
-    """Choose the steps that the epochs visit, as flat indices: where somebody acts, and as many idle ones.
-
-    Steps in which nobody acts are all alike and teach the critic only; a batch may consist of little else.
-    """
-    idle = torch.from_numpy(rollout.actor_TN == Actor.NOBODY).flatten()
-    acted, idle = torch.nonzero(~idle)[:, 0], torch.nonzero(idle)[:, 0]
-    chosen = idle[torch.randperm(len(idle), generator=generator)[: max(len(acted), 1)]]
-    return torch.cat([acted, chosen])
-
-
 def ppo_update(
     *,
     network: ActorCritic,
@@ -154,14 +141,12 @@ def ppo_update(
     with torch.no_grad():
         reward_TN, means = weighted_sum(sources, source_weights, steps)
     batch = make_batch(network, rollout, steps, reward_TN, settings)
-    visited = steps_to_visit(rollout, generator)
     sums: dict[str, Tensor] = {}
-    size = min(settings.minibatch_size, max(len(visited) // settings.least_minibatches, 1))
-    count = 0
+    size, count = settings.minibatch_size, 0
     for epoch in range(settings.epochs):
         # One gather an epoch: minibatches are then slices of it.
-        shuffled = batch.at(visited[torch.randperm(len(visited), generator=generator)].to(device))
-        for start in range(0, len(visited), size):
+        shuffled = batch.at(torch.randperm(rollout.steps, generator=generator).to(device))
+        for start in range(0, rollout.steps, size):
             minibatch = shuffled.at(slice(start, start + size))
             losses = _minibatch_step(network, optimiser, minibatch, settings)
             if epoch == settings.epochs - 1:

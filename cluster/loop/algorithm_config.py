@@ -60,13 +60,11 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.clip_param = 0.2
         self.vf_loss_coeff = 0.5
         self.entropy_coeff = 0.0
-        self.least_minibatches = 4
         self.anneal_over_env_steps: int | None = None
         self._model_config = {"hidden": (64, 64), "activation": "tanh"}
         self.lockstep = False
         self.max_policy_lag = 2
         self.fixed_horizon: int | None = None
-        self.idle_steps = EnvironmentConfig().idle_steps
         self.allow_variable_horizon = False
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
         self.reward_model = RewardModelConfig()
@@ -95,7 +93,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip_param=learner.clip,
             vf_loss_coeff=learner.value_coefficient,
             entropy_coeff=learner.entropy_coefficient,
-            least_minibatches=learner.least_minibatches,
             anneal_over_env_steps=run.stop.env_steps if learner.anneal_learning_rate else None,
         )
         config.rl_module(
@@ -105,9 +102,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         config.debugging(seed=run.seed)
         config.order(lockstep=run.mode == "lockstep")
         config.horizon(
-            fixed=run.environment.fixed_horizon,
-            idle_steps=run.environment.idle_steps,
-            allow_variable=run.environment.allow_variable_horizon,
+            fixed=run.environment.fixed_horizon, allow_variable=run.environment.allow_variable_horizon
         )
         config.people(
             sources=run.reward.sources,
@@ -124,7 +119,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         clip_param: float | None = None,
         vf_loss_coeff: float | None = None,
         entropy_coeff: float | None = None,
-        least_minibatches: int | None = None,
         anneal_over_env_steps: int | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -135,7 +129,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip_param: epsilon of PPO's clipped surrogate.
             vf_loss_coeff: weight of the critic's loss.
             entropy_coeff: weight of the entropy bonus.
-            least_minibatches: a batch in which the policy acts little is cut into so many at least.
             anneal_over_env_steps: lower the learning rate linearly to 0 over so many steps.
             **kwargs: lr, gamma, minibatch_size, num_epochs, grad_clip and RLlib's other ones.
         """
@@ -145,7 +138,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             "clip_param": clip_param,
             "vf_loss_coeff": vf_loss_coeff,
             "entropy_coeff": entropy_coeff,
-            "least_minibatches": least_minibatches,
             "anneal_over_env_steps": anneal_over_env_steps,
         }
         for name, value in own.items():
@@ -158,12 +150,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.lockstep = lockstep
         return self
 
-    def horizon(
-        self, *, fixed: int | None = None, idle_steps: int | None = None, allow_variable: bool = False
-    ) -> Self:
+    def horizon(self, *, fixed: int | None = None, allow_variable: bool = False) -> Self:
         """Give every episode the same length; a learned reward needs it where episodes can end early."""
         self.fixed_horizon = fixed
-        self.idle_steps = idle_steps or self.idle_steps
         self.allow_variable_horizon = allow_variable
         return self
 
@@ -189,7 +178,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             id=self.env,
             kwargs=dict(self.env_config),
             fixed_horizon=self.fixed_horizon,
-            idle_steps=self.idle_steps,
             allow_variable_horizon=self.allow_variable_horizon,
         )
 
@@ -202,7 +190,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             clip=self.clip_param,
             epochs=self.num_epochs,
             minibatch_size=self.minibatch_size,
-            least_minibatches=self.least_minibatches,
             value_coefficient=self.vf_loss_coeff,
             entropy_coefficient=self.entropy_coeff,
             max_gradient_norm=self.grad_clip,

@@ -83,7 +83,7 @@ class Asking:
     ) -> tuple[list[PairQuestion], list[Cutting]]:
         """Choose what to ask about among segments of these rollouts."""
         cuttings = [
-            Cutting(segment=w.segment, rollout=name, first_row=w.first_row, column=w.column)
+            Cutting(segment=w.segment, rollout=name, row_L=w.row_L, column=w.column)
             for name, rollout in rollouts
             for w in candidates.cut(
                 rollout,

@@ -27,42 +27,30 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
     """Makes every episode last exactly `horizon` steps, so that its length says nothing.
 
     After an early end the last observation is held and the true reward is 0. At the horizon the episode is
-    truncated, never terminated. Of the steps that stand still only the first ones are stepped through: the last of
-    those stands for all that are left.
+    truncated, never terminated. Standing still is one step, which stands for all that are left.
 
     Source: Christiano et al. 2017, arXiv:1706.03741, appendix A, on why an early end leaks the task.
     """
 
-    def __init__(self, env: Env, horizon: int, *, idle_steps: int | None = None) -> None:
-        """Wrap.
-
-        Args:
-            env: what may end early.
-            horizon: steps of every episode.
-            idle_steps: how many steps to stand still, at most: the last of them stands for all that are left; None
-                goes through each.
-        """
+    def __init__(self, env: Env, horizon: int) -> None:
         super().__init__(env)
-        self.horizon, self.idle_steps = horizon, idle_steps
+        self.horizon = horizon
         self._steps = 0
         self._held: Any = None
-        self._idle = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
-        self._steps, self._held, self._idle = 0, None, 0
+        self._steps, self._held = 0, None
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step, or stand still once the episode has ended early."""
+        """Step, or stand still up to the horizon once the episode has ended early."""
+        if self._held is not None:
+            return self._held, 0.0, False, True, {NOBODY: True, DURATION: self.horizon - self._steps}
         self._steps += 1
         at_horizon = self._steps >= self.horizon
-        if self._held is not None:
-            self._idle += 1
-            skipped = self.horizon - self._steps if self._idle == self.idle_steps else 0
-            return self._held, 0.0, False, at_horizon or skipped > 0, {NOBODY: True, DURATION: 1 + skipped}
         observation, reward, terminated, truncated, info = super().step(action)
         if terminated or truncated:
             self._held = observation
@@ -118,9 +106,7 @@ def make(config: EnvironmentConfig) -> Env:
         env = build()
     except Exception as error:
         raise ConfigError(f"environment {config.id} cannot be made: {error}") from error
-    return (
-        FixedHorizon(env, config.fixed_horizon, idle_steps=config.idle_steps) if config.fixed_horizon else env
-    )
+    return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
 
 
 def make_vector(config: EnvironmentConfig, count: int) -> gym.vector.SyncVectorEnv:

@@ -9,7 +9,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from hitl.client.training import TrainingClient
 from hitl.events import Question, Run, Segment
@@ -23,7 +25,8 @@ class Cutting:
     segment: Segment
     rollout: str
     """Name of the rollout: the hexadecimal id of its reference."""
-    first_row: int
+    row_L: NDArray[np.int64]
+    """Row of each of its steps."""
     column: int
 
 
@@ -73,5 +76,5 @@ class Publisher:
             true_reward_TN: Array = ray.get(reference)
         except ray.exceptions.RayError:
             return None
-        rows = slice(cutting.first_row, cutting.first_row + len(cutting.segment))
-        return true_reward_TN[rows, cutting.column].copy()
+        rewards: Array = true_reward_TN[cutting.row_L, cutting.column]
+        return rewards

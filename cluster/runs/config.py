@@ -31,9 +31,6 @@ class EnvironmentConfig(Section):
     fixed_horizon: Positive | None = None
     """Make every episode last exactly this many steps: after an early end the last observation is held with
     a true reward of 0. A run on a learned reward needs it for environments that can end early."""
-    idle_steps: Positive = 50
-    """Of the steps in which an ended episode stands still until its horizon so many are gone through; the last of
-    them stands for all the rest."""
     allow_variable_horizon: bool = False
     """Accept episodes of varying length on a learned reward, though their length can leak success."""
 
@@ -77,8 +74,6 @@ class LearnerConfig(Section):
     """Passes over each batch."""
     minibatch_size: Positive = 256
     """Steps per gradient step, at most."""
-    least_minibatches: Positive = 4
-    """A batch in which the policy acts little, as when episodes end early, is cut into so many at least."""
     value_coefficient: NotNegativeReal = 0.5
     """Weight of the critic's loss."""
     entropy_coefficient: NotNegativeReal = 0.0

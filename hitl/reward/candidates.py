@@ -1,6 +1,7 @@
 """Segments that could be asked about: windows cut from rollouts.
 
-Axis suffixes: T step, N environment, S segment, L step of a segment, O observation, A action.
+Axis suffixes: T step, N environment, S segment, L step of a segment, X environment step of a column,
+O observation, A action.
 """
 
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.events import Segment, StepAddress
-from policies.experience import Actor, Rollout
+from policies.experience import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Where a candidate segment lies in its rollout."""
 
-    first_row: int
+    row_L: NDArray[np.int64]
+    """Row of each of its steps; a row that stands for many steps comes as often as the segment shows it."""
     column: int
     segment: Segment
 
@@ -25,8 +27,7 @@ class Window:
 def cut(rollout: Rollout, *, steps: int, task_id: str, run_id: str, rng: np.random.Generator) -> list[Window]:
     """Cut a rollout into segments that do not overlap, each within one episode.
 
-    Where an episode ended early and stands still until its horizon, only the segment right after the end is cut:
-    all later ones show the same.
+    Of a row that stands for many steps only so many as one segment shows are cut: the others show the same.
 
     Args:
         rollout: one env runner's.
@@ -37,46 +38,42 @@ def cut(rollout: Rollout, *, steps: int, task_id: str, run_id: str, rng: np.rand
     """
     windows: list[Window] = []
     rows, columns = rollout.step_TN.shape
+    shown_TN = np.minimum(rollout.duration_TN, steps)
     for column in range(columns):
+        row_X = np.repeat(np.arange(rows), shown_TN[:, column])
+        episode_X = rollout.episode_TN[row_X, column]
         first = int(rng.integers(0, min(steps, rows - steps + 1)))
-        while first + steps <= rows:
-            begin = int(rollout.step_TN[first, column])
-            last = first + steps - 1
-            if rollout.episode_TN[first, column] != rollout.episode_TN[last, column]:
+        while first + steps <= len(row_X):
+            if episode_X[first] != episode_X[first + steps - 1]:
                 first += 1
-            elif _shows_nothing_new(rollout, first, steps, column):
-                first += steps
             else:
-                windows.append(_window(rollout, first, column, begin, steps, task_id, run_id))
+                into_row = first - int(np.searchsorted(row_X, row_X[first]))
+                begin = int(rollout.step_TN[row_X[first], column]) + into_row
+                row_L = row_X[first : first + steps]
+                windows.append(_window(rollout, row_L, column, begin, task_id, run_id))
                 first += steps
     return windows
 
 
-def _shows_nothing_new(rollout: Rollout, first: int, steps: int, column: int) -> bool:
-    idle = rollout.actor_TN[max(first - steps, 0) : first + steps, column] == Actor.NOBODY
-    return bool(idle.all())
-
-
 def _window(
-    rollout: Rollout, first: int, column: int, begin: int, steps: int, task_id: str, run_id: str
+    rollout: Rollout, row_L: NDArray[np.int64], column: int, begin: int, task_id: str, run_id: str
 ) -> Window:
-    episode = int(rollout.episode_TN[first, column])
-    rows = slice(first, first + steps)
+    episode, end = int(rollout.episode_TN[row_L[0], column]), begin + len(row_L)
     segment = Segment(
-        segment_id=f"{rollout.source}/{episode}/{begin}-{begin + steps}",
+        segment_id=f"{rollout.source}/{episode}/{begin}-{end}",
         address=StepAddress(
             task_id=task_id,
             run_id=run_id,
             source=rollout.source,
             episode=episode,
             begin=begin,
-            end=begin + steps,
+            end=end,
         ),
-        observations={"obs": rollout.observation_TNO[rows, column]},
-        actions=rollout.action_TNA[rows, column],
+        observations={"obs": rollout.observation_TNO[row_L, column]},
+        actions=rollout.action_TNA[row_L, column],
         policy_version=rollout.policy_version,
     )
-    return Window(first_row=first, column=column, segment=segment)
+    return Window(row_L=row_L, column=column, segment=segment)
 
 
 def stack(segments: list[Segment]) -> tuple[NDArray[np.float32], NDArray[Any]]:

@@ -111,7 +111,7 @@ def fit(
     """
     device = ensemble.input_mean.device
     optimiser = torch.optim.AdamW(
-        ensemble.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        ensemble.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     loss = torch.zeros(())
     for _ in range(settings.gradient_steps):

@@ -16,7 +16,7 @@ WORLDS = {
     "terminated": {"kwargs": {"lengths": (3, 5, 1)}},
     "truncated": {"kwargs": {"lengths": (3, 5, 1), "truncates": True}},
     "fixed horizon": {"kwargs": {"lengths": (3, 9, 5)}, "fixed_horizon": 5},
-    "long stillness": {"kwargs": {"lengths": (3, 4, 1)}, "fixed_horizon": 20, "idle_steps": 2},
+    "long stillness": {"kwargs": {"lengths": (3, 4, 1)}, "fixed_horizon": 20},
 }
 
 

@@ -25,47 +25,33 @@ def _play(env: gym.Env[Any, Any], steps: int) -> list[tuple[Any, ...]]:
     return [env.step(1) for _ in range(steps)]
 
 
-def test_an_episode_lasts_exactly_its_horizon() -> None:
+def test_an_early_end_is_followed_by_one_step_for_all_that_are_left() -> None:
     env = FixedHorizon(Diary(lengths=(3,)), 8)
     for _ in range(2):
         env.reset(seed=0)
-        played = _play(env, 8)
-        assert [truncated for _, _, _, truncated, _ in played] == [False] * 7 + [True]
+        played = _play(env, 4)
+        assert [truncated for _, _, _, truncated, _ in played] == [False] * 3 + [True]
         assert not any(terminated for _, _, terminated, _, _ in played)
-        assert [NOBODY in info for *_, info in played] == [False] * 3 + [True] * 5
+        assert [info for *_, info in played] == [{}] * 3 + [{NOBODY: True, DURATION: 5}]
 
 
 @pytest.mark.parametrize("truncates", [False, True])
 def test_after_an_early_end_the_last_observation_is_held_without_reward(truncates: bool) -> None:
     env = FixedHorizon(Diary(lengths=(3,), truncates=truncates), 7)
     env.reset(seed=0)
-    played = _play(env, 7)
+    played = _play(env, 4)
     observations = [observation.tolist() for observation, *_ in played]
-    assert [observation[2] for observation in observations] == [1, 2, 3, 3, 3, 3, 3]
-    assert all(observation == observations[2] for observation in observations[3:])
-    assert [reward for _, reward, *_ in played] == [2, 3, 4, 0, 0, 0, 0]
-    assert [info.get(NOBODY, False) for *_, info in played] == [False] * 3 + [True] * 4
+    assert [observation[2] for observation in observations] == [1, 2, 3, 3]
+    assert observations[3] == observations[2]
+    assert [reward for _, reward, *_ in played] == [2, 3, 4, 0]
 
 
 def test_the_world_stands_still_after_an_early_end() -> None:
     world = Diary(lengths=(3,))
     env = FixedHorizon(world, 7)
     env.reset(seed=0)
-    _play(env, 7)
+    _play(env, 4)
     assert len(world.taken) == 3
-
-
-@pytest.mark.parametrize(
-    ("idle_steps", "rows"), [(1, [5]), (2, [1, 4]), (4, [1, 1, 1, 2]), (5, [1] * 5), (9, [1] * 5)]
-)
-def test_the_last_step_of_standing_still_stands_for_the_rest(idle_steps: int, rows: list[int]) -> None:
-    env = FixedHorizon(Diary(lengths=(3,)), 8, idle_steps=idle_steps)
-    for _ in range(2):
-        env.reset(seed=0)
-        played = _play(env, 3 + len(rows))
-        assert [info.get(DURATION) for *_, info in played] == [None] * 3 + rows
-        assert [truncated for _, _, _, truncated, _ in played] == [False] * (2 + len(rows)) + [True]
-        assert not any(terminated for _, _, terminated, _, _ in played)
 
 
 def test_an_episode_that_outlasts_the_horizon_is_cut_there() -> None:
@@ -88,9 +74,9 @@ def test_a_fixed_horizon_passes_the_seed_on() -> None:
 
 
 def test_the_run_file_sets_the_horizon() -> None:
-    env = make(EnvironmentConfig(id=DIARY, fixed_horizon=9, idle_steps=4))
+    env = make(EnvironmentConfig(id=DIARY, fixed_horizon=9))
     assert isinstance(env, FixedHorizon)
-    assert (env.horizon, env.idle_steps) == (9, 4)
+    assert env.horizon == 9
     assert isinstance(make(EnvironmentConfig(id=DIARY)), Diary)
 
 

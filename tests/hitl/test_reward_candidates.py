@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hitl.reward.candidates import Window, cut, stack
-from policies.experience import Actor, Rollout
+from policies.experience import Rollout
 from tests.policies.rollouts import made_up_rollout, waves
 
 ROWS, COLUMNS = 60, 3
@@ -12,25 +12,25 @@ ENDS = {0: [9, 30], 1: [25], 2: []}
 """Rows after which an episode ends, by column."""
 
 
-def _rollout(idle: dict[int, slice] | None = None) -> Rollout:
+def _rollout(duration: dict[tuple[int, int], int] | None = None) -> Rollout:
+    """Rows of one step each, but for those given."""
     episode, step = np.zeros((ROWS, COLUMNS), np.int64), np.zeros((ROWS, COLUMNS), np.int64)
     for column, ends in ENDS.items():
         begins = [0, *(end + 1 for end in ends)]
         for number, begin in enumerate(begins):
             episode[begin:, column] = 10 * column + number
             step[begin:, column] = np.arange(ROWS - begin) + (100 if begin == 0 else 0)
-    actor = np.full((ROWS, COLUMNS), Actor.POLICY, np.uint8)
-    for column, rows in (idle or {}).items():
-        actor[rows, column] = Actor.NOBODY
+    durations = np.ones((ROWS, COLUMNS), np.int64)
+    for place, steps in (duration or {}).items():
+        durations[place] = steps
     return dataclasses.replace(
         made_up_rollout(),
         source="runner-3",
         observation_TNO=waves(ROWS + 1, COLUMNS, 2),
         action_TNA=np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS),
-        actor_TN=actor,
         episode_TN=episode,
         step_TN=step,
-        duration_TN=np.ones_like(step),
+        duration_TN=durations,
     )
 
 
@@ -44,7 +44,7 @@ def test_windows_lie_within_one_episode_and_do_not_overlap(seed: int) -> None:
     windows = _cut(rollout, seed=seed)
     taken = np.zeros((ROWS, COLUMNS), int)
     for window in windows:
-        rows = slice(window.first_row, window.first_row + 7)
+        rows = window.row_L
         assert len(set(rollout.episode_TN[rows, window.column])) == 1
         taken[rows, window.column] += 1
     assert taken.shape == (ROWS, COLUMNS)
@@ -55,7 +55,9 @@ def test_windows_lie_within_one_episode_and_do_not_overlap(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_as_many_windows_are_cut_as_fit(seed: int) -> None:
     """Between a shifted beginning and the next end, nothing of a window's length is left over."""
-    by_column = [[w.first_row for w in _cut(_rollout(), seed=seed) if w.column == c] for c in range(COLUMNS)]
+    by_column = [
+        [int(w.row_L[0]) for w in _cut(_rollout(), seed=seed) if w.column == c] for c in range(COLUMNS)
+    ]
     for column, firsts in enumerate(by_column):
         begins = [firsts[0], *(end + 1 for end in ENDS[column])]
         stops = [*(end + 1 for end in ENDS[column]), ROWS]
@@ -72,14 +74,14 @@ def test_a_segment_holds_what_its_address_says() -> None:
     rollout = _rollout()
     for window in _cut(rollout):
         segment, address = window.segment, window.segment.address
-        rows = slice(window.first_row, window.first_row + 7)
+        rows = window.row_L
         np.testing.assert_array_equal(
             segment.observations["obs"], rollout.observation_TNO[rows, window.column]
         )
         np.testing.assert_array_equal(segment.actions, rollout.action_TNA[rows, window.column])
         steps = rollout.step_TN[rows, window.column]
         assert list(range(address.begin, address.end)) == steps.tolist()
-        assert address.episode == rollout.episode_TN[window.first_row, window.column]
+        assert address.episode == rollout.episode_TN[window.row_L[0], window.column]
         assert (address.task_id, address.run_id, address.source) == ("task", "run", "runner-3")
         assert segment.segment_id == f"runner-3/{address.episode}/{address.begin}-{address.end}"
         assert segment.policy_version == rollout.policy_version
@@ -87,29 +89,47 @@ def test_a_segment_holds_what_its_address_says() -> None:
 
 
 def test_cuts_are_shifted_at_random() -> None:
-    firsts = {min(w.first_row for w in _cut(_rollout(), seed=seed) if w.column == 2) for seed in range(60)}
+    firsts = {
+        min(int(w.row_L[0]) for w in _cut(_rollout(), seed=seed) if w.column == 2) for seed in range(60)
+    }
     assert firsts == set(range(7))
 
 
-def test_of_a_stand_still_only_the_first_segment_is_cut() -> None:
-    fallen = 20
-    for seed in range(12):
-        windows = [w.first_row for w in _cut(_rollout({2: slice(fallen, ROWS)}), seed=seed) if w.column == 2]
-        still = [first for first in windows if first >= fallen]
-        assert len(still) == 1
-        assert still[0] < fallen + 7
-    awake = [w for w in _cut(_rollout()) if w.column == 2]
-    assert max(w.first_row for w in awake) > fallen + 14
+def test_of_a_row_that_stands_for_many_steps_one_segment_is_cut() -> None:
+    """Row 25 ends episode 10 of column 1; it stands for 400 steps, of which no more than 7 are shown."""
+    shares = set()
+    for seed in range(30):
+        windows = [w for w in _cut(_rollout({(25, 1): 400}), seed=seed) if w.column == 1]
+        still = [int((w.row_L == 25).sum()) for w in windows]
+        assert sum(still) <= 7
+        shares.add(max(still))
+        for window in windows:
+            address = window.segment.address
+            shown = window.segment.observations["obs"]
+            np.testing.assert_array_equal(shown, _rollout().observation_TNO[window.row_L, 1])
+            assert address.end - address.begin == len(shown) == 7
+            assert len({w.segment.segment_id for w in windows}) == len(windows)
+            if window.row_L[0] < 26:
+                assert address.end <= 100 + 25 + 7
+    assert shares == set(range(1, 8))
 
 
-def test_a_rollout_that_stands_still_from_its_beginning_offers_nothing() -> None:
-    everywhere = dict.fromkeys(range(COLUMNS), slice(0, ROWS))
-    assert _cut(_rollout(everywhere)) == []
+def test_a_segment_within_such_a_row_has_its_own_address() -> None:
+    rollout = _rollout({(0, 1): 400})
+    begins = {w.segment.address.begin for s in range(30) for w in _cut(rollout, seed=s) if w.row_L[0] == 0}
+    assert begins == {100} | set(range(101, 107))
+
+
+def test_a_short_stand_still_is_shown_as_it_was() -> None:
+    rows = [
+        w.row_L.tolist() for s in range(30) for w in _cut(_rollout({(25, 1): 3}), seed=s) if w.column == 1
+    ]
+    assert max(row.count(25) for row in rows) == 3
 
 
 def test_a_window_may_be_as_long_as_the_rollout_and_no_longer() -> None:
     windows = _cut(_rollout(), steps=ROWS)
-    assert [(w.first_row, w.column) for w in windows] == [(0, 2)]
+    assert [(int(w.row_L[0]), w.column) for w in windows] == [(0, 2)]
 
 
 def test_segments_are_stacked_in_their_order() -> None:

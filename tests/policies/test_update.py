@@ -11,7 +11,7 @@ from policies.advantages import gae, over_duration, standardise
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
 from policies.rewards import Steps, environment_reward
-from policies.update import UpdateSettings, make_batch, ppo_update, steps_on, steps_to_visit
+from policies.update import UpdateSettings, make_batch, ppo_update, steps_on
 from tests.policies.rollouts import (
     ACTION_SPACE,
     COLUMNS,
@@ -122,27 +122,13 @@ def test_returns_end_before_and_after_an_overridden_step(actor: Actor) -> None:
     assert torch.equal(after.next_observation_TNO, before.next_observation_TNO)
 
 
-@pytest.mark.parametrize(("least", "minibatches"), [(1, 4), (8, 8), (1000, STEPS * COLUMNS)])
-def test_a_small_batch_is_cut_into_enough_minibatches(least: int, minibatches: int) -> None:
-    """32 steps; a minibatch has 10 at most."""
+def test_every_step_is_visited_once_an_epoch() -> None:
+    """32 steps in minibatches of 10: the last one has what is left."""
     network = _network()
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
-    settings = dataclasses.replace(SETTINGS, least_minibatches=least)
-    _learn(network, made_up_rollout(), optimiser=optimiser, settings=settings)
+    _learn(network, made_up_rollout(), optimiser=optimiser)
     steps = optimiser.state[network.policy[0].weight]["step"]
-    assert int(steps) == SETTINGS.epochs * minibatches
-
-
-@pytest.mark.parametrize(("idle", "visited_idle"), [(0, 0), (3, 3), (STEPS * COLUMNS - 4, 4)])
-def test_every_acted_step_is_visited_and_as_many_idle_ones(idle: int, visited_idle: int) -> None:
-    actor = np.full(STEPS * COLUMNS, Actor.POLICY, np.uint8)
-    actor[:idle] = Actor.NOBODY
-    actor[-1] = Actor.TEACHER
-    rollout = made_up_rollout(actor_TN=actor.reshape(STEPS, COLUMNS))
-    visited = steps_to_visit(rollout, torch.Generator().manual_seed(0)).tolist()
-    assert len(set(visited)) == len(visited)
-    assert set(range(idle, STEPS * COLUMNS)) <= set(visited)
-    assert sum(index < idle for index in visited) == visited_idle
+    assert int(steps) == SETTINGS.epochs * 4
 
 
 def test_the_better_action_becomes_likelier() -> None:
