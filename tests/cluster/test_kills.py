@@ -1,7 +1,8 @@
 """Killing any part of a live run: it goes on by itself, and no acknowledged answer is lost or counted twice.
 
 One run serves all of these tests: a real `handrail train` with its service, driver, env runner, reward trainer and
-teachers as processes. A teacher of ours answers beside the simulated ones and keeps its receipts.
+teachers as processes, on the tests' own Ray as on a cluster. A teacher of ours answers beside the simulated ones and
+keeps its receipts.
 """
 
 import json
@@ -58,7 +59,8 @@ RUN = {
 class LiveRun:
     """A run under `handrail train`."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, ray_address: str) -> None:
+        self.environment = os.environ | {"RAY_ADDRESS": ray_address}
         run_file = place / "run.yaml"
         run_file.write_text(yaml.safe_dump(RUN))
         self.log = (place / "parent.log").open("w+")
@@ -69,7 +71,7 @@ class LiveRun:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cluster.cli.main", *arguments]
-        return subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log, env=self.environment)
 
     def status(self, name: str) -> float:
         row = read_status(self.folder)
@@ -91,8 +93,8 @@ class LiveRun:
         return int(json.loads(file.read_text())["pid"])
 
     def worker(self, name: str) -> psutil.Process | None:
-        driver = psutil.Process(self.pid(self.folder.driver_file))
-        for process in driver.children(recursive=True):
+        """One of the run's Ray actors; Ray is this process's child."""
+        for process in psutil.Process().children(recursive=True):
             try:
                 if f"ray::{name}" in " ".join(process.cmdline()):
                     return process
@@ -139,8 +141,8 @@ class Witness:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRun]:
-    live = LiveRun(tmp_path_factory.mktemp("kills"))
+def run(tmp_path_factory: pytest.TempPathFactory, ray_session: str) -> Iterator[LiveRun]:
+    live = LiveRun(tmp_path_factory.mktemp("kills"), ray_session)
     yield live
     if live.parent.poll() is None:
         live.parent.kill()
@@ -231,6 +233,8 @@ def test_sigterm_ends_with_a_checkpoint_and_resume_goes_on(run: LiveRun, witness
     newest = checkpoints.newest(run.folder.checkpoints)
     assert newest is not None
     done = int(newest.name)
+    # Now on a Ray of its own, as on a laptop.
+    del run.environment["RAY_ADDRESS"]
     more = run.start("train", "--resume", str(run.folder.path), "--stop.env_steps", str(done + 2000))
     assert more.wait(timeout=120) == 0, run.words()
     summary = json.loads(run.folder.summary_file.read_text())
@@ -241,10 +245,10 @@ def test_sigterm_ends_with_a_checkpoint_and_resume_goes_on(run: LiveRun, witness
     assert run.folder.report_file.exists()
 
 
-def test_the_older_of_two_drivers_is_refused(tmp_path: Path) -> None:
-    run = LiveRun(tmp_path)
+def test_the_older_of_two_drivers_is_refused(tmp_path: Path, ray_session: str) -> None:
+    run = LiveRun(tmp_path, ray_session)
     older = psutil.Process(run.pid(run.folder.driver_file))
-    environment = os.environ | {
+    environment = run.environment | {
         "HANDRAIL_SERVICE": run.address(),
         "HANDRAIL_TOKEN": run.token("driver", "cluster"),
     }
