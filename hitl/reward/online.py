@@ -4,7 +4,7 @@ It holds no process, no clock and no connection. What it becomes follows from th
 fits and answers; rebuilt from the journal it stands on the same answers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,8 +156,3 @@ class OnlineRewardModel:
     def load(self, weights: Weights) -> None:
         """Go on from a version made by `weights`."""
         self.ensemble.load_arrays(weights)
-
-    def rebuild(self, entries: Iterable[tuple[JournalEntry, Sequence[Segment]]]) -> None:
-        """Take a whole journal into account."""
-        for entry, segments in entries:
-            self.take(entry, segments)

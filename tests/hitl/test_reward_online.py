@@ -33,9 +33,14 @@ def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> Onli
     return model
 
 
+def _take(model: OnlineRewardModel, journal: list[Any]) -> None:
+    for entry, segments in journal:
+        model.take(entry, segments)
+
+
 def _taught(journal: list[Any], **settings: Any) -> tuple[OnlineRewardModel, FitReport | None]:
     model = _model(**settings)
-    model.rebuild(journal)
+    _take(model, journal)
     return model, model.fit()
 
 
@@ -68,7 +73,7 @@ def test_a_retraction_counts_before_its_answer_is_read_too() -> None:
 def test_nobody_takes_back_what_another_teacher_said() -> None:
     told = answers(5)
     model = _model()
-    model.rebuild([*_journal(told), retraction_of(told[0], teacher_id="somebody else")])
+    _take(model, [*_journal(told), retraction_of(told[0], teacher_id="somebody else")])
     assert len(model.answers) == 5
 
 
@@ -121,7 +126,7 @@ def test_the_reward_stays_on_the_scale_of_the_probe_set() -> None:
     model = _model()
     told = answers(40)
     for upto in (10, 40):
-        model.rebuild(_journal(told[:upto]))
+        _take(model, _journal(told[:upto]))
         report = model.fit()
         assert report is not None
         assert report.accepted
@@ -134,15 +139,15 @@ def test_a_candidate_that_explains_held_out_answers_worse_is_refused() -> None:
     """First the truth is learnt, then lies about the segments that train; held-out answers stay true."""
     told = answers(80)
     model = _model(heldout_share=0.3, gradient_steps=80)
-    model.rebuild(_journal(told))
+    _take(model, _journal(told))
     learnt = model.fit()
     assert learnt is not None
     assert learnt.accepted
     before = copy.deepcopy(dict(model.weights()))
     liar = [answer(a.offset + 200, a.first, a.second, _opposite(a)) for a in told]
     heldout = {a.event_id for a, h in zip(told, _judges(told), strict=True) if h}
-    model.rebuild([retraction_of(a) for a in told if a.event_id not in heldout])
-    model.rebuild(_journal([lie for lie, a in zip(liar, told, strict=True) if a.event_id not in heldout]))
+    _take(model, [retraction_of(a) for a in told if a.event_id not in heldout])
+    _take(model, _journal([lie for lie, a in zip(liar, told, strict=True) if a.event_id not in heldout]))
     report = model.fit()
     assert report is not None
     assert not report.accepted
