@@ -20,8 +20,8 @@ install: $(INSTALLED)  ## make the virtual environment .venv with everything in 
 demo: $(INSTALLED)  ## the main job: CartPole learnt from at most 100 comparisons by two simulated teachers
 	$(BIN)/handrail train deploy/runs/cartpole_comparisons.yaml
 
-test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## all tests, on two cores; those of one file share a process, and its Ray
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)  ## lint, types, import contracts, wire
 	$(BIN)/ruff check .
