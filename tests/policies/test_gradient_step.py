@@ -1,0 +1,86 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from policies.gradient_step import GradientStep, flatten_parameters
+from policies.networks import ActorCritic
+from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, waves
+
+MAX_NORM = 0.3
+
+
+def _network() -> ActorCritic:
+    torch.manual_seed(0)
+    return ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8))
+
+
+def _loss(network: ActorCritic, observation: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    value_loss = ((network.value(observation) - target) ** 2).mean()
+    entropy = network.distribution.entropy(network.policy(observation), network.log_scale).mean()
+    return value_loss - entropy, entropy
+
+
+def _inputs(rows: int) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(waves(rows, 3)), torch.from_numpy(waves(rows, phase=1.0))
+
+
+def _traced(network: nn.Module) -> GradientStep:
+    flat = flatten_parameters(network)
+    optimiser = torch.optim.Adam([flat], 0.01, eps=1e-5)
+    return GradientStep(network, flat, _loss, optimiser=optimiser, max_gradient_norm=MAX_NORM)
+
+
+def _by_autograd(
+    network: ActorCritic, optimiser: torch.optim.Optimizer, inputs: tuple[Tensor, ...]
+) -> Tensor:
+    loss, _ = _loss(network, *inputs)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+    optimiser.step()
+    return norm
+
+
+@pytest.mark.parametrize("rows", [[6, 6, 6], [6, 4, 6, 1, 4]], ids=["one shape", "several shapes"])
+def test_steps_are_those_of_autograd(rows: list[int]) -> None:
+    network, plain = _network(), _network()
+    step, optimiser = _traced(network), torch.optim.Adam(plain.parameters(), 0.01, eps=1e-5)
+    for number in rows:
+        loss, entropy = (float(x.detach()) for x in _loss(plain, *_inputs(number)))
+        expected_norm = _by_autograd(plain, optimiser, _inputs(number))
+        watched = step(*_inputs(number))
+        assert [float(x) for x in watched] == pytest.approx([loss, entropy, float(expected_norm)], rel=1e-5)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, msg=name)
+    assert not torch.equal(network.policy[0].weight, _network().policy[0].weight)
+
+
+def test_buffers_may_change_between_steps() -> None:
+    network, plain = _network(), _network()
+    step, optimiser = _traced(network), torch.optim.Adam(plain.parameters(), 0.01, eps=1e-5)
+    for std in (1.0, 5.0):
+        for one in (network, plain):
+            one.value_std.fill_(std)
+        _by_autograd(plain, optimiser, _inputs(5))
+        step(*_inputs(5))
+    torch.testing.assert_close(network.critic[-1].weight, plain.critic[-1].weight)
+
+
+def test_weights_that_are_loaded_are_learnt_on() -> None:
+    network, plain = _network(), _network()
+    step = _traced(network)
+    step(*_inputs(5))
+    network.load_state_dict(plain.state_dict())
+    loss, *_ = step(*_inputs(5))
+    assert float(loss) == pytest.approx(float(_loss(plain, *_inputs(5))[0].detach()), rel=1e-5)
+    assert not torch.equal(network.policy[0].weight, plain.policy[0].weight)
+
+
+def test_parameters_keep_their_values_and_become_views() -> None:
+    network, before = _network(), copy.deepcopy(_network().state_dict())
+    flat = flatten_parameters(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    flat.data.fill_(2.0)
+    assert all((parameter == 2.0).all() for parameter in network.parameters())
