@@ -89,16 +89,23 @@ class RewardEnsemble(nn.Module):
         """K."""
         return len(self.gauge_mean_K)
 
+    def inputs(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Return what the networks read, [P, F]."""
+        return (self.space.features(observation_PO, action_PA) - self.input_mean) / self.input_std
+
     def raw(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return each member's output before the gauge, [K, P]; sums of it are what answers are fitted to."""
-        features = self.space.features(observation_PO, action_PA)
-        hidden = ((features - self.input_mean) / self.input_std).flatten(0, -2)
-        hidden = hidden.expand(self.members, -1, -1)
+        raw_KP: Tensor = self(self.inputs(observation_PO, action_PA))
+        return raw_KP
+
+    def forward(self, input_PF: Tensor) -> Tensor:
+        """Return what `raw` returns, of `inputs`."""
+        hidden = input_PF.flatten(0, -2).expand(self.members, -1, -1)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = torch.baddbmm(bias, hidden, weight)
             if layer < len(self.weights) - 1:
                 hidden = torch.tanh(hidden)
-        return hidden[..., 0].view(self.members, *features.shape[:-1])
+        return hidden[..., 0].view(self.members, *input_PF.shape[:-1])
 
     def member_rewards(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return each member's reward on the fixed scale, [K, P]."""

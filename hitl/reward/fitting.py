@@ -15,6 +15,7 @@ from torch import Tensor
 from hitl.reward.answers import Answer, AnswerArrays
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.likelihoods import comparison_log_likelihood
+from policies.gradient_step import GradientStep, flatten_parameters
 
 _TIE = 2
 
@@ -60,70 +61,87 @@ def bootstrap_weights(answers: Sequence[Answer], *, members: int, seed: int) -> 
 
 
 class AnswerTensors:
-    """`AnswerArrays` on the model's device."""
+    """`AnswerArrays` on the model's device, as the model reads them."""
 
-    def __init__(self, arrays: AnswerArrays, device: torch.device) -> None:
-        self.observation_SLO = torch.from_numpy(arrays.observation_SLO).to(device)
-        self.action_SLA = torch.from_numpy(arrays.action_SLA).to(device)
+    def __init__(self, arrays: AnswerArrays, ensemble: RewardEnsemble) -> None:
+        device = ensemble.input_mean.device
+        self.input_SLF = ensemble.inputs(
+            torch.from_numpy(arrays.observation_SLO).to(device),
+            torch.from_numpy(arrays.action_SLA).to(device),
+        )
         self.weight_SL = torch.from_numpy(arrays.weight_SL).to(device)
         self.first_P = torch.from_numpy(arrays.first_P).to(device)
         self.second_P = torch.from_numpy(arrays.second_P).to(device)
         self.choice_P = torch.from_numpy(arrays.choice_P).to(device)
 
-    def log_likelihood(self, ensemble: RewardEnsemble, pairs: Tensor, *, lapse: float) -> Tensor:
-        """Return each member's log-likelihood of the answers at the given indices, [K, P]."""
-        first, second = self.first_P[pairs], self.second_P[pairs]
-        return_KB = self._returns(ensemble, torch.cat([first, second]))
-        return comparison_log_likelihood(
-            margin_KP=return_KB[:, : len(first)] - return_KB[:, len(first) :],
-            choice_P=self.choice_P[pairs],
-            log_tie=ensemble.log_tie,
-            lapse=lapse,
+    def of(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs and weights of the segments of P pairs, first ones first, and the choices."""
+        segments = torch.cat([self.first_P[pairs], self.second_P[pairs]])
+        return self.input_SLF[segments], self.weight_SL[segments], self.choice_P[pairs]
+
+
+def margins(ensemble: RewardEnsemble, input_SLF: Tensor, weight_SL: Tensor) -> Tensor:
+    """Return each member's margin of the first half of the segments over the second, [K, P]."""
+    first_KP, second_KP = (ensemble(input_SLF) * weight_SL).sum(-1).chunk(2, 1)
+    margin_KP: Tensor = first_KP - second_KP
+    return margin_KP
+
+
+class Fit:
+    """Fits an ensemble to answers by maximum likelihood, warm-started, time after time."""
+
+    def __init__(self, ensemble: RewardEnsemble, settings: FitSettings) -> None:
+        """Prepare; the ensemble's parameters become views of one tensor."""
+        self._ensemble, self._settings = ensemble, settings
+        flat = flatten_parameters(ensemble)
+        self._optimiser = torch.optim.AdamW(
+            [flat], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self._step = GradientStep(
+            ensemble, flat, self._loss, optimiser=self._optimiser, max_gradient_norm=math.inf
         )
 
-    def margins(self, ensemble: RewardEnsemble, pairs: Tensor) -> Tensor:
-        """Return each member's margin of first over second, [K, P]."""
-        return self._returns(ensemble, self.first_P[pairs]) - self._returns(ensemble, self.second_P[pairs])
+    def __call__(
+        self, answers: AnswerTensors, *, training: Tensor, bootstrap_KP: Tensor, generator: torch.Generator
+    ) -> float:
+        """Fit; returns the last mean loss in nats per answer.
 
-    def _returns(self, ensemble: RewardEnsemble, segments: Tensor) -> Tensor:
-        raw_KBL = ensemble.raw(self.observation_SLO[segments], self.action_SLA[segments])
-        return (raw_KBL * self.weight_SL[segments]).sum(-1)
+        Args:
+            answers: all of them.
+            training: int64 indices of those to train on.
+            bootstrap_KP: how often each member counts each of all answers.
+            generator: draws the minibatches, on the CPU.
+        """
+        device = self._ensemble.input_mean.device
+        bootstrap_KP = bootstrap_KP.to(device)
+        self._optimiser.state.clear()
+        loss = torch.zeros(())
+        for _ in range(self._settings.gradient_steps):
+            pairs = training[_draw(len(training), self._settings.batch_comparisons, generator)].to(device)
+            loss, _ = self._step(*answers.of(pairs), bootstrap_KP[:, pairs])
+        return float(loss)
+
+    def _loss(
+        self,
+        ensemble: RewardEnsemble,
+        input_SLF: Tensor,
+        weight_SL: Tensor,
+        choice_P: Tensor,
+        bootstrap_KP: Tensor,
+    ) -> tuple[Tensor]:
+        log_likelihood_KP = comparison_log_likelihood(
+            margin_KP=margins(ensemble, input_SLF, weight_SL),
+            choice_P=choice_P,
+            log_tie=ensemble.log_tie,
+            lapse=self._settings.lapse,
+        )
+        return (-(log_likelihood_KP * bootstrap_KP).sum() / bootstrap_KP.sum().clamp_min(1.0),)
 
 
-def fit(
-    ensemble: RewardEnsemble,
-    answers: AnswerTensors,
-    *,
-    training: Tensor,
-    bootstrap_KP: Tensor,
-    settings: FitSettings,
-    generator: torch.Generator,
-) -> float:
-    """Fit the ensemble, warm-started, by maximum likelihood; returns the last mean loss in nats per answer.
-
-    Args:
-        ensemble: changed in place.
-        answers: all of them.
-        training: int64 indices of those to train on.
-        bootstrap_KP: how often each member counts each of all answers.
-        settings: numbers of the fit.
-        generator: draws the minibatches, on the CPU.
-    """
-    device = ensemble.input_mean.device
-    optimiser = torch.optim.AdamW(
-        ensemble.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    loss = torch.zeros(())
-    for _ in range(settings.gradient_steps):
-        order = torch.randperm(len(training), generator=generator)[: settings.batch_comparisons]
-        pairs = training[order].to(device)
-        log_likelihood_KB = answers.log_likelihood(ensemble, pairs, lapse=settings.lapse)
-        weight_KB = bootstrap_KP[:, pairs.cpu()].to(device)
-        loss = -(log_likelihood_KB * weight_KB).sum() / weight_KB.sum().clamp_min(1.0)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return float(loss.detach())
+def _draw(answers: int, count: int, generator: torch.Generator) -> Tensor:
+    """Draw so many answers in random order, each as often as any other: a batch has always the same shape."""
+    orders = [torch.randperm(answers, generator=generator) for _ in range(math.ceil(count / answers))]
+    return torch.cat(orders)[:count]
 
 
 @torch.no_grad()
@@ -132,14 +150,16 @@ def judge(ensemble: RewardEnsemble, answers: AnswerTensors, pairs: Tensor, *, la
     if not len(pairs):
         return Judgement(log_loss_P=torch.zeros(0), accuracy=None)
     pairs = pairs.to(ensemble.input_mean.device)
-    log_likelihood_KP = answers.log_likelihood(ensemble, pairs, lapse=lapse)
+    input_SLF, weight_SL, choice_P = answers.of(pairs)
+    margin_KP = margins(ensemble, input_SLF, weight_SL)
+    log_likelihood_KP = comparison_log_likelihood(
+        margin_KP=margin_KP, choice_P=choice_P, log_tie=ensemble.log_tie, lapse=lapse
+    )
     log_loss_P = math.log(len(log_likelihood_KP)) - torch.logsumexp(log_likelihood_KP, 0)
-    choice_P = answers.choice_P[pairs]
     decided_P = choice_P != _TIE
     if not decided_P.any():
         return Judgement(log_loss_P=log_loss_P.cpu(), accuracy=None)
-    margin_P = answers.margins(ensemble, pairs).mean(0)
-    right_P = (margin_P > 0) == (choice_P == 0)
+    right_P = (margin_KP.mean(0) > 0) == (choice_P == 0)
     return Judgement(log_loss_P=log_loss_P.cpu(), accuracy=float(right_P[decided_P].float().mean()))
 
 

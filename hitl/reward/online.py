@@ -15,7 +15,7 @@ from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment
 from hitl.reward import candidates
 from hitl.reward.answers import CHOICE_INDEX, Answer, arrays_of, is_heldout
 from hitl.reward.ensemble import InputSpace, RewardEnsemble, Weights
-from hitl.reward.fitting import AnswerTensors, FitSettings, bootstrap_weights, fit, is_worse, judge
+from hitl.reward.fitting import AnswerTensors, Fit, FitSettings, bootstrap_weights, is_worse, judge
 from hitl.reward.questions import ChosenPair, Strategy, choose_pairs
 
 
@@ -51,7 +51,7 @@ class OnlineRewardModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ensemble = RewardEnsemble(space, members=members, hidden=hidden).to(self._device)
-        self._settings = settings
+        self._settings, self._fit = settings, Fit(self.ensemble, settings)
         self._heldout_share = heldout_share
         self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
@@ -103,14 +103,12 @@ class OnlineRewardModel:
             return None
         training = torch.from_numpy(np.flatnonzero(~arrays.heldout_P))
         heldout = torch.from_numpy(np.flatnonzero(arrays.heldout_P))
-        tensors, lapse = AnswerTensors(arrays, self._device), self._settings.lapse
+        tensors, lapse = AnswerTensors(arrays, self.ensemble), self._settings.lapse
         before, current = self.ensemble.to_arrays(), judge(self.ensemble, tensors, heldout, lapse=lapse)
-        fit(
-            self.ensemble,
+        self._fit(
             tensors,
             training=training,
             bootstrap_KP=bootstrap_weights(answers, members=self.ensemble.members, seed=self._seed),
-            settings=self._settings,
             generator=self._generator,
         )
         self.ensemble.set_gauge(*self._probe)

@@ -8,10 +8,20 @@ from torch import Tensor
 from hitl.events import Choice
 from hitl.reward.answers import Answer, arrays_of
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.fitting import AnswerTensors, FitSettings, Judgement, bootstrap_weights, fit, is_worse, judge
+from hitl.reward.fitting import (
+    AnswerTensors,
+    Fit,
+    FitSettings,
+    Judgement,
+    _draw,
+    bootstrap_weights,
+    is_worse,
+    judge,
+    margins,
+)
+from hitl.reward.likelihoods import comparison_log_likelihood
 from tests.hitl.comparisons import SPACE, answer, answers, segment, worth
 
-CPU = torch.device("cpu")
 SETTINGS = FitSettings(
     learning_rate=0.02, weight_decay=0.0, gradient_steps=60, batch_comparisons=32, lapse=0.1
 )
@@ -24,17 +34,15 @@ def _ensemble(members: int = 3) -> RewardEnsemble:
     return ensemble
 
 
-def _tensors(told: list[Answer]) -> AnswerTensors:
-    return AnswerTensors(arrays_of(told, heldout_share=0.0), CPU)
+def _tensors(told: list[Answer], ensemble: RewardEnsemble) -> AnswerTensors:
+    return AnswerTensors(arrays_of(told, heldout_share=0.0), ensemble)
 
 
 def _fit(ensemble: RewardEnsemble, told: list[Answer], bootstrap_KP: Tensor | None = None) -> float:
-    return fit(
-        ensemble,
-        _tensors(told),
+    return Fit(ensemble, SETTINGS)(
+        _tensors(told, ensemble),
         training=torch.arange(len(told)),
         bootstrap_KP=torch.ones(ensemble.members, len(told)) if bootstrap_KP is None else bootstrap_KP,
-        settings=SETTINGS,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -45,7 +53,8 @@ def test_the_margin_is_the_difference_of_summed_rewards() -> None:
         answer(1, segment("short", steps=2), segment("other", steps=4)),
     ]
     ensemble = _ensemble()
-    margin = _tensors(told).margins(ensemble, torch.arange(2))
+    inputs, weight, _ = _tensors(told, ensemble).of(torch.arange(2))
+    margin = margins(ensemble, inputs, weight)
     for pair, one in enumerate(told):
         for member in range(3):
             totals = []
@@ -76,9 +85,9 @@ def test_bootstrap_weights_are_poisson_with_mean_1() -> None:
 
 def test_a_fit_explains_the_answers_better_than_before() -> None:
     told, ensemble = answers(40), _ensemble()
-    before = judge(ensemble, _tensors(told), torch.arange(40), lapse=0.1)
+    before = judge(ensemble, _tensors(told, ensemble), torch.arange(40), lapse=0.1)
     _fit(ensemble, told)
-    after = judge(ensemble, _tensors(told), torch.arange(40), lapse=0.1)
+    after = judge(ensemble, _tensors(told, ensemble), torch.arange(40), lapse=0.1)
     assert before.log_loss is not None
     assert after.log_loss is not None
     assert after.log_loss < 0.5 * before.log_loss
@@ -103,6 +112,16 @@ def test_a_fit_learns_what_the_teacher_values() -> None:
     assert np.corrcoef(totals, [worth(s) for s in unseen])[0, 1] > 0.8
 
 
+def test_a_batch_draws_each_answer_as_often_as_any_other() -> None:
+    """Few answers fill the batch by coming again; many come at most once."""
+    generator = torch.Generator().manual_seed(0)
+    for number, count in ((5, 32), (32, 32), (100, 32), (1, 7)):
+        times = torch.bincount(_draw(number, count, generator), minlength=number)
+        assert int(times.sum()) == count
+        assert int(times.max() - times.min()) <= 1
+    assert not torch.equal(_draw(100, 32, generator), _draw(100, 32, generator))
+
+
 def test_a_member_does_not_learn_answers_of_weight_0() -> None:
     told, ensemble = answers(20), _ensemble(2)
     before = [parameter.detach().clone() for parameter in (*ensemble.weights, *ensemble.biases)]
@@ -118,12 +137,10 @@ def test_answers_left_out_of_training_change_nothing() -> None:
     fitted = []
     for taught in (told, liars):
         ensemble = _ensemble()
-        fit(
-            ensemble,
-            _tensors(taught),
+        Fit(ensemble, SETTINGS)(
+            _tensors(taught, ensemble),
             training=torch.arange(10, 20),
             bootstrap_KP=torch.ones(3, 20),
-            settings=SETTINGS,
             generator=torch.Generator().manual_seed(0),
         )
         fitted.append(ensemble.weights[0].detach())
@@ -132,10 +149,13 @@ def test_answers_left_out_of_training_change_nothing() -> None:
 
 def test_the_judgement_is_of_the_mean_probability() -> None:
     told, ensemble = answers(6), _ensemble()
-    tensors = _tensors(told)
+    tensors = _tensors(told, ensemble)
     judgement = judge(ensemble, tensors, torch.arange(6), lapse=0.1)
     with torch.no_grad():
-        members = tensors.log_likelihood(ensemble, torch.arange(6), lapse=0.1).double()
+        *segments, choice = tensors.of(torch.arange(6))
+        members = comparison_log_likelihood(
+            margin_KP=margins(ensemble, *segments), choice_P=choice, log_tie=ensemble.log_tie, lapse=0.1
+        ).double()
     for pair in range(6):
         mean = sum(math.exp(members[k, pair]) for k in range(3)) / 3
         assert judgement.log_loss_P[pair].item() == pytest.approx(-math.log(mean), rel=1e-5)
@@ -144,20 +164,21 @@ def test_the_judgement_is_of_the_mean_probability() -> None:
 
 def test_accuracy_ignores_ties() -> None:
     told, ensemble = answers(8), _ensemble()
-    tensors = _tensors(told)
-    margin = tensors.margins(ensemble, torch.arange(8)).mean(0)
+    tensors = _tensors(told, ensemble)
+    *segments, _ = tensors.of(torch.arange(8))
+    margin = margins(ensemble, *segments).mean(0)
     right = [(m > 0) == (a.choice == Choice.FIRST) for m, a in zip(margin.tolist(), told, strict=True)]
     assert 0 < sum(right) < 8
     assert judge(ensemble, tensors, torch.arange(8), lapse=0.1).accuracy == pytest.approx(sum(right) / 8)
     wrong = [i for i in range(8) if not right[i]]
     mixed = [answer(i, a.first, a.second, Choice.TIE) if i in wrong else a for i, a in enumerate(told)]
-    assert judge(ensemble, _tensors(mixed), torch.arange(8), lapse=0.1).accuracy == 1.0
+    assert judge(ensemble, _tensors(mixed, ensemble), torch.arange(8), lapse=0.1).accuracy == 1.0
     ties = [answer(i, a.first, a.second, Choice.TIE) for i, a in enumerate(told)]
-    assert judge(ensemble, _tensors(ties), torch.arange(8), lapse=0.1).accuracy is None
+    assert judge(ensemble, _tensors(ties, ensemble), torch.arange(8), lapse=0.1).accuracy is None
 
 
 def test_without_answers_there_is_no_judgement() -> None:
-    judgement = judge(_ensemble(), _tensors(answers(2)), torch.arange(0), lapse=0.1)
+    judgement = judge(_ensemble(), _tensors(answers(2), _ensemble()), torch.arange(0), lapse=0.1)
     assert judgement.log_loss is None
     assert judgement.accuracy is None
 
