@@ -41,6 +41,12 @@ class ActionDistribution(Protocol):
         """Return the entropy in nats, [P]."""
         ...
 
+    def divergence(
+        self, output: Tensor, log_scale: Tensor, other_output: Tensor, other_log_scale: Tensor
+    ) -> Tensor:
+        """Return KL(this || other) in nats, [P]."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
@@ -66,6 +72,13 @@ class Categorical:
         """Return entropies in nats, [P]."""
         log_prob = torch.log_softmax(output, -1)
         return -(log_prob.exp() * log_prob).sum(-1)
+
+    def divergence(
+        self, output: Tensor, log_scale: Tensor, other_output: Tensor, other_log_scale: Tensor
+    ) -> Tensor:
+        """Return KL(this || other) in nats, [P]."""
+        log_prob, other = torch.log_softmax(output, -1), torch.log_softmax(other_output, -1)
+        return (log_prob.exp() * (log_prob - other)).sum(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,14 @@ class DiagonalGaussian:
         """Return entropies in nats, [P]."""
         per_axis = log_scale + 0.5 * math.log(2 * math.pi * math.e)
         return per_axis.sum(-1).expand(output.shape[:-1])
+
+    def divergence(
+        self, output: Tensor, log_scale: Tensor, other_output: Tensor, other_log_scale: Tensor
+    ) -> Tensor:
+        """Return KL(this || other) in nats, [P]."""
+        wider = other_log_scale - log_scale
+        distance = (output - other_output) * torch.exp(-other_log_scale)
+        return (wider + 0.5 * (torch.exp(-2 * wider) + distance * distance - 1)).sum(-1)
 
 
 def for_space(space: gym.Space[object]) -> ActionDistribution:

@@ -99,3 +99,11 @@ class ActorCritic(nn.Module):
     def value(self, observation_PO: Tensor) -> Tensor:
         """Return the expected discounted return, [P], in reward units."""
         return self.normalised_value(observation_PO) * self.value_std + self.value_mean
+
+    def normalise(self, value_P: Tensor) -> Tensor:
+        """Bring values in reward units to the scale of `normalised_value`."""
+        return (value_P - self.value_mean) / self.value_std
+
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """Return what the policy's distribution depends on."""
+        return [*self.policy.parameters(), self.log_scale]

@@ -18,8 +18,9 @@ from cluster.runs.config import (
     RewardSourcesConfig,
     RunConfig,
 )
+from cluster.runs.learner_config import ObjectiveConfig
 from policies.rllib_module import ActorCriticModule
-from policies.update import UpdateSettings
+from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class FeedbackLink:
 
 
 class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
-    """Settings of `HITL`: PPO on a weighted sum of reward sources, the environment's alone by default."""
+    """Settings of `HITL`: by default PPO on the environment's reward alone."""
 
     def __init__(self, algo_class: Any = None) -> None:
         from cluster.loop.algorithm import HITL
@@ -61,6 +62,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.vf_loss_coeff = 0.5
         self.entropy_coeff = 0.0
         self.anneal_over_env_steps: int | None = None
+        self.objective = ObjectiveConfig()
         self._model_config = {"hidden": (64, 64), "activation": "tanh"}
         self.lockstep = False
         self.max_policy_lag = 2
@@ -94,6 +96,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             vf_loss_coeff=learner.value_coefficient,
             entropy_coeff=learner.entropy_coefficient,
             anneal_over_env_steps=run.stop.env_steps if learner.anneal_learning_rate else None,
+            objective=ObjectiveConfig(
+                **{name: getattr(learner, name) for name in ObjectiveConfig.model_fields}
+            ),
         )
         config.rl_module(
             model_config={"hidden": tuple(run.policy.hidden), "activation": run.policy.activation}
@@ -120,9 +125,10 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         vf_loss_coeff: float | None = None,
         entropy_coeff: float | None = None,
         anneal_over_env_steps: int | None = None,
+        objective: ObjectiveConfig | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Set what the learner does; the names are those of RLlib's PPO.
+        """Set what the learner does; the names are those of RLlib's PPO, but for the objective.
 
         Args:
             lambda_: of the advantage estimate.
@@ -130,6 +136,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             vf_loss_coeff: weight of the critic's loss.
             entropy_coeff: weight of the entropy bonus.
             anneal_over_env_steps: lower the learning rate linearly to 0 over so many steps.
+            objective: what the policy maximises.
             **kwargs: lr, gamma, minibatch_size, num_epochs, grad_clip and RLlib's other ones.
         """
         super().training(**kwargs)
@@ -139,6 +146,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             "vf_loss_coeff": vf_loss_coeff,
             "entropy_coeff": entropy_coeff,
             "anneal_over_env_steps": anneal_over_env_steps,
+            "objective": objective,
         }
         for name, value in own.items():
             if value is not None:
@@ -184,7 +192,18 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
     @property
     def update_settings(self) -> UpdateSettings:
         """The numbers of an update."""
+        own = self.objective
         return UpdateSettings(
+            objective=own.objective,
+            advantages=own.advantages,
+            baseline=own.baseline,
+            normalise_advantages=own.normalise_advantages,
+            n_step=own.n_step,
+            value_clip=own.value_clip,
+            vtrace=VTraceSettings(**own.vtrace.model_dump()),
+            ppo_kl=AdaptiveKLSettings(**own.ppo_kl.model_dump()),
+            trpo=TRPOSettings(**own.trpo.model_dump()),
+            reference_coefficient=own.reference.coefficient,
             discount=self.gamma,
             gae_lambda=self.lambda_,
             clip=self.clip_param,

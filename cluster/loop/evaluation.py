@@ -1,6 +1,5 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -8,14 +7,13 @@ import numpy as np
 import torch
 
 from cluster.loop.environments import make_vector
+from cluster.loop.saved_policy import load_policy
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
 from policies.networks import ActorCritic
-
-_MODULE = Path("learner_group", "learner", "rl_module", "default_policy")
 
 
 @torch.inference_mode()
@@ -46,11 +44,8 @@ def evaluate_run(folder: RunFolder, episodes: int, seed: int) -> list[float]:
     Raises:
         ConfigError: the run has no checkpoint yet.
     """
-    from ray.rllib.core.rl_module.rl_module import RLModule
-
     checkpoint = checkpoints.newest(folder.checkpoints)
     if checkpoint is None:
         raise ConfigError(f"run {folder.run_id} has no checkpoint yet; let it train a while")
     config = load_run(folder.run_file)
-    module = RLModule.from_checkpoint(str((checkpoint / _MODULE).absolute()))
-    return evaluate(module.network, config.environment, episodes=episodes, seed=seed)
+    return evaluate(load_policy(checkpoint), config.environment, episodes=episodes, seed=seed)

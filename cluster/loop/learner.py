@@ -4,6 +4,7 @@ RLlib gives it a module, a device, an optimiser in its state and a place to run;
 and calls `policies.update`. Arrays never travel through the driver when the learner is an actor.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,14 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
 from cluster.loop.reward_trainer import model_arrays
+from cluster.loop.saved_policy import load_policy
+from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.experience import Rollout, join
 from policies.networks import ActorCritic
+from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, Steps, environment_reward
-from policies.update import ppo_update
+from policies.update import update
 
 _OURS = "handrail"
 
@@ -84,6 +88,20 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             "environment": environment_reward,
             "learned": LearnedReward(self._ensemble),
         }
+        self._objective = self._new_objective()
+
+    def _new_objective(self) -> Objective:
+        """Make the objective; its reference is the policy as it is now, where the run file names no other."""
+        reference = None
+        if self.config.objective.reference.coefficient:
+            checkpoint = self.config.objective.reference.checkpoint
+            network = load_policy(checkpoint) if checkpoint else self.network
+            if network.distribution != self.network.distribution:
+                raise ConfigError(
+                    "learner.reference.checkpoint is a policy for other actions than this run's"
+                )
+            reference = copy.deepcopy(network).to(self.network.value_mean.device).requires_grad_(False)
+        return make_objective(self.config.update_settings, reference)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Make Adam, with the epsilon of "The 37 implementation details of PPO", detail 3."""
@@ -111,9 +129,10 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
         for group in optimiser.param_groups:
             group["lr"] = self.config.lr * (1.0 - progress)
-        statistics = ppo_update(
+        statistics = update(
             network=self.network,
             optimiser=optimiser,
+            objective=self._objective,
             rollout=join(arrived),
             sources=self._sources,
             source_weights=self.config.reward_sources.model_dump(),
@@ -130,12 +149,13 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
     def get_state(
         self, components: Any = None, *, not_components: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return RLlib's state with the reward model and the source of shuffles."""
+        """Return RLlib's state with the reward model, the source of shuffles and what the objective keeps."""
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(_OURS, components, not_components):
             state[_OURS] = {
                 "reward_model": dict(self._ensemble.to_arrays()),
                 "generator": self._generator.get_state().numpy(),
+                "objective": self._objective.get_state(),
             }
         return state
 
@@ -145,3 +165,6 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         if _OURS in state:
             self._ensemble.load_arrays(state[_OURS]["reward_model"])
             self._generator.set_state(torch.from_numpy(np.array(state[_OURS]["generator"])))
+            # Anew, so that a reference that the state lacks is the restored policy, not the initial one.
+            self._objective = self._new_objective()
+            self._objective.set_state(state[_OURS].get("objective", {}))

@@ -6,19 +6,10 @@ The string under a field is its help, in the files' documentation and in `handra
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-PositiveReal = Annotated[float, Field(gt=0)]
-NotNegativeReal = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of the tree: frozen, and refusing keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+from cluster.runs.learner_config import LearnerConfig
+from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
 
 
 class EnvironmentConfig(Section):
@@ -55,33 +46,6 @@ class PolicyConfig(Section):
     """Units of each hidden layer; the critic has as many of its own."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Between the layers."""
-
-
-class LearnerConfig(Section):
-    """PPO (Schulman et al. 2017, arXiv:1707.06347) with generalised advantage estimation."""
-
-    learning_rate: PositiveReal = 3e-4
-    """Adam's step size at the start."""
-    anneal_learning_rate: bool = True
-    """Lower it linearly to 0 at stop.env_steps."""
-    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Gamma, per step."""
-    gae_lambda: Share = 0.95
-    """Lambda of the advantage estimate: 0 trusts the critic, 1 the returns."""
-    clip: PositiveReal = 0.2
-    """How far the probability ratio may leave 1."""
-    epochs: Positive = 4
-    """Passes over each batch."""
-    minibatch_size: Positive = 256
-    """Steps per gradient step, at most."""
-    value_coefficient: NotNegativeReal = 0.5
-    """Weight of the critic's loss."""
-    entropy_coefficient: NotNegativeReal = 0.0
-    """Weight of the entropy bonus."""
-    max_gradient_norm: PositiveReal = 0.5
-    """Gradients longer than this are shortened to it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
 
 
 class RewardSourcesConfig(Section):
@@ -271,7 +235,7 @@ class RunConfig(Section):
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment or learned to something else"
             )
-        if self.learner.minibatch_size > self.batch_steps:
+        if self.learner.takes_minibatches and self.learner.minibatch_size > self.batch_steps:
             raise ValueError(
                 f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
                 f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"

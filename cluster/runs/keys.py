@@ -62,9 +62,13 @@ def all_keys() -> dict[str, Key]:
 def nearest(path: str) -> str | None:
     """Return the known path that an unknown one was probably meant to be.
 
-    The whole path is compared first, then its last part alone: people forget sections, too.
+    A key of the same name in another section comes first, then the whole path, then a name alone: people forget
+    sections, too.
     """
     known = list(all_keys())
+    same = [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]
+    if same:
+        return difflib.get_close_matches(path, same, n=1, cutoff=0.0)[0]
     if near := difflib.get_close_matches(path, known, n=1, cutoff=_LIKENESS):
         return near[0]
     names = {other.rpartition(".")[2]: other for other in reversed(known)}

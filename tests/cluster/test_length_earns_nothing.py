@@ -9,7 +9,7 @@ from cluster.loop.environments import make_vector
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
-from policies.advantages import gae, over_duration
+from policies.advantages import Rows, gae, over_duration
 from policies.experience import Rollout
 from policies.networks import ActorCritic
 
@@ -78,15 +78,15 @@ def test_a_teller_of_nothing_gives_every_row_the_same_value_whatever_its_duratio
         duration_TN=torch.from_numpy(rollout.duration_TN),
         discount=discount,
     )
-    advantage = gae(
+    rows = Rows(
         reward_TN=earned,
         value_TN=worth,
         next_value_TN=worth,
         terminated_TN=torch.from_numpy(rollout.terminated_TN),
         cut_TN=torch.from_numpy(rollout.terminated_TN | rollout.truncated_TN),
         discount_TN=discount_TN,
-        gae_lambda=0.95,
-    ).advantage_TN
+    )
+    advantage = gae(rows, gae_lambda=0.95).advantage_TN
     assert (rollout.duration_TN > 1).any()
     torch.testing.assert_close(advantage, torch.zeros_like(advantage), atol=1e-5, rtol=0)
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.networks import ActorCritic
+from policies.objectives import make_objective
 from policies.rewards import Steps, environment_reward
-from policies.update import UpdateSettings, ppo_update
+from policies.settings import UpdateSettings
+from policies.update import update
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout, waves
 
 TRACE = Path(__file__).with_name("three_updates.json")
@@ -52,16 +54,17 @@ def _trace() -> list[dict[str, Any]]:
     network, ensemble = ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8)), _learned_reward()
     _set_by_formula(network)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3, eps=1e-5)
-    generator = torch.Generator().manual_seed(1)
+    generator, objective = torch.Generator().manual_seed(1), make_objective(SETTINGS)
 
     def learned(steps: Steps) -> Tensor:
         return ensemble.reward(steps.observation_TNO, steps.action_TNA)
 
     trace = []
     for number in range(UPDATES):
-        statistics = ppo_update(
+        statistics = update(
             network=network,
             optimiser=optimiser,
+            objective=objective,
             rollout=made_up_rollout(policy_version=number),
             sources={"learned": learned, "environment": environment_reward},
             source_weights={"learned": 1.0, "environment": 0.5},

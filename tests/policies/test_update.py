@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.advantages import gae, over_duration, standardise
+from policies.advantages import Rows, gae, over_duration, standardise
+from policies.batch import make_batch, steps_on
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
+from policies.objectives import OBJECTIVES, make_objective
 from policies.rewards import Steps, environment_reward
-from policies.update import UpdateSettings, make_batch, ppo_update, steps_on
+from policies.settings import EstimatorName, ObjectiveName, UpdateSettings
+from policies.update import update
 from tests.policies.rollouts import (
     ACTION_SPACE,
     COLUMNS,
@@ -48,7 +51,9 @@ def _learn(network: ActorCritic, rollout: Rollout, *, seed: int = 0, **changes: 
         "settings": SETTINGS,
         "generator": torch.Generator().manual_seed(seed),
     }
-    return ppo_update(network=network, rollout=rollout, **(arguments | changes))
+    arguments = arguments | changes
+    objective = make_objective(arguments["settings"])
+    return update(network=network, rollout=rollout, **({"objective": objective} | arguments))
 
 
 def test_what_follows_a_step_is_never_the_next_episodes_first_observation() -> None:
@@ -89,15 +94,15 @@ def test_a_batch_holds_the_advantages_of_its_critic_and_normalised_targets() -> 
         reward_TN=reward, duration_TN=torch.from_numpy(rollout.duration_TN), discount=SETTINGS.discount
     )
     with torch.no_grad():
-        estimate = gae(
+        rows = Rows(
             reward_TN=earned,
             value_TN=before.value(steps.observation_TNO),
             next_value_TN=before.value(steps.next_observation_TNO),
             terminated_TN=torch.from_numpy(rollout.terminated_TN),
             cut_TN=steps.cut_TN,
             discount_TN=discount,
-            gae_lambda=SETTINGS.gae_lambda,
         )
+        estimate = gae(rows, gae_lambda=SETTINGS.gae_lambda)
     weight = torch.from_numpy(rollout.actor_TN == Actor.POLICY).float()
     assert torch.equal(batch.weight_B, weight.flatten())
     torch.testing.assert_close(batch.advantage_B, standardise(estimate.advantage_TN, weight=weight).flatten())
@@ -131,12 +136,33 @@ def test_every_step_is_visited_once_an_epoch() -> None:
     assert int(steps) == SETTINGS.epochs * 4
 
 
-def test_the_better_action_becomes_likelier() -> None:
+LEARNERS: list[tuple[ObjectiveName, EstimatorName | None, dict[str, Any]]] = [
+    ("ppo_clip", None, {}),
+    ("ppo_clip", "vtrace", {"value_clip": 0.2}),
+    ("ppo_kl", None, {}),
+    ("trpo", None, {"entropy_coefficient": 0.0}),
+    ("a2c", None, {}),
+    ("a2c", "n_step", {}),
+    ("a2c", "vtrace", {}),
+    ("q_actor_critic", None, {}),
+    ("reinforce", None, {}),
+    ("reinforce", "total_return", {}),
+    ("reinforce", "reward_to_go", {"baseline": False}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "advantages", "numbers"), LEARNERS, ids=[f"{name} {how} {more}" for name, how, more in LEARNERS]
+)
+def test_the_better_action_becomes_likelier(
+    name: ObjectiveName, advantages: EstimatorName | None, numbers: dict[str, Any]
+) -> None:
     """A bandit: the second action earns 1, the first nothing."""
     network, generator = _network(), torch.Generator().manual_seed(1)
     observation = torch.from_numpy(waves(STEPS + 1, COLUMNS, OBSERVATION))
-    bandit = dataclasses.replace(SETTINGS, discount=0.0)
-    for _ in range(12):
+    bandit = dataclasses.replace(SETTINGS, objective=name, advantages=advantages, discount=0.0, **numbers)
+    objective, optimiser = make_objective(bandit), torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(40):
         with torch.no_grad():
             action, log_prob = network.act(observation[:-1], generator=generator)
         rollout = made_up_rollout(
@@ -144,10 +170,17 @@ def test_the_better_action_becomes_likelier() -> None:
             log_prob_TN=log_prob.numpy(),
             environment_reward_TN=action.float().numpy(),
         )
-        statistics = _learn(network, rollout, settings=bandit)
+        statistics = _learn(network, rollout, settings=bandit, objective=objective, optimiser=optimiser)
     probability = torch.softmax(network.policy(observation[:-1]), -1)[..., 1]
     assert probability.mean().item() > 0.9
     assert statistics["reward_environment"] == pytest.approx(float(action.float().mean()))
+    assert {"policy_loss", "value_loss", "entropy", "approximate_kl", "clip_share", "gradient_norm"} <= set(
+        statistics
+    )
+
+
+def test_every_objective_is_seen_to_learn() -> None:
+    assert {name for name, _, _ in LEARNERS} == set(OBJECTIVES)
 
 
 def test_where_nobody_acts_no_policy_weight_moves() -> None:

@@ -1,0 +1,63 @@
+"""The numbers of an update; `cluster.runs.learner_config` says what each is for."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "reinforce"]
+EstimatorName = Literal["gae", "n_step", "vtrace", "reward_to_go", "total_return"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VTraceSettings:
+    """Truncations of `policies.advantages.vtrace`."""
+
+    rho_bar: float = 1.0
+    c_bar: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveKLSettings:
+    """The KL that PPO with an adaptive penalty aims at, in nats, and the penalty's coefficient at the start."""
+
+    target: float = 0.01
+    coefficient: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TRPOSettings:
+    """The trust region, in nats, and how its step is found."""
+
+    kl_bound: float = 0.01
+    conjugate_gradient_steps: int = 10
+    damping: float = 0.1
+    line_search_steps: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSettings:
+    """Numbers of an update."""
+
+    objective: ObjectiveName = "ppo_clip"
+    advantages: EstimatorName | None = None
+    baseline: bool = True
+    discount: float
+    gae_lambda: float
+    n_step: int = 5
+    normalise_advantages: bool = True
+    clip: float
+    value_clip: float | None = None
+    epochs: int
+    minibatch_size: int
+    value_coefficient: float
+    entropy_coefficient: float
+    reference_coefficient: float = 0.0
+    max_gradient_norm: float
+    popart_rate: float = 0.2
+    vtrace: VTraceSettings = field(default_factory=VTraceSettings)
+    ppo_kl: AdaptiveKLSettings = field(default_factory=AdaptiveKLSettings)
+    trpo: TRPOSettings = field(default_factory=TRPOSettings)
+
+    @property
+    def estimator(self) -> EstimatorName:
+        """The estimator of advantages: the one that was chosen, or the one that the objective is known by."""
+        return self.advantages or ("reward_to_go" if self.objective == "reinforce" else "gae")
