@@ -5,17 +5,14 @@ are views of one tensor, so that clipping and Adam are a few kernels. For networ
 autograd's and the optimiser's bookkeeping is most of a step.
 """
 
+import itertools
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-
-Loss = Callable[..., tuple[Tensor, ...]]
-"""(network, *inputs) -> (loss, *what is watched), all scalars, without a branch on a tensor's value."""
 
 
 def flatten_parameters(network: nn.Module) -> nn.Parameter:
@@ -33,9 +30,8 @@ class GradientStep:
 
     def __init__(
         self,
-        network: nn.Module,
+        loss: nn.Module,
         flat: nn.Parameter,
-        loss: Loss,
         *,
         optimiser: torch.optim.Optimizer,
         max_gradient_norm: float,
@@ -43,56 +39,49 @@ class GradientStep:
         """Prepare.
 
         Args:
-            network: what learns.
-            flat: its parameters, as `flatten_parameters` returned them.
-            loss: what falls.
+            loss: a module whose output is the loss and what is watched, scalars; it branches on no tensor's value.
+            flat: the parameters in it that learn, as `flatten_parameters` returned them, in the module's order.
             optimiser: over `flat`.
             max_gradient_norm: a longer gradient is shortened to it.
         """
-        self._module, self._flat, self._optimiser = _LossModule(network, loss), flat, optimiser
+        self._loss, self._flat, self._optimiser = loss, flat, optimiser
         self._max_norm = max_gradient_norm
+        self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         self._traced: dict[tuple[torch.Size, ...], Any] = {}
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        shapes = tuple(x.shape for x in inputs)
-        buffers = tuple(self._module.buffers())
+        shapes, fixed = tuple(x.shape for x in inputs), self._fixed()
         if shapes not in self._traced:
-            self._traced[shapes] = self._trace(buffers, inputs)
-        gradient, *watched = self._traced[shapes](self._flat.data, *buffers, *inputs)
+            self._traced[shapes] = self._trace(fixed, inputs)
+        gradient, *watched = self._traced[shapes](self._flat.data, *fixed.values(), *inputs)
         norm = torch.linalg.vector_norm(gradient)
         self._flat.grad = gradient.mul_((self._max_norm / (norm + 1e-6)).clamp_max(1.0))
         self._optimiser.step()
         return (*watched, norm)
 
-    def _trace(self, buffers: tuple[Tensor, ...], inputs: tuple[Tensor, ...]) -> Any:
-        parameters = dict(self._module.named_parameters())
-        names = [name for name, _ in self._module.named_buffers()]
-        sizes = [parameter.numel() for parameter in parameters.values()]
+    def _fixed(self) -> dict[str, Tensor]:
+        """What the module holds beside the parameters that learn, as it is now."""
+        everything = itertools.chain(self._loss.named_parameters(), self._loss.named_buffers())
+        return {name: tensor.data for name, tensor in everything if name not in self._learnt}
+
+    def _trace(self, fixed: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        sizes = [shape.numel() for shape in self._learnt.values()]
 
         def compute(flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
             parts = torch.split(flat, sizes)
-            views = {n: part.view(p.shape) for part, (n, p) in zip(parts, parameters.items(), strict=True)}
-            own = dict(zip(names, rest, strict=False))
-            loss, *watched = functional_call(self._module, views | own, rest[len(names) :])
+            views = {n: part.view(s) for part, (n, s) in zip(parts, self._learnt.items(), strict=True)}
+            now = dict(zip(fixed, rest, strict=False))
+            loss, *watched = functional_call(self._loss, views | now, rest[len(fixed) :])
             (gradient,) = torch.autograd.grad(loss, [flat])
             return gradient, loss.detach(), *(value.detach() for value in watched)
 
-        arguments = (self._flat.detach().clone(), *buffers, *inputs)
+        rest = (*fixed.values(), *inputs)
         with torch.enable_grad():
-            graph = make_fx(compute)(arguments[0].requires_grad_(), *arguments[1:])
+            graph = make_fx(compute)(self._flat.detach().clone().requires_grad_(), *rest)
         with warnings.catch_warnings():
             # Deprecated in favour of compilers that take longer to start than people wait.
             warnings.simplefilter("ignore", DeprecationWarning)
-            arguments = (self._flat.data, *arguments[1:])
+            arguments = (self._flat.data, *rest)
             return torch.jit.trace(graph, arguments, check_trace=False)  # type: ignore[no-untyped-call]
-
-
-class _LossModule(nn.Module):
-    def __init__(self, network: nn.Module, loss: Loss) -> None:
-        super().__init__()
-        self.network, self._loss = network, loss
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return self._loss(self.network, *inputs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hitl.reward.answers import Answer, AnswerArrays
 from hitl.reward.ensemble import RewardEnsemble
@@ -87,6 +87,26 @@ def margins(ensemble: RewardEnsemble, input_SLF: Tensor, weight_SL: Tensor) -> T
     return margin_KP
 
 
+class AnswerLoss(nn.Module):
+    """Minus the mean log-likelihood of answers, each member's weighted by its bootstrap."""
+
+    def __init__(self, ensemble: RewardEnsemble, *, lapse: float) -> None:
+        super().__init__()
+        self.ensemble, self._lapse = ensemble, lapse
+
+    def forward(
+        self, input_SLF: Tensor, weight_SL: Tensor, choice_P: Tensor, bootstrap_KP: Tensor
+    ) -> tuple[Tensor]:
+        """Return the loss in nats per answer; the arguments are those of `AnswerTensors.of` and the bootstrap."""
+        log_likelihood_KP = comparison_log_likelihood(
+            margin_KP=margins(self.ensemble, input_SLF, weight_SL),
+            choice_P=choice_P,
+            log_tie=self.ensemble.log_tie,
+            lapse=self._lapse,
+        )
+        return (-(log_likelihood_KP * bootstrap_KP).sum() / bootstrap_KP.sum().clamp_min(1.0),)
+
+
 class Fit:
     """Fits an ensemble to answers by maximum likelihood, warm-started, time after time."""
 
@@ -97,9 +117,8 @@ class Fit:
         self._optimiser = torch.optim.AdamW(
             [flat], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self._step = GradientStep(
-            ensemble, flat, self._loss, optimiser=self._optimiser, max_gradient_norm=math.inf
-        )
+        loss = AnswerLoss(ensemble, lapse=settings.lapse)
+        self._step = GradientStep(loss, flat, optimiser=self._optimiser, max_gradient_norm=math.inf)
 
     def __call__(
         self, answers: AnswerTensors, *, training: Tensor, bootstrap_KP: Tensor, generator: torch.Generator
@@ -120,22 +139,6 @@ class Fit:
             pairs = training[_draw(len(training), self._settings.batch_comparisons, generator)].to(device)
             loss, _ = self._step(*answers.of(pairs), bootstrap_KP[:, pairs])
         return float(loss)
-
-    def _loss(
-        self,
-        ensemble: RewardEnsemble,
-        input_SLF: Tensor,
-        weight_SL: Tensor,
-        choice_P: Tensor,
-        bootstrap_KP: Tensor,
-    ) -> tuple[Tensor]:
-        log_likelihood_KP = comparison_log_likelihood(
-            margin_KP=margins(ensemble, input_SLF, weight_SL),
-            choice_P=choice_P,
-            log_tie=ensemble.log_tie,
-            lapse=self._settings.lapse,
-        )
-        return (-(log_likelihood_KP * bootstrap_KP).sum() / bootstrap_KP.sum().clamp_min(1.0),)
 
 
 def _draw(answers: int, count: int, generator: torch.Generator) -> Tensor:

@@ -22,14 +22,23 @@ def _loss(network: ActorCritic, observation: Tensor, target: Tensor) -> tuple[Te
     return value_loss - entropy, entropy
 
 
+class _Loss(nn.Module):
+    def __init__(self, network: ActorCritic) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return _loss(self.network, *inputs)
+
+
 def _inputs(rows: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(waves(rows, 3)), torch.from_numpy(waves(rows, phase=1.0))
 
 
-def _traced(network: nn.Module) -> GradientStep:
+def _traced(network: ActorCritic) -> GradientStep:
     flat = flatten_parameters(network)
     optimiser = torch.optim.Adam([flat], 0.01, eps=1e-5)
-    return GradientStep(network, flat, _loss, optimiser=optimiser, max_gradient_norm=MAX_NORM)
+    return GradientStep(_Loss(network), flat, optimiser=optimiser, max_gradient_norm=MAX_NORM)
 
 
 def _by_autograd(
