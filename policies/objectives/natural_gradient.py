@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-_SOLVED = 1e-10
+_SOLVED = 1e-20
 """Squared residual, as a share of the first one, at which the search for a direction ends."""
 
 

@@ -40,7 +40,7 @@ class PPOAdaptiveKL(FirstOrder):
 
     def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
         super().__init__(settings, reference)
-        self._coefficient = torch.tensor(settings.ppo_kl.coefficient)
+        self._coefficient = torch.tensor(settings.ppo_kl.coefficient, dtype=torch.float64)
 
     @torch.no_grad()
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:
@@ -85,4 +85,4 @@ class PPOAdaptiveKL(FirstOrder):
         """Take over a state made by `get_state`."""
         super().set_state(state)
         if "kl_coefficient" in state:
-            self._coefficient = torch.tensor(state["kl_coefficient"])
+            self._coefficient = torch.tensor(state["kl_coefficient"], dtype=torch.float64)

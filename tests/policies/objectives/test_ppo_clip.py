@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.objectives import policy_change, ppo_clip, value_loss
+from policies.objectives.ppo_clip import ppo_clip
 
 CLIP = 0.2
 B = 40
@@ -71,29 +71,3 @@ def test_a_step_that_does_not_count_changes_nothing() -> None:
 def test_no_step_that_counts_is_no_loss() -> None:
     x = _inputs() | {"weight_B": torch.zeros(B, dtype=torch.float64)}
     assert float(ppo_clip(**x, clip=CLIP)) == 0.0
-    del x["advantage_B"]
-    assert [float(value) for value in policy_change(**x, clip=CLIP)] == [0.0, 0.0]
-
-
-def test_the_divergence_estimate_is_unbiased() -> None:
-    """Weighted by the behaviour's own probabilities it is KL(behaviour || policy) exactly."""
-    behaviour = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    policy = torch.tensor([0.1, 0.6, 0.3], dtype=torch.float64)
-    estimate = policy_change(
-        log_prob_B=policy.log(), behaviour_log_prob_B=behaviour.log(), weight_B=behaviour, clip=CLIP
-    ).approximate_kl
-    expected = sum(p * math.log(p / q) for p, q in zip(behaviour.tolist(), policy.tolist(), strict=True))
-    assert float(estimate) == pytest.approx(expected)
-
-
-def test_the_clip_share_counts_ratios_outside() -> None:
-    ratio = torch.tensor([1.0, 1.19, 1.21, 0.79, 0.81, 3.0], dtype=torch.float64)
-    weight = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
-    zeros = torch.zeros(6, dtype=torch.float64)
-    change = policy_change(log_prob_B=ratio.log(), behaviour_log_prob_B=zeros, weight_B=weight, clip=CLIP)
-    assert float(change.clip_share) == pytest.approx(2 / 5)
-
-
-def test_the_critics_loss_is_half_the_mean_square() -> None:
-    value, target = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 0.0, 6.0])
-    assert float(value_loss(value_B=value, target_B=target)) == pytest.approx((0 + 4 + 9) / 6)
