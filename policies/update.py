@@ -5,14 +5,14 @@ of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told i
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch, make_batch, steps_on
 from policies.experience import Rollout
+from policies.gradient_step import GradientStep
 from policies.networks import ActorCritic
 from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
@@ -21,61 +21,73 @@ from policies.rewards import RewardSource, weighted_sum
 from policies.settings import UpdateSettings
 
 
-class Losses(NamedTuple):
-    """What a gradient step minimised; scalars."""
+class Update:
+    """What turns batches into new weights, one after the other."""
 
-    policy_loss: Tensor | None
-    """None where only the critic learnt."""
-    value_loss: Tensor
-    gradient_norm: Tensor
-    """Before it was shortened."""
+    def __init__(
+        self,
+        *,
+        network: ActorCritic,
+        flat: nn.Parameter,
+        optimiser: torch.optim.Optimizer,
+        objective: Objective,
+        sources: Mapping[str, RewardSource],
+        source_weights: Mapping[str, float],
+        settings: UpdateSettings,
+    ) -> None:
+        """Prepare.
 
+        Args:
+            network: the policy and its critic.
+            flat: its parameters, by `policies.gradient_step.flatten_parameters`.
+            optimiser: over `flat`.
+            objective: what the policy maximises, made from the same settings.
+            sources: reward sources by name, evaluated here for the whole batch.
+            source_weights: the weighted sum.
+            settings: numbers of the update.
+        """
+        self._network, self._objective, self._settings = network, objective, settings
+        self._sources, self._source_weights = sources, source_weights
+        self._loss = UpdateLoss(network, objective, settings)
+        self._step = GradientStep(
+            self._loss, flat, optimiser=optimiser, max_gradient_norm=settings.max_gradient_norm
+        )
 
-def update(
-    *,
-    network: ActorCritic,
-    optimiser: torch.optim.Optimizer,
-    objective: Objective,
-    rollout: Rollout,
-    sources: Mapping[str, RewardSource],
-    source_weights: Mapping[str, float],
-    settings: UpdateSettings,
-    generator: torch.Generator,
-) -> dict[str, float]:
-    """Learn from one batch, in place.
+    def __call__(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
+        """Learn from one batch, in place.
 
-    Args:
-        network: the policy and its critic.
-        optimiser: over the network's parameters.
-        objective: what the policy maximises, made from the same settings.
-        rollout: the batch.
-        sources: reward sources by name, evaluated here for the whole batch.
-        source_weights: the weighted sum.
-        settings: numbers of the update.
-        generator: shuffles the minibatches, on the CPU.
+        Args:
+            rollout: the batch.
+            generator: shuffles the minibatches, on the CPU.
 
-    Returns:
-        Means over the last epoch's minibatches: policy_loss, value_loss, entropy, approximate_kl, clip_share,
-        gradient_norm; reward_<source>, the mean of each weighted source; and what the objective adds.
-    """
-    steps = steps_on(network.value_mean.device, rollout)
-    with torch.no_grad():
-        reward_TN, means = weighted_sum(sources, source_weights, steps)
-    subtracts_baseline = objective.subtracts_baseline
-    batch = make_batch(network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline)
-    batch = objective.begin(network, batch)
-    epochs, size = (1, rollout.steps) if objective.whole_batch else (settings.epochs, settings.minibatch_size)
-    watched: list[dict[str, Tensor]] = []
-    for epoch in range(epochs):
-        for minibatch in _shuffled(batch, size, generator):
-            losses = _step(network, optimiser, objective, minibatch, settings)
-            if epoch == epochs - 1:
-                watched.append(_watch(network, minibatch, settings, losses))
-    statistics = {name: torch.stack([one[name] for one in watched]).mean() for name in watched[0]}
-    rewards = {f"reward_{name}": mean for name, mean in means.items()}
-    everything = statistics | rewards | objective.finish(network, batch)
-    # One trip from the device for all.
-    return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
+        Returns:
+            Means over the last epoch's minibatches, before their steps: policy_loss, value_loss, gradient_norm; of the
+            whole batch, after the update: entropy, approximate_kl, clip_share; reward_<source>, the mean of each
+            weighted source; and what the objective adds.
+        """
+        network, objective, settings = self._network, self._objective, self._settings
+        steps = steps_on(network.value_mean.device, rollout)
+        with torch.no_grad():
+            reward_TN, means = weighted_sum(self._sources, self._source_weights, steps)
+        subtracts_baseline = objective.subtracts_baseline
+        batch = make_batch(
+            network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline
+        )
+        batch = objective.begin(network, batch)
+        watched = self._epochs(batch, generator)
+        rewards = {f"reward_{name}": mean for name, mean in means.items()}
+        everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
+        # One trip from the device for all.
+        return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
+
+    def _epochs(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        whole = self._objective.whole_batch
+        size = len(batch.weight_B) if whole else self._settings.minibatch_size
+        watched: list[tuple[Tensor, ...]] = []
+        for _ in range(1 if whole else self._settings.epochs):
+            watched = [self._step(*self._loss.inputs(part)) for part in _shuffled(batch, size, generator)]
+        _, *means = (torch.stack(values).mean() for values in zip(*watched, strict=True))
+        return dict(zip([*self._loss.watched, "gradient_norm"], means, strict=True))
 
 
 def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -91,23 +103,31 @@ def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[B
         yield shuffled.at(slice(start, start + size))
 
 
-def _step(
-    network: ActorCritic,
-    optimiser: torch.optim.Optimizer,
-    objective: Objective,
-    minibatch: Batch,
-    settings: UpdateSettings,
-) -> Losses:
-    value = _value_loss(network, minibatch, settings)
-    loss = settings.value_coefficient * value
-    policy = objective.loss(network, minibatch)
-    if policy is not None:
-        loss = policy.total + loss
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm, foreach=True)
-    optimiser.step()
-    return Losses(None if policy is None else policy.surrogate, value.detach(), norm)
+class UpdateLoss(nn.Module):
+    """The loss of a minibatch: the objective's and the critic's."""
+
+    def __init__(self, network: ActorCritic, objective: Objective, settings: UpdateSettings) -> None:
+        super().__init__()
+        self.network, self.objective, self._settings = network, objective, settings
+        self._fields: tuple[str, ...] = ()
+        self.watched: tuple[str, ...] = ("value_loss", "policy_loss")
+        """What it returns beside the loss; no policy_loss where only the critic learns by gradient steps."""
+
+    def inputs(self, minibatch: Batch) -> tuple[Tensor, ...]:
+        """Return the parts of a minibatch that there are."""
+        self._fields = tuple(name for name, part in minibatch._asdict().items() if part is not None)
+        return tuple(part for part in minibatch if part is not None)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the loss and its parts."""
+        minibatch = Batch(**dict(zip(self._fields, inputs, strict=True)))
+        value = _value_loss(self.network, minibatch, self._settings)
+        loss = self._settings.value_coefficient * value
+        policy = self.objective.loss(self.network, minibatch)
+        if policy is None:
+            self.watched = ("value_loss",)
+            return loss, value
+        return policy.total + loss, value, policy.surrogate
 
 
 def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings) -> Tensor:
@@ -124,16 +144,13 @@ def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings
 
 
 @torch.no_grad()
-def _watch(
-    network: ActorCritic, minibatch: Batch, settings: UpdateSettings, losses: Losses
-) -> dict[str, Tensor]:
-    """What people watch of a minibatch, after its step."""
-    log_prob_B, entropy_B = network.evaluate(minibatch.observation_BO, minibatch.action_BA)
+def _change(network: ActorCritic, batch: Batch, settings: UpdateSettings) -> dict[str, Tensor]:
+    """What people watch of the policy after its update."""
+    log_prob_B, entropy_B = network.evaluate(batch.observation_BO, batch.action_BA)
     change = policy_change(
         log_prob_B=log_prob_B,
-        behaviour_log_prob_B=minibatch.behaviour_log_prob_B,
-        weight_B=minibatch.weight_B,
+        behaviour_log_prob_B=batch.behaviour_log_prob_B,
+        weight_B=batch.weight_B,
         clip=settings.clip,
     )
-    named = {name: value for name, value in losses._asdict().items() if value is not None}
-    return named | {"entropy": weighted_mean(entropy_B, minibatch.weight_B)} | change._asdict()
+    return {"entropy": weighted_mean(entropy_B, batch.weight_B)} | change._asdict()

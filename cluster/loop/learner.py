@@ -21,10 +21,11 @@ from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.experience import Rollout, join
+from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, Steps, environment_reward
-from policies.update import update
+from policies.update import Update
 
 _OURS = "handrail"
 
@@ -84,11 +85,20 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         space = InputSpace.of(module.observation_space, module.action_space)
         ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
         self._ensemble = ensemble.to(self.network.value_mean.device)
-        self._sources: dict[str, RewardSource] = {
+        sources: dict[str, RewardSource] = {
             "environment": environment_reward,
             "learned": LearnedReward(self._ensemble),
         }
         self._objective = self._new_objective()
+        self._update = Update(
+            network=self.network,
+            flat=self._flat,
+            optimiser=self.get_optimizer(DEFAULT_MODULE_ID),
+            objective=self._objective,
+            sources=sources,
+            source_weights=self.config.reward_sources.model_dump(),
+            settings=self.config.update_settings,
+        )
 
     def _new_objective(self) -> Objective:
         """Make the objective; its reference is the policy as it is now, where the run file names no other."""
@@ -106,10 +116,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Make Adam, with the epsilon of "The 37 implementation details of PPO", detail 3."""
         module = self._module[module_id]
-        optimiser = torch.optim.Adam(module.network.parameters(), lr=config.lr, eps=1e-5, fused=True)
-        self.register_optimizer(
-            module_id=module_id, optimizer=optimiser, params=list(module.network.parameters())
-        )
+        self._flat = flatten_parameters(module.network)
+        optimiser = torch.optim.Adam([self._flat], lr=config.lr, eps=1e-5, fused=True)
+        self.register_optimizer(module_id=module_id, optimizer=optimiser, params=[self._flat])
 
     def learn(
         self, *, rollouts: Sequence[ray.ObjectRef], reward_model: ray.ObjectRef | None, progress: float
@@ -129,16 +138,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
         for group in optimiser.param_groups:
             group["lr"] = self.config.lr * (1.0 - progress)
-        statistics = update(
-            network=self.network,
-            optimiser=optimiser,
-            objective=self._objective,
-            rollout=join(arrived),
-            sources=self._sources,
-            source_weights=self.config.reward_sources.model_dump(),
-            settings=self.config.update_settings,
-            generator=self._generator,
-        )
+        statistics = self._update(join(arrived), self._generator)
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=lost)
 

@@ -7,7 +7,7 @@ algorithms"; KL to a frozen reference: Jaques et al. 2017, "Sequence tutor", arX
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
@@ -33,8 +33,11 @@ class PolicyOnBatch(NamedTuple):
         return weighted_mean(divergence_B, weight_B)
 
 
-class FirstOrder:
-    """An objective made of a surrogate: a subclass says which."""
+class FirstOrder(nn.Module):
+    """An objective made of a surrogate: a subclass says which.
+
+    A module, so that its tensors are read anew in each traced gradient step.
+    """
 
     whole_batch: ClassVar[bool] = False
     subtracts_baseline: bool = True
@@ -49,10 +52,13 @@ class FirstOrder:
         Raises:
             ValueError: the coefficient is not 0, but there is no reference.
         """
+        super().__init__()
         self._settings = settings
         self._reference = reference if settings.reference_coefficient else None
         if settings.reference_coefficient and reference is None:
             raise ValueError("reference_coefficient is not 0, but there is no reference policy")
+        if self._reference is not None:
+            self._reference.requires_grad_(False)
 
     def surrogate(self, policy: PolicyOnBatch, minibatch: Batch) -> Tensor:
         """Return the surrogate as a loss, a scalar."""

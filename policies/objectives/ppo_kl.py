@@ -40,7 +40,10 @@ class PPOAdaptiveKL(FirstOrder):
 
     def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
         super().__init__(settings, reference)
-        self._coefficient = torch.tensor(settings.ppo_kl.coefficient, dtype=torch.float64)
+        self._coefficient: Tensor
+        self._old_log_scale: Tensor
+        self.register_buffer("_coefficient", torch.tensor(settings.ppo_kl.coefficient, dtype=torch.float64))
+        self.register_buffer("_old_log_scale", None)
 
     @torch.no_grad()
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
 from policies.rewards import Steps, environment_reward
 from policies.settings import UpdateSettings
-from policies.update import update
+from policies.update import Update
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout, waves
 
 TRACE = Path(__file__).with_name("three_updates.json")
@@ -53,24 +54,23 @@ def _learned_reward() -> RewardEnsemble:
 def _trace() -> list[dict[str, Any]]:
     network, ensemble = ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8)), _learned_reward()
     _set_by_formula(network)
-    optimiser = torch.optim.Adam(network.parameters(), 3e-3, eps=1e-5)
-    generator, objective = torch.Generator().manual_seed(1), make_objective(SETTINGS)
+    flat, generator = flatten_parameters(network), torch.Generator().manual_seed(1)
 
     def learned(steps: Steps) -> Tensor:
         return ensemble.reward(steps.observation_TNO, steps.action_TNA)
 
+    update = Update(
+        network=network,
+        flat=flat,
+        optimiser=torch.optim.Adam([flat], 3e-3, eps=1e-5),
+        objective=make_objective(SETTINGS),
+        sources={"learned": learned, "environment": environment_reward},
+        source_weights={"learned": 1.0, "environment": 0.5},
+        settings=SETTINGS,
+    )
     trace = []
     for number in range(UPDATES):
-        statistics = update(
-            network=network,
-            optimiser=optimiser,
-            objective=objective,
-            rollout=made_up_rollout(policy_version=number),
-            sources={"learned": learned, "environment": environment_reward},
-            source_weights={"learned": 1.0, "environment": 0.5},
-            settings=SETTINGS,
-            generator=generator,
-        )
+        statistics = update(made_up_rollout(policy_version=number), generator)
         trace.append({"statistics": _rounded(statistics), "weights": _rounded(_some_weights(network))})
     return trace
 

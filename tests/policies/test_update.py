@@ -10,11 +10,12 @@ from torch import Tensor
 from policies.advantages import Rows, gae, over_duration, standardise
 from policies.batch import make_batch, steps_on
 from policies.experience import Actor, Rollout
+from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import OBJECTIVES, make_objective
 from policies.rewards import Steps, environment_reward
 from policies.settings import EstimatorName, ObjectiveName, UpdateSettings
-from policies.update import update
+from policies.update import Update
 from tests.policies.rollouts import (
     ACTION_SPACE,
     COLUMNS,
@@ -43,17 +44,25 @@ def _network(seed: int = 0) -> ActorCritic:
     return ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8))
 
 
-def _learn(network: ActorCritic, rollout: Rollout, *, seed: int = 0, **changes: Any) -> dict[str, float]:
+def _update(network: ActorCritic, **changes: Any) -> Update:
     arguments: dict[str, Any] = {
-        "optimiser": torch.optim.Adam(network.parameters(), 0.01),
         "sources": {"environment": environment_reward},
         "source_weights": {"environment": 1.0},
         "settings": SETTINGS,
-        "generator": torch.Generator().manual_seed(seed),
     }
-    arguments = arguments | changes
-    objective = make_objective(arguments["settings"])
-    return update(network=network, rollout=rollout, **({"objective": objective} | arguments))
+    arguments |= changes
+    flat = flatten_parameters(network)
+    return Update(
+        network=network,
+        flat=flat,
+        optimiser=torch.optim.Adam([flat], 0.01),
+        objective=make_objective(arguments["settings"]),
+        **arguments,
+    )
+
+
+def _learn(network: ActorCritic, rollout: Rollout, *, seed: int = 0, **changes: Any) -> dict[str, float]:
+    return _update(network, **changes)(rollout, torch.Generator().manual_seed(seed))
 
 
 def test_what_follows_a_step_is_never_the_next_episodes_first_observation() -> None:
@@ -130,10 +139,19 @@ def test_returns_end_before_and_after_an_overridden_step(actor: Actor) -> None:
 def test_every_step_is_visited_once_an_epoch() -> None:
     """32 steps in minibatches of 10: the last one has what is left."""
     network = _network()
-    optimiser = torch.optim.Adam(network.parameters(), 0.01)
-    _learn(network, made_up_rollout(), optimiser=optimiser)
-    steps = optimiser.state[network.policy[0].weight]["step"]
-    assert int(steps) == SETTINGS.epochs * 4
+    flat = flatten_parameters(network)
+    optimiser = torch.optim.Adam([flat], 0.01)
+    update = Update(
+        network=network,
+        flat=flat,
+        optimiser=optimiser,
+        objective=make_objective(SETTINGS),
+        sources={"environment": environment_reward},
+        source_weights={"environment": 1.0},
+        settings=SETTINGS,
+    )
+    update(made_up_rollout(), torch.Generator())
+    assert int(optimiser.state[flat]["step"]) == SETTINGS.epochs * 4
 
 
 LEARNERS: list[tuple[ObjectiveName, EstimatorName | None, dict[str, Any]]] = [
@@ -161,7 +179,7 @@ def test_the_better_action_becomes_likelier(
     network, generator = _network(), torch.Generator().manual_seed(1)
     observation = torch.from_numpy(waves(STEPS + 1, COLUMNS, OBSERVATION))
     bandit = dataclasses.replace(SETTINGS, objective=name, advantages=advantages, discount=0.0, **numbers)
-    objective, optimiser = make_objective(bandit), torch.optim.Adam(network.parameters(), 0.01)
+    update = _update(network, settings=bandit)
     for _ in range(40):
         with torch.no_grad():
             action, log_prob = network.act(observation[:-1], generator=generator)
@@ -170,7 +188,7 @@ def test_the_better_action_becomes_likelier(
             log_prob_TN=log_prob.numpy(),
             environment_reward_TN=action.float().numpy(),
         )
-        statistics = _learn(network, rollout, settings=bandit, objective=objective, optimiser=optimiser)
+        statistics = update(rollout, torch.Generator().manual_seed(0))
     probability = torch.softmax(network.policy(observation[:-1]), -1)[..., 1]
     assert probability.mean().item() > 0.9
     assert statistics["reward_environment"] == pytest.approx(float(action.float().mean()))
