@@ -72,6 +72,12 @@ def test_several_mistakes_get_a_line_each(run_file: Path) -> None:
     [
         ("reward: {sources: {learned: 0}}", "nothing would be learnt"),
         ("learner: {minibatch_size: 999999}", "lower it"),
+        ("learner: {objective: trpo, minibatch_size: 999999}", "lower it"),
+        ("learner: {objective: reinforce, advantages: gae}", "reinforce weighs by whole returns"),
+        ("learner: {objective: ppo_clip, baseline: false}", "ppo_clip has no choice of it"),
+        ("learner: {vtrace: {c_bar: 2}}", "learner.vtrace.c_bar is 2.0, above rho_bar (1.0)"),
+        ("learner: {objective: trpo, entropy_coefficient: 0.1}", "has no penalties"),
+        ("learner: {objective: trpo, reference: {coefficient: 0.1}}", "has no penalties"),
         ("reward: {questions: {segment_steps: 500}}", "shorten one or lengthen the other"),
         ("reward: {questions: {initial: 101}}", "more than the whole budget"),
     ],
@@ -194,3 +200,11 @@ def test_every_key_has_a_help_text() -> None:
 
 def test_a_wrong_section_leads_to_the_right_one() -> None:
     assert nearest("learner.segment_steps") == "reward.questions.segment_steps"
+    assert nearest("reward.modl.hidden") == "reward.model.hidden"
+    assert nearest("polcy.hidden") == "policy.hidden"
+
+
+@pytest.mark.parametrize("objective", ["a2c", "q_actor_critic", "reinforce"])
+def test_an_objective_of_one_step_asks_for_no_minibatches(run_file: Path, objective: str) -> None:
+    run_file.write_text(f"learner: {{objective: {objective}, minibatch_size: 999999}}")
+    assert load_run(run_file).learner.objective == objective

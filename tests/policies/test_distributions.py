@@ -91,3 +91,33 @@ def test_the_space_chooses_the_distribution() -> None:
 def test_a_space_without_a_policy_is_refused(space: gym.Space[object]) -> None:
     with pytest.raises(TypeError, match="no policy for the action space"):
         for_space(space)
+
+
+def test_divergences_by_hand() -> None:
+    p, q = [0.5, 0.3, 0.2], [0.1, 0.6, 0.3]
+    logits = [
+        torch.tensor(chances, dtype=torch.float64).log() + shift for chances, shift in ((p, 1.0), (q, -2.0))
+    ]
+    expected = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    assert float(Categorical(3).divergence(logits[0], NO_SCALE, logits[1], NO_SCALE)) == pytest.approx(
+        expected
+    )
+    (mean, sigma), (other_mean, other_sigma) = (0.3, 0.5), (-0.4, 1.5)
+    nats = math.log(other_sigma / sigma) + (sigma**2 + (mean - other_mean) ** 2) / (2 * other_sigma**2) - 0.5
+    numbers = [
+        torch.tensor([x, x]).double() for x in (mean, math.log(sigma), other_mean, math.log(other_sigma))
+    ]
+    assert float(DiagonalGaussian(2).divergence(*numbers)) == pytest.approx(2 * nats)
+
+
+@pytest.mark.parametrize("kind", [Categorical(3), DiagonalGaussian(3)])
+def test_a_divergence_is_the_mean_log_ratio(kind: Categorical | DiagonalGaussian) -> None:
+    draws, generator = 40_000, torch.Generator().manual_seed(3)
+    output, other, scale, other_scale = _random(3), _random(3, seed=1), _random(3, seed=2), _random(3, seed=4)
+    sample = kind.sample(output.expand(draws, 3), scale, generator)
+    ratio = kind.log_prob(output.expand(draws, 3), scale, sample) - kind.log_prob(
+        other.expand(draws, 3), other_scale, sample
+    )
+    error = ratio.std() / math.sqrt(draws)
+    assert abs(ratio.mean() - kind.divergence(output, scale, other, other_scale)) < 3 * error
+    assert float(kind.divergence(output, scale, output, scale)) == pytest.approx(0, abs=1e-12)
