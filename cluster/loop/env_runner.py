@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import gymnasium as gym
 import ray
 import torch
-from numpy.typing import NDArray
 from ray.rllib.env.env_runner import EnvRunner
 
-from cluster.loop.collector import Collector, FinishedEpisode
+from cluster.loop.collector import Collector
 from cluster.loop.environments import make_vector
-from policies.networks import ActorCritic
+from cluster.loop.episodes import FinishedEpisode
+from policies.inference import acting_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Sample:
     true_reward: ray.ObjectRef
     """Of a float32[T, N]; for the segment publisher alone."""
     episodes: list[FinishedEpisode]
+    lost_environments: Mapping[str, int]
+    """Environments that failed and were made anew, by the reason."""
 
 
 class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
@@ -44,17 +46,21 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         torch.set_num_threads(1)
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
-        self._network = ActorCritic(
-            self.envs.single_observation_space, self.envs.single_action_space, **config.model_config
-        )
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
         life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
         epoch = config.feedback_link.epoch if config.feedback_link else 0
+        name = f"{epoch}.{worker_index}"
+        self._policy = acting_policy(
+            self.envs.observation_space,
+            self.envs.action_space,
+            seed=config.seed_for(f"actions {name}"),
+            **config.model_config,
+        )
         self._collector = Collector(
             self.envs,
-            self._network,
-            source=f"{epoch}.{worker_index}{life}",
-            seed=config.seed_for(f"env runner {epoch}.{worker_index}"),
+            self._policy,
+            source=f"{name}{life}",
+            seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
         )
         self._policy_version = 0
@@ -62,7 +68,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
     def collect(self, *, policy_version: int, weights: list[ray.ObjectRef]) -> Sample:
         """Gather one rollout with the given weights (a boxed reference)."""
         if policy_version != self._policy_version:
-            self._load(ray.get(weights[0]))
+            self._policy.load(ray.get(weights[0]))
             self._policy_version = policy_version
         collected = self._collector.collect(
             self.config.rollout_fragment_length, policy_version=policy_version
@@ -74,11 +80,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             rollout=ray.put(collected.rollout),
             true_reward=ray.put(collected.true_reward_TN),
             episodes=collected.episodes,
+            lost_environments=collected.lost_environments,
         )
-
-    def _load(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
-        state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
-        self._network.load_state_dict(state, strict=False)
 
     def sample(self, **kwargs: Any) -> Any:
         """RLlib's own sampling is not used."""
@@ -86,8 +89,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
 
     def get_spaces(self) -> dict[str, Any]:
         """Return the spaces as RLlib wants them."""
-        single = (self.envs.single_observation_space, self.envs.single_action_space)
-        together = (self.envs.observation_space, self.envs.action_space)
+        single = (self.envs.observation_space, self.envs.action_space)
+        together = tuple(gym.vector.utils.batch_space(space, self.envs.count) for space in single)
         return {"__env__": together, "__env_single__": single, "default_policy": single}
 
     def assert_healthy(self) -> None:

@@ -1,4 +1,4 @@
-"""Environments: made from a run file, given a fixed horizon, checked, and named by a fingerprint."""
+"""Environments: made from a run file, alone or as a vector, checked, and named by a fingerprint."""
 
 import contextlib
 import hashlib
@@ -6,55 +6,17 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from cluster.loop.fixed_horizon import Env, FixedHorizon
+from cluster.loop.sequential import SequentialEnvironments
+from cluster.loop.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from hitl.events import Task
-
-NOBODY = "handrail_nobody_acts"
-"""Key in a step's info: the episode had ended before its horizon, so the action had no effect."""
-DURATION = "handrail_duration"
-"""Key beside it: how many steps of standing still this one stands for."""
-
-Env = gym.Env[Any, Any]
-
-
-class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
-    """Makes every episode last exactly `horizon` steps, so that its length says nothing.
-
-    After an early end the last observation is held and the true reward is 0. At the horizon the episode is
-    truncated, never terminated. Standing still is one step, which stands for all that are left.
-
-    Source: Christiano et al. 2017, arXiv:1706.03741, appendix A, on why an early end leaks the task.
-    """
-
-    def __init__(self, env: Env, horizon: int) -> None:
-        super().__init__(env)
-        self.horizon = horizon
-        self._steps = 0
-        self._held: Any = None
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode."""
-        self._steps, self._held = 0, None
-        return super().reset(seed=seed, options=options)
-
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step, or stand still up to the horizon once the episode has ended early."""
-        if self._held is not None:
-            return self._held, 0.0, False, True, {NOBODY: True, DURATION: self.horizon - self._steps}
-        self._steps += 1
-        at_horizon = self._steps >= self.horizon
-        observation, reward, terminated, truncated, info = super().step(action)
-        if terminated or truncated:
-            self._held = observation
-        return observation, reward, False, at_horizon, info
 
 
 def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
@@ -109,11 +71,13 @@ def make(config: EnvironmentConfig) -> Env:
     return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
 
 
-def make_vector(config: EnvironmentConfig, count: int) -> gym.vector.SyncVectorEnv:
-    """Make environments that step together; one that ends starts anew in the same step."""
-    return gym.vector.SyncVectorEnv(
-        [lambda: make(config)] * count, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
-    )
+def make_vector(config: EnvironmentConfig, count: int) -> VectorEnvironment:
+    """Make environments that step together.
+
+    Raises:
+        ConfigError: they cannot be made.
+    """
+    return SequentialEnvironments(lambda: make(config), count)
 
 
 def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:

@@ -1,7 +1,5 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
-from typing import Any
-
 import gymnasium as gym
 import numpy as np
 import torch
@@ -21,19 +19,18 @@ def evaluate(
     network: ActorCritic, environment: EnvironmentConfig, *, episodes: int, seed: int
 ) -> list[float]:
     """Play greedy episodes and return the true return of each."""
-    envs: Any = make_vector(environment, episodes)
-    seeds = np.random.SeedSequence(seed).generate_state(episodes)
-    observation, _ = envs.reset(seed=[int(s) for s in seeds])
-    space = envs.single_action_space
+    envs = make_vector(environment, episodes)
+    observation_NO = envs.reset(seed)
+    space = envs.action_space
     returns, playing = np.zeros(episodes), np.ones(episodes, bool)
     while playing.any():
-        flat = torch.tensor(np.asarray(observation, np.float32).reshape(episodes, -1))
-        action = network.act_greedily(flat).numpy()
+        action = network.act_greedily(torch.from_numpy(observation_NO)).numpy()
         if isinstance(space, gym.spaces.Box):
             action = np.clip(action, space.low, space.high)
-        observation, reward, terminated, truncated, _ = envs.step(action)
-        returns += reward * playing
-        playing &= ~(terminated | truncated)
+        stepped = envs.step(action)
+        observation_NO = stepped.observation_NO
+        returns += stepped.reward_N * playing
+        playing &= ~(stepped.terminated_N | stepped.truncated_N)
     envs.close()
     return [float(value) for value in returns]
 

@@ -1,7 +1,7 @@
 """What people watch of the loop: returns, speed, lag and losses, over a recent window."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 
 from cluster.loop.env_runner import Sample
 from cluster.loop.learner import Learnt
@@ -21,12 +21,16 @@ class Statistics:
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
         self.update_seconds = 0.0
+        self.lost_environments: Counter[str] = Counter()
+        """Environments that failed and were made anew, by the reason."""
 
     def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:
         """Take one update into account."""
         self._returns.extend(episode.true_return for sample in samples for episode in sample.episodes)
         self._lengths.extend(episode.steps for sample in samples for episode in sample.episodes)
         self._steps += sum(sample.steps for sample in samples)
+        for sample in samples:
+            self.lost_environments.update(sample.lost_environments)
         self._speed.append((time.monotonic(), self._steps))
         self.losses = learnt.statistics
         self.lag_updates = lag

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from typing import Any
 
@@ -6,9 +7,13 @@ import pytest
 import torch
 
 from cluster.loop.collector import Collected, Collector
-from cluster.loop.environments import DURATION, make, make_vector
+from cluster.loop.environments import make, make_vector
+from cluster.loop.fixed_horizon import DURATION
+from cluster.loop.learner import acting_weights
+from cluster.loop.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from policies.experience import Actor
+from policies.inference import acting_policy
 from policies.networks import ActorCritic
 
 COLUMNS, STEPS, ROLLOUTS, SEED = 3, 7, 3, 11
@@ -20,11 +25,16 @@ WORLDS = {
 }
 
 
+def _network(envs: VectorEnvironment) -> ActorCritic:
+    torch.manual_seed(0)
+    return ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))
+
+
 def _collector(name: str = "Diary", *, share_reward: bool = False, **settings: Any) -> Collector:
     envs = make_vector(EnvironmentConfig(id=f"tests.cluster.worlds:{name}", **settings), COLUMNS)
-    torch.manual_seed(0)
-    network = ActorCritic(envs.single_observation_space, envs.single_action_space, hidden=(8,))
-    return Collector(envs, network, source="runner-1", seed=SEED, share_reward=share_reward)
+    policy = acting_policy(envs.observation_space, envs.action_space, seed=SEED, hidden=(8,))
+    policy.load(acting_weights(_network(envs)))
+    return Collector(envs, policy, source="runner-1", seed=SEED, share_reward=share_reward)
 
 
 def _gather(collector: Collector) -> list[Collected]:
@@ -131,7 +141,7 @@ def test_actions_are_clipped_for_the_environment_only() -> None:
         np.testing.assert_array_equal(taken, np.clip(rollout.action_TNA[:, n], low, high))
     assert (np.abs(rollout.action_TNA) > 0.3).any()
     with torch.no_grad():
-        log_prob, _ = collector.network.evaluate(
+        log_prob, _ = _network(collector.envs).evaluate(
             torch.from_numpy(rollout.observation_TNO[:-1]), torch.from_numpy(rollout.action_TNA)
         )
     np.testing.assert_allclose(rollout.log_prob_TN, log_prob, rtol=1e-5)
@@ -144,10 +154,26 @@ def test_actions_and_observations_follow_from_the_seed() -> None:
     assert len(set(first.observation_TNO[0, :, 0].tolist())) == COLUMNS
 
 
+def test_a_rollout_is_left_alone_by_the_next_one() -> None:
+    collector = _collector(share_reward=True, **WORLDS["terminated"])
+    rollout = collector.collect(STEPS, policy_version=0).rollout
+    arrays = {
+        field.name: value
+        for field in dataclasses.fields(rollout)
+        if isinstance(value := getattr(rollout, field.name), np.ndarray)
+    }
+    kept = {name: value.copy() for name, value in arrays.items()}
+    collector.collect(STEPS, policy_version=0)
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(value, kept[name])
+
+
 def test_new_weights_act_in_the_next_rollout() -> None:
     collector = _collector()
+    network = _network(collector.envs)
     with torch.no_grad():
-        collector.network.policy[-1].bias.copy_(torch.tensor([0.0, 50.0, 0.0]))
+        network.policy[-1].bias.copy_(torch.tensor([0.0, 50.0, 0.0]))
+    collector.policy.load(acting_weights(network))
     rollout = collector.collect(STEPS, policy_version=1).rollout
     assert (rollout.action_TNA == 1).all()
     np.testing.assert_allclose(rollout.log_prob_TN, 0, atol=1e-5)

@@ -5,15 +5,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from cluster.loop.environments import (
-    DURATION,
-    NOBODY,
-    FixedHorizon,
-    check_learnable,
-    make,
-    make_vector,
-    task_of,
-)
+from cluster.loop.environments import check_learnable, make, make_vector, task_of
+from cluster.loop.fixed_horizon import DURATION, NOBODY, FixedHorizon
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from tests.cluster.worlds import Diary
@@ -91,13 +84,13 @@ def test_a_fixed_horizon_takes_the_place_of_the_environments_time_limit() -> Non
 
 def test_environments_of_a_vector_are_apart() -> None:
     envs = make_vector(EnvironmentConfig(id=DIARY, kwargs={"lengths": (2,)}), 3)
-    first = envs.reset(seed=[1, 2, 3])[0]
+    first = envs.reset(seed=1)
     assert len(set(first[:, 0])) == 3
     envs.step(np.zeros(3, np.int64))
-    following, _, terminated, _, info = envs.step(np.zeros(3, np.int64))
-    assert terminated.all()
-    assert following[:, 2].tolist() == [0, 0, 0]
-    assert [observation[2] for observation in info["final_obs"]] == [2, 2, 2]
+    stepped = envs.step(np.zeros(3, np.int64))
+    assert stepped.terminated_N.all()
+    assert stepped.observation_NO[:, 2].tolist() == [0, 0, 0]
+    assert [observation[2] for observation in stepped.final_observation_KO] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

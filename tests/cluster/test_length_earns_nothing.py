@@ -6,11 +6,13 @@ import torch
 
 from cluster.loop.collector import Collector
 from cluster.loop.environments import make_vector
+from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.advantages import Rows, gae, over_duration
 from policies.experience import Rollout
+from policies.inference import acting_policy
 from policies.networks import ActorCritic
 
 HORIZON = 20
@@ -20,8 +22,10 @@ DIARY = "tests.cluster.worlds:Diary"
 def _episodes(length: int, *, fixed_horizon: int | None) -> Rollout:
     environment = EnvironmentConfig(id=DIARY, kwargs={"lengths": (length,)}, fixed_horizon=fixed_horizon)
     envs = make_vector(environment, 2)
-    network = ActorCritic(envs.single_observation_space, envs.single_action_space, hidden=(8,))
-    collector = Collector(envs, network, source="runner", seed=0, share_reward=False)
+    network = ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))
+    policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=(8,))
+    policy.load(acting_weights(network))
+    collector = Collector(envs, policy, source="runner", seed=0, share_reward=False)
     return collector.collect(2 * HORIZON, policy_version=0).rollout
 
 

@@ -68,3 +68,26 @@ class Broken(Diary):
 
     def __init__(self) -> None:
         raise RuntimeError("the simulator is not installed")
+
+
+class Fragile(Diary):
+    """Breaks by action 2, but not in its first steps, and where told also by the start of its second episode."""
+
+    def __init__(self, safe_steps: int = 1, breaks_at_start: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._safe_steps = safe_steps
+        self._breaks_at_start = breaks_at_start
+        self.closed = False
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        if self._breaks_at_start and self._episode == 0:
+            raise ZeroDivisionError("no ground to stand on")
+        return super().reset(**settings)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if action == 2 and self._step >= self._safe_steps:
+            raise RuntimeError("the simulator is gone")
+        return super().step(action)
+
+    def close(self) -> None:
+        self.closed = True

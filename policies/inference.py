@@ -1,0 +1,139 @@
+"""Acting without torch: small networks answer faster from NumPy, where a call costs next to nothing.
+
+Env runners act through `Acts` and do not know what is behind it. `acting_policy` chooses: `NumpyPolicy` where the
+network is a small multi-layer perceptron, `policies.torch_inference.TorchPolicy` elsewhere. Both take the arrays of
+`ActorCritic.state_dict()`, each has a random generator of its own, and they agree in log-probabilities, not in draws.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.experience import FloatArray
+
+Weights = Mapping[str, NDArray[np.generic]]
+Draw = tuple[NDArray[np.generic], FloatArray]
+"""Actions, int64[N] or float32[N, A], and their log-probabilities, float32[N]."""
+
+_ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "tanh": np.tanh,
+    "relu": lambda hidden, out: np.maximum(hidden, 0, out=out),
+}
+_LARGEST_LAYER = 256
+"""Units of a hidden layer up to which torch's overhead outweighs its faster matrix products."""
+
+
+class Acts(Protocol):
+    """A policy as an env runner sees it."""
+
+    def load(self, weights: Weights) -> None:
+        """Act by these weights from now on."""
+        ...
+
+    def act(self, observation_NO: FloatArray) -> Draw:
+        """Draw an action for each observation, float32[N, O]; the arrays returned are the caller's."""
+        ...
+
+
+class NumpyPolicy:
+    """The policy network of an `ActorCritic` over Discrete or Box actions, in NumPy alone."""
+
+    def __init__(self, action_space: gym.Space[Any], *, activation: str, seed: int) -> None:
+        self._activate = _ACTIVATIONS[activation]
+        self._draw = self._categorical if isinstance(action_space, gym.spaces.Discrete) else self._gaussian
+        self._generator = np.random.default_rng(seed)
+        self._layers: list[tuple[FloatArray, FloatArray]] = []
+        self._log_scale: FloatArray = np.zeros(0, np.float32)
+
+    def load(self, weights: Weights) -> None:
+        """Act by these weights from now on; they are copied."""
+        numbers = sorted(
+            int(name.split(".")[1]) for name in weights if name.startswith("policy.") and "weight" in name
+        )
+        self._layers = [
+            (
+                np.array(weights[f"policy.{number}.weight"].T, np.float32, order="C"),
+                np.array(weights[f"policy.{number}.bias"], np.float32),
+            )
+            for number in numbers
+        ]
+        self._log_scale = np.array(weights["log_scale"], np.float32)
+
+    def act(self, observation_NO: FloatArray) -> Draw:
+        """Draw an action for each observation."""
+        return self._draw(self._output(observation_NO))
+
+    def _output(self, hidden: FloatArray) -> FloatArray:
+        for weight, bias in self._layers[:-1]:
+            hidden = np.dot(hidden, weight)
+            hidden += bias
+            self._activate(hidden, out=hidden)
+        weight, bias = self._layers[-1]
+        output: FloatArray = np.dot(hidden, weight)
+        output += bias
+        return output
+
+    def _categorical(self, output: FloatArray) -> Draw:
+        """Invert the cumulative probabilities: the first action at which they reach a uniform threshold."""
+        shifted = output.astype(np.float64)
+        shifted -= shifted.max(1, keepdims=True)
+        cumulated = np.exp(shifted).cumsum(1)
+        total = cumulated[:, -1]
+        # In (0, total]: an action without probability is never drawn, and there always is one that reaches it.
+        threshold = total * (1.0 - self._generator.random(len(output)))
+        action = (cumulated < threshold[:, None]).sum(1)
+        log_prob = shifted[np.arange(len(output)), action] - np.log(total)
+        return action, log_prob.astype(np.float32)
+
+    def _gaussian(self, output: FloatArray) -> Draw:
+        noise = self._generator.standard_normal(output.shape, np.float32)
+        action = output + np.exp(self._log_scale) * noise
+        # Of the action as it was rounded, which is what the learner sees.
+        z = (action - output) * np.exp(-self._log_scale)
+        log_prob = (-0.5 * z * z - self._log_scale - np.float32(0.5 * math.log(2 * math.pi))).sum(1)
+        return action, log_prob
+
+
+def acting_policy(
+    observation_space: gym.Space[Any], action_space: gym.Space[Any], *, seed: int, **model_config: Any
+) -> Acts:
+    """Make the faster way to act for this network; it has no weights yet.
+
+    Args:
+        observation_space: of one environment.
+        action_space: of one environment.
+        seed: of the draws.
+        **model_config: keyword arguments of `ActorCritic`.
+
+    Raises:
+        TypeError: there is no policy for these spaces.
+    """
+    if _is_small_mlp(observation_space, action_space, **model_config):
+        return NumpyPolicy(action_space, activation=model_config.get("activation", "tanh"), seed=seed)
+    from policies.torch_inference import TorchPolicy
+
+    return TorchPolicy(observation_space, action_space, seed=seed, **model_config)
+
+
+def _is_small_mlp(
+    observation_space: gym.Space[Any],
+    action_space: gym.Space[Any],
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+    **others: Any,
+) -> bool:
+    """Whether `NumpyPolicy` knows the network; of settings that it has not heard of it knows nothing."""
+    discrete = isinstance(action_space, gym.spaces.Discrete) and action_space.start == 0
+    continuous = isinstance(action_space, gym.spaces.Box) and len(action_space.shape) == 1
+    return (
+        isinstance(observation_space, gym.spaces.Box)
+        and (discrete or continuous)
+        and activation in _ACTIVATIONS
+        and max(hidden, default=0) <= _LARGEST_LAYER
+        and not others
+    )
