@@ -1,5 +1,6 @@
 """A rollout as tensors on the learner's device, and what the epochs read of it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -93,8 +94,9 @@ def make_batch(
         discount_TN=discount_TN,
     )
     log_prob_TN = torch.tensor(rollout.log_prob_TN, device=device)
-    estimate = _estimate(network, rows, steps, log_prob_TN, settings)
-    weight_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device).to(reward_TN.dtype)
+    acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
+    estimate = _estimate(rows, settings, lambda: _log_ratio(network, steps, log_prob_TN, acted_TN))
+    weight_TN = acted_TN.to(reward_TN.dtype)
     popart.update_statistics(network, target_P=estimate.target_TN, rate=settings.popart_rate)
     weighing_TN = _weighing(
         estimate,
@@ -113,9 +115,13 @@ def make_batch(
     )
 
 
-def _estimate(
-    network: ActorCritic, rows: Rows, steps: Steps, log_prob_TN: Tensor, settings: UpdateSettings
-) -> Advantages:
+def _log_ratio(network: ActorCritic, steps: Steps, log_prob_TN: Tensor, acted_TN: Tensor) -> Tensor:
+    """How much likelier actions are now, as a logarithm; 0 where the policy did not act: nothing to correct."""
+    now_TN, _ = network.evaluate(steps.observation_TNO, steps.action_TNA)
+    return torch.where(acted_TN, now_TN - log_prob_TN, 0.0)
+
+
+def _estimate(rows: Rows, settings: UpdateSettings, log_ratio: Callable[[], Tensor]) -> Advantages:
     match settings.estimator:
         case "gae":
             return advantages.gae(rows, gae_lambda=settings.gae_lambda)
@@ -126,10 +132,9 @@ def _estimate(
         case "total_return":
             return advantages.total_return(rows)
         case "vtrace":
-            now_TN, _ = network.evaluate(steps.observation_TNO, steps.action_TNA)
             return advantages.vtrace(
                 rows,
-                log_ratio_TN=now_TN - log_prob_TN,
+                log_ratio_TN=log_ratio(),
                 trace_lambda=settings.gae_lambda,
                 rho_bar=settings.vtrace.rho_bar,
                 c_bar=settings.vtrace.c_bar,

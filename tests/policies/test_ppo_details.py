@@ -37,7 +37,7 @@ def _updated(**changes: Any) -> tuple[Tensor, Tensor]:
 
 
 def test_weights_start_orthogonal_and_the_policy_nearly_uniform() -> None:
-    """Details 2 and 3 of the core: gains sqrt(2), 0.01 for the policy, 1 for the critic; biases 0."""
+    """Detail 2: gains sqrt(2), 0.01 for the policy, 1 for the critic; biases 0."""
     network = _network()
     for layers, gain in ((network.policy, 0.01), (network.critic, 1.0)):
         first, last = layers[0].weight.double(), layers[-1].weight.double()

@@ -118,6 +118,26 @@ def test_returns_end_before_and_after_an_overridden_step(actor: Actor) -> None:
     assert torch.equal(after.next_observation_TNO, before.next_observation_TNO)
 
 
+def test_v_trace_corrects_only_what_the_policy_did() -> None:
+    """A step in which nobody acted, or a person, has no probability under the policy to correct by."""
+    settings = dataclasses.replace(SETTINGS, advantages="vtrace")
+    actor = made_up_rollout().actor_TN.copy()
+    actor[2, 3] = Actor.TEACHER
+
+    def targets(place: tuple[int, int] | None) -> Tensor:
+        rollout, network = made_up_rollout(actor_TN=actor), _network()
+        if place:
+            rollout.log_prob_TN[place] += 5.0
+        reward = torch.from_numpy(rollout.environment_reward_TN)
+        return make_batch(network, rollout, steps_on(CPU, rollout), reward, settings).target_B
+
+    before = targets(None)
+    assert actor[6, 2] == Actor.NOBODY
+    assert torch.equal(targets((6, 2)), before)
+    assert torch.equal(targets((2, 3)), before)
+    assert not torch.equal(targets((2, 2)), before)
+
+
 def test_every_step_is_visited_once_an_epoch() -> None:
     """32 steps in minibatches of 10: the last one has what is left."""
     update = make_update(_network(), SETTINGS)
