@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gymnasium import VectorizeMode
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
@@ -84,6 +85,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             num_envs_per_env_runner=rollouts.envs_per_runner,
             rollout_fragment_length=rollouts.steps,
             sample_timeout_s=rollouts.timeout_seconds,
+            gym_env_vectorize_mode="vector_entry_point" if run.environment.vectorised else "sync",
         )
         config.training(
             lr=learner.learning_rate,
@@ -187,6 +189,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             kwargs=dict(self.env_config),
             fixed_horizon=self.fixed_horizon,
             allow_variable_horizon=self.allow_variable_horizon,
+            vectorised=VectorizeMode(self.gym_env_vectorize_mode) is VectorizeMode.VECTOR_ENTRY_POINT,
         )
 
     @property

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.loop.fixed_horizon import Env, FixedHorizon
+from cluster.loop.native import NativeEnvironments
 from cluster.loop.sequential import SequentialEnvironments
 from cluster.loop.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
@@ -77,16 +78,37 @@ def make_vector(config: EnvironmentConfig, count: int) -> VectorEnvironment:
     Raises:
         ConfigError: they cannot be made.
     """
+    if config.vectorised:
+        return NativeEnvironments(_make_native(config, count), horizon=config.fixed_horizon)
     return SequentialEnvironments(lambda: make(config), count)
+
+
+def _make_native(config: EnvironmentConfig, count: int) -> gym.vector.VectorEnv[Any, Any, Any]:
+    constructor(config)
+    if ":" in config.id or gym.spec(config.id).vector_entry_point is None:
+        raise ConfigError(
+            f"environment.vectorised: gymnasium has no vector entry point for {config.id}; "
+            "leave it out, and its environments are stepped one after the other"
+        )
+    # A vector cannot be wrapped in a horizon: it resets by itself, so it must know when.
+    limit = {"max_episode_steps": config.fixed_horizon} if config.fixed_horizon else {}
+    mode = gym.VectorizeMode.VECTOR_ENTRY_POINT
+    try:
+        return gym.make_vec(config.id, count, mode, **config.kwargs | limit)
+    except Exception as error:
+        raise ConfigError(f"environment {config.id} cannot be made as a vector: {error}") from error
 
 
 def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:
     """Make the environment once and refuse what cannot work; returns it, for its spaces.
 
     Raises:
-        ConfigError: its spaces have no policy yet, or its episodes vary in length under a learned reward.
+        ConfigError: it cannot be made, its spaces have no policy yet, or its episodes vary in length under a
+            learned reward.
     """
     env = make(config)
+    if config.vectorised:
+        make_vector(config, 1).close()
     if not isinstance(env.observation_space, gym.spaces.Box):
         raise ConfigError(f"environment {config.id}: observations {env.observation_space} are no Box")
     discrete = isinstance(env.action_space, gym.spaces.Discrete) and env.action_space.start == 0

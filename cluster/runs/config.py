@@ -24,6 +24,8 @@ class EnvironmentConfig(Section):
     a true reward of 0. A run on a learned reward needs it for environments that can end early."""
     allow_variable_horizon: bool = False
     """Accept episodes of varying length on a learned reward, though their length can leak success."""
+    vectorised: bool = False
+    """Step all environments of an env runner at once by gymnasium's vector entry point, for ids that have one."""
 
 
 class RolloutsConfig(Section):

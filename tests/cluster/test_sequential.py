@@ -13,24 +13,10 @@ from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from policies.advantages import Rows, gae, over_duration
 from policies.experience import Actor
-from policies.inference import Draw, Weights
+from tests.cluster.dice import Dice
 
 FRAGILE = "tests.cluster.worlds:Fragile"
 COLUMNS, STEPS, SEED, BREAKS = 3, 40, 5, 2
-
-
-class Dice:
-    """Acts at random."""
-
-    def __init__(self) -> None:
-        self._generator = np.random.default_rng(1)
-
-    def load(self, weights: Weights) -> None:
-        raise NotImplementedError
-
-    def act(self, observation_NO: Any) -> Draw:
-        action = self._generator.integers(0, 3, len(observation_NO))
-        return action, np.full(len(observation_NO), -np.log(3), np.float32)
 
 
 def _environment(fixed_horizon: int | None = None, **kwargs: Any) -> EnvironmentConfig:
@@ -39,7 +25,9 @@ def _environment(fixed_horizon: int | None = None, **kwargs: Any) -> Environment
 
 def _collect(environment: EnvironmentConfig) -> Collected:
     envs = make_vector(environment, COLUMNS)
-    return Collector(envs, Dice(), source="r", seed=SEED, share_reward=True).collect(STEPS, policy_version=0)
+    return Collector(envs, Dice(actions=3), source="r", seed=SEED, share_reward=True).collect(
+        STEPS, policy_version=0
+    )
 
 
 @pytest.mark.parametrize("fixed_horizon", [None, 5, 9])
@@ -93,7 +81,7 @@ def test_episodes_that_were_lost_are_numbered_and_not_counted() -> None:
 
 def test_each_rollout_counts_what_was_lost_in_it() -> None:
     collector = Collector(
-        make_vector(_environment(), COLUMNS), Dice(), source="r", seed=SEED, share_reward=True
+        make_vector(_environment(), COLUMNS), Dice(actions=3), source="r", seed=SEED, share_reward=True
     )
     for _ in range(3):
         collected = collector.collect(STEPS, policy_version=0)

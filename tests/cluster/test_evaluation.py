@@ -1,0 +1,38 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from cluster.loop.environments import make
+from cluster.loop.evaluation import evaluate
+from cluster.runs.config import EnvironmentConfig
+from policies.networks import ActorCritic
+
+EPISODES, SEED = 6, 3
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "tests.cluster.worlds:Slider"])
+def test_returns_are_those_of_one_greedy_episode_each(name: str) -> None:
+    """Episodes of CartPole differ in length; Slider earns by its action as the bounds clip it."""
+    environment = EnvironmentConfig(id=name)
+    env = make(environment)
+    torch.manual_seed(0)
+    network = ActorCritic(env.observation_space, env.action_space, hidden=(4,))
+    with torch.no_grad():
+        network.policy[-1].weight.mul_(500)
+    returns = evaluate(network, environment, episodes=EPISODES, seed=SEED)
+    expected, lengths = [], []
+    for seed in np.random.SeedSequence(SEED).generate_state(EPISODES):
+        observation, ended, rewards = env.reset(seed=int(seed))[0], False, []
+        while not ended:
+            with torch.no_grad():
+                action = network.act_greedily(torch.from_numpy(observation[None]))[0].numpy()
+            if isinstance(env.action_space, gym.spaces.Box):
+                action = action.clip(env.action_space.low, env.action_space.high)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            rewards.append(float(reward))
+            ended = terminated or truncated
+        expected.append(sum(rewards))
+        lengths.append(len(rewards))
+    assert returns == pytest.approx(expected, rel=1e-5)
+    assert (len(set(lengths)) > 2) == (name == "CartPole-v1")
