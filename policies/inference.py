@@ -79,15 +79,16 @@ class NumpyPolicy:
 
     def _categorical(self, output: FloatArray) -> Draw:
         """Invert the cumulative probabilities: the first action at which they reach a uniform threshold."""
-        shifted = output.astype(np.float64)
-        shifted -= shifted.max(1, keepdims=True)
-        cumulated = np.exp(shifted).cumsum(1)
-        total = cumulated[:, -1]
+        # Actions first: NumPy is slow at reducing a short last axis.
+        shifted_AN = output.T.astype(np.float64, order="C")
+        shifted_AN -= np.maximum.reduce(shifted_AN)
+        cumulated_AN = np.add.accumulate(np.exp(shifted_AN))
+        total_N = cumulated_AN[-1]
         # In (0, total]: an action without probability is never drawn, and there always is one that reaches it.
-        threshold = total * (1.0 - self._generator.random(len(output)))
-        action = (cumulated < threshold[:, None]).sum(1)
-        log_prob = shifted[np.arange(len(output)), action] - np.log(total)
-        return action, log_prob.astype(np.float32)
+        threshold_N = total_N * (1.0 - self._generator.random(len(output)))
+        action_N = np.add.reduce(cumulated_AN < threshold_N, dtype=np.int64)
+        log_prob_N = shifted_AN[action_N, np.arange(len(output))] - np.log(total_N)
+        return action_N, log_prob_N.astype(np.float32)
 
     def _gaussian(self, output: FloatArray) -> Draw:
         noise = self._generator.standard_normal(output.shape, np.float32)

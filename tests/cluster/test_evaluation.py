@@ -23,6 +23,7 @@ def test_returns_are_those_of_one_greedy_episode_each(name: str) -> None:
     returns = evaluate(network, environment, episodes=EPISODES, seed=SEED)
     expected, lengths = [], []
     for seed in np.random.SeedSequence(SEED).generate_state(EPISODES):
+        env = make(environment)
         observation, ended, rewards = env.reset(seed=int(seed))[0], False, []
         while not ended:
             with torch.no_grad():
