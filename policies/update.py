@@ -46,7 +46,8 @@ class Update:
             source_weights: the weighted sum.
             settings: numbers of the update.
         """
-        self._network, self._objective, self._settings = network, objective, settings
+        self.objective = objective
+        self._network, self._settings = network, settings
         self._sources, self._source_weights = sources, source_weights
         self._loss = UpdateLoss(network, objective, settings)
         self._step = GradientStep(
@@ -65,7 +66,7 @@ class Update:
             whole batch, after the update: entropy, approximate_kl, clip_share; reward_<source>, the mean of each
             weighted source; and what the objective adds.
         """
-        network, objective, settings = self._network, self._objective, self._settings
+        network, objective, settings = self._network, self.objective, self._settings
         steps = steps_on(network.value_mean.device, rollout)
         with torch.no_grad():
             reward_TN, means = weighted_sum(self._sources, self._source_weights, steps)
@@ -81,7 +82,7 @@ class Update:
         return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
 
     def _epochs(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        whole = self._objective.whole_batch
+        whole = self.objective.whole_batch
         size = len(batch.weight_B) if whole else self._settings.minibatch_size
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):

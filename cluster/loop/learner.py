@@ -85,17 +85,19 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         space = InputSpace.of(module.observation_space, module.action_space)
         ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
         self._ensemble = ensemble.to(self.network.value_mean.device)
-        sources: dict[str, RewardSource] = {
+        self._sources: dict[str, RewardSource] = {
             "environment": environment_reward,
             "learned": LearnedReward(self._ensemble),
         }
-        self._objective = self._new_objective()
-        self._update = Update(
+        self._update = self._new_update()
+
+    def _new_update(self) -> Update:
+        return Update(
             network=self.network,
             flat=self._flat,
             optimiser=self.get_optimizer(DEFAULT_MODULE_ID),
-            objective=self._objective,
-            sources=sources,
+            objective=self._new_objective(),
+            sources=self._sources,
             source_weights=self.config.reward_sources.model_dump(),
             settings=self.config.update_settings,
         )
@@ -110,7 +112,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 raise ConfigError(
                     "learner.reference.checkpoint is a policy for other actions than this run's"
                 )
-            reference = copy.deepcopy(network).to(self.network.value_mean.device).requires_grad_(False)
+            reference = copy.deepcopy(network).to(self.network.value_mean.device)
         return make_objective(self.config.update_settings, reference)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
@@ -155,7 +157,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             state[_OURS] = {
                 "reward_model": dict(self._ensemble.to_arrays()),
                 "generator": self._generator.get_state().numpy(),
-                "objective": self._objective.get_state(),
+                "objective": self._update.objective.get_state(),
             }
         return state
 
@@ -166,5 +168,5 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._ensemble.load_arrays(state[_OURS]["reward_model"])
             self._generator.set_state(torch.from_numpy(np.array(state[_OURS]["generator"])))
             # Anew, so that a reference that the state lacks is the restored policy, not the initial one.
-            self._objective = self._new_objective()
-            self._objective.set_state(state[_OURS].get("objective", {}))
+            self._update = self._new_update()
+            self._update.objective.set_state(state[_OURS].get("objective", {}))

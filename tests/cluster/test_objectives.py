@@ -77,6 +77,9 @@ def test_the_kl_coefficient_survives_a_checkpoint(tmp_path: Path) -> None:
     assert _kept(restored) == {"kl_coefficient": 0.25}
     restored.restore_from_path(tmp_path / "checkpoint")
     assert _kept(restored) == {"kl_coefficient": 1.0}
+    restored.train()
+    assert restored.statistics.losses["kl_coefficient"] == 1.0, "it is kept, but the update goes by another"
+    assert _kept(restored) == {"kl_coefficient": 2.0}
     restored.stop()
 
 
