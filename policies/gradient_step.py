@@ -6,13 +6,15 @@ autograd's and the optimiser's bookkeeping is most of a step.
 """
 
 import itertools
-import warnings
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
+
+from policies.adam import AdamState, adam_step, state_of
+from policies.tracing import trace
 
 
 def flatten_parameters(network: nn.Module) -> nn.Parameter:
@@ -33,7 +35,7 @@ class GradientStep:
         loss: nn.Module,
         flat: nn.Parameter,
         *,
-        optimiser: torch.optim.Optimizer,
+        optimiser: torch.optim.Adam,
         max_gradient_norm: float,
     ) -> None:
         """Prepare.
@@ -41,47 +43,49 @@ class GradientStep:
         Args:
             loss: a module whose output is the loss and what is watched, scalars; it branches on no tensor's value.
             flat: the parameters in it that learn, as `flatten_parameters` returned them, in the module's order.
-            optimiser: over `flat`.
+            optimiser: over `flat`; its state and learning rate are used, its own step is not.
             max_gradient_norm: a longer gradient is shortened to it.
         """
         self._loss, self._flat, self._optimiser = loss, flat, optimiser
         self._max_norm = max_gradient_norm
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
+        everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
+        self._fixed_names = [name for name, _ in everything if name not in self._learnt]
         self._traced: dict[tuple[torch.Size, ...], Any] = {}
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        shapes, fixed = tuple(x.shape for x in inputs), self._fixed()
+        state = state_of(self._optimiser, self._flat)
+        rate = torch.as_tensor(self._optimiser.param_groups[0]["lr"])
+        arguments = (*state, rate, *self._fixed(), *inputs)
+        shapes = tuple(x.shape for x in inputs)
         if shapes not in self._traced:
-            self._traced[shapes] = self._trace(fixed, inputs)
-        gradient, *watched = self._traced[shapes](self._flat.data, *fixed.values(), *inputs)
-        norm = torch.linalg.vector_norm(gradient)
-        self._flat.grad = gradient.mul_((self._max_norm / (norm + 1e-6)).clamp_max(1.0))
-        self._optimiser.step()
-        return (*watched, norm)
+            self._traced[shapes] = self._trace(arguments)
+        watched: tuple[Tensor, ...] = self._traced[shapes](self._flat.data, *arguments)
+        return watched
 
-    def _fixed(self) -> dict[str, Tensor]:
+    def _fixed(self) -> list[Tensor]:
         """What the module holds beside the parameters that learn, as it is now."""
-        everything = itertools.chain(self._loss.named_parameters(), self._loss.named_buffers())
-        return {name: tensor.data for name, tensor in everything if name not in self._learnt}
+        return [operator.attrgetter(name)(self._loss).data for name in self._fixed_names]
 
-    def _trace(self, fixed: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
-        sizes = [shape.numel() for shape in self._learnt.values()]
+    def _trace(self, arguments: tuple[Tensor, ...]) -> Any:
+        names, sizes = self._fixed_names, [shape.numel() for shape in self._learnt.values()]
+        group = self._optimiser.param_groups[0]
 
-        def compute(flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-            parts = torch.split(flat, sizes)
-            views = {n: part.view(s) for part, (n, s) in zip(parts, self._learnt.items(), strict=True)}
-            now = dict(zip(fixed, rest, strict=False))
-            loss, *watched = functional_call(self._loss, views | now, rest[len(fixed) :])
-            (gradient,) = torch.autograd.grad(loss, [flat])
-            return gradient, loss.detach(), *(value.detach() for value in watched)
+        def compute(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
+            state, (rate, *rest) = AdamState(*arguments[:3]), arguments[3:]
+            with torch.enable_grad():
+                learnt = flat.detach().requires_grad_()
+                parts = torch.split(learnt, sizes)
+                views = {n: part.view(s) for part, (n, s) in zip(parts, self._learnt.items(), strict=True)}
+                now = dict(zip(names, rest, strict=False))
+                loss, *watched = functional_call(self._loss, views | now, tuple(rest[len(names) :]))
+                (gradient,) = torch.autograd.grad(loss, [learnt])
+            norm = torch.linalg.vector_norm(gradient)
+            gradient = gradient * (self._max_norm / (norm + 1e-6)).clamp_max(1.0)
+            adam_step(flat, gradient, state, rate=rate, group=group)
+            return loss.detach(), *(value.detach() for value in watched), norm
 
-        rest = (*fixed.values(), *inputs)
-        with torch.enable_grad():
-            graph = make_fx(compute)(self._flat.detach().clone().requires_grad_(), *rest)
-        with warnings.catch_warnings():
-            # Deprecated in favour of compilers that take longer to start than people wait.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            arguments = (self._flat.data, *rest)
-            return torch.jit.trace(graph, arguments, check_trace=False)  # type: ignore[no-untyped-call]
+        examples = tuple(x.clone() for x in (self._flat.data, *arguments))
+        return trace(compute, examples, kept={0: self._flat.data})

@@ -29,7 +29,7 @@ class Update:
         *,
         network: ActorCritic,
         flat: nn.Parameter,
-        optimiser: torch.optim.Optimizer,
+        optimiser: torch.optim.Adam,
         objective: Objective,
         sources: Mapping[str, RewardSource],
         source_weights: Mapping[str, float],

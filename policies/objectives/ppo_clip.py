@@ -24,9 +24,11 @@ def ppo_clip(
         clip: epsilon.
     """
     ratio_B = (log_prob_B - behaviour_log_prob_B).exp()
-    clipped_B = ratio_B.clamp(1 - clip, 1 + clip)
-    surrogate_B = torch.minimum(ratio_B * advantage_B, clipped_B * advantage_B)
-    return -weighted_mean(surrogate_B, weight_B)
+    # The minimum in equation 7, written as the one bound that the advantage's sign leaves: half as many kernels.
+    bad_B, scalar = advantage_B < 0, ratio_B.new_tensor
+    lowest_B = torch.where(bad_B, scalar(1 - clip), scalar(0.0))
+    highest_B = torch.where(bad_B, scalar(torch.inf), scalar(1 + clip))
+    return -weighted_mean(ratio_B.clamp(lowest_B, highest_B) * advantage_B, weight_B)
 
 
 class PPOClip(FirstOrder):

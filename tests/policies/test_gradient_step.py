@@ -52,6 +52,26 @@ def _by_autograd(
     return norm
 
 
+@pytest.mark.parametrize(("kind", "decay"), [(torch.optim.Adam, 0.0), (torch.optim.AdamW, 0.1)])
+def test_the_optimiser_is_torchs(kind: type[torch.optim.Adam], decay: float) -> None:
+    """To single precision over many steps, also where it goes on from a saved state at another step size."""
+    settings = {"lr": 0.01, "eps": 1e-5, "weight_decay": decay, "betas": (0.8, 0.99)}
+    network, plain = _network(), _network()
+    flat = flatten_parameters(network)
+    ours, theirs = kind([flat], **settings), kind(plain.parameters(), **settings)
+    step = GradientStep(_Loss(network), flat, optimiser=ours, max_gradient_norm=MAX_NORM)
+    for number in range(20):
+        if number == 10:
+            ours.load_state_dict(copy.deepcopy(ours.state_dict()))
+            for group in (*ours.param_groups, *theirs.param_groups):
+                group["lr"] = 0.002
+        _by_autograd(plain, theirs, _inputs(6))
+        step(*_inputs(6))
+    expected = torch.cat([parameter.detach().flatten() for parameter in plain.parameters()])
+    torch.testing.assert_close(flat.data, expected, rtol=1e-5, atol=1e-6)
+    assert int(ours.state[flat]["step"]) == 20
+
+
 @pytest.mark.parametrize("rows", [[6, 6, 6], [6, 4, 6, 1, 4]], ids=["one shape", "several shapes"])
 def test_steps_are_those_of_autograd(rows: list[int]) -> None:
     network, plain = _network(), _network()

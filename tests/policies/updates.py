@@ -1,9 +1,8 @@
 """An update of a network on the environment's reward, as the tests want it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
@@ -12,22 +11,11 @@ from policies.rewards import RewardSource, environment_reward
 from policies.settings import UpdateSettings
 from policies.update import Update
 
-Optimiser = Callable[[nn.Parameter], torch.optim.Optimizer]
-
-
-def adam(flat: nn.Parameter) -> torch.optim.Optimizer:
-    return torch.optim.Adam([flat], 0.01)
-
-
-def sgd(learning_rate: float) -> Optimiser:
-    return lambda flat: torch.optim.SGD([flat], learning_rate)
-
 
 def make_update(
     network: ActorCritic,
     settings: UpdateSettings,
     *,
-    optimiser: Optimiser = adam,
     sources: Mapping[str, RewardSource] | None = None,
     weights: Mapping[str, float] | None = None,
 ) -> Update:
@@ -35,7 +23,7 @@ def make_update(
     return Update(
         network=network,
         flat=flat,
-        optimiser=optimiser(flat),
+        optimiser=torch.optim.Adam([flat], 0.01),
         objective=make_objective(settings),
         sources=sources or {"environment": environment_reward},
         source_weights=weights or {"environment": 1.0},
