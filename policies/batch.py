@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from policies import advantages, popart
 from policies.advantages import Advantages, Rows
+from policies.chunks import in_chunks
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
-from policies.rewards import Steps
 from policies.settings import UpdateSettings
+from policies.steps import Steps
 
 
 class Batch(NamedTuple):
@@ -40,34 +39,6 @@ class Batch(NamedTuple):
         return Batch(*[None if part is None else part[index] for part in self])  # type: ignore[arg-type]
 
 
-def steps_on(device: torch.device, rollout: Rollout) -> Steps:
-    """Move a rollout to the learner's device, once, and find each step's true next observation."""
-    observation = torch.tensor(rollout.observation_TNO, device=device)
-    steps, columns = rollout.terminated_TN.shape
-    following = observation[1:].flatten(0, 1).clone()
-    if len(rollout.final_index_K):
-        index = torch.tensor(rollout.final_index_K, device=device)
-        following[index] = torch.tensor(rollout.final_observation_KO, device=device)
-    reward = rollout.environment_reward_TN
-    return Steps(
-        observation_TNO=observation[:-1].flatten(2),
-        action_TNA=torch.tensor(rollout.action_TNA, device=device),
-        next_observation_TNO=following.view(steps, columns, -1),
-        cut_TN=torch.tensor(
-            rollout.terminated_TN | rollout.truncated_TN | _meets_override(rollout), device=device
-        ),
-        environment_reward_TN=None if reward is None else torch.tensor(reward, device=device),
-    )
-
-
-def _meets_override(rollout: Rollout) -> NDArray[np.bool_]:
-    """Where a step or the one after it was overridden: the policy's return ends there, and is bootstrapped."""
-    overridden_TN = (rollout.actor_TN == Actor.EXPERT) | (rollout.actor_TN == Actor.TEACHER)
-    following_TN = np.concatenate([overridden_TN[1:], np.zeros_like(overridden_TN[:1])])
-    meets: NDArray[np.bool_] = overridden_TN | following_TN
-    return meets
-
-
 @torch.no_grad()
 def make_batch(
     network: ActorCritic,
@@ -85,10 +56,11 @@ def make_batch(
         duration_TN=torch.tensor(rollout.duration_TN, device=device),
         discount=settings.discount,
     )
+    value_TN, next_value_TN = _values(network, steps)
     rows = Rows(
         reward_TN=earned_TN,
-        value_TN=network.value(steps.observation_TNO),
-        next_value_TN=network.value(steps.next_observation_TNO),
+        value_TN=value_TN,
+        next_value_TN=next_value_TN,
         terminated_TN=torch.tensor(rollout.terminated_TN, device=device),
         cut_TN=steps.cut_TN,
         discount_TN=discount_TN,
@@ -115,10 +87,24 @@ def make_batch(
     )
 
 
+def _values(network: ActorCritic, steps: Steps) -> tuple[Tensor, Tensor]:
+    """Return the critic's value of what each action was an answer to, and of what truly followed it, each [T, N].
+
+    What was shown after one step is what the next one answers, so each observation is looked at once.
+    """
+    shown_TN = in_chunks(network.value, steps.shown_TNO.flatten(0, 1)).view(steps.shown_TNO.shape[:2])
+    final_K = in_chunks(network.value, steps.final_observation_KO)
+    return shown_TN[:-1], steps.with_finals(shown_TN[1:], final_K)
+
+
 def _log_ratio(network: ActorCritic, steps: Steps, log_prob_TN: Tensor, acted_TN: Tensor) -> Tensor:
     """How much likelier actions are now, as a logarithm; 0 where the policy did not act: nothing to correct."""
-    now_TN, _ = network.evaluate(steps.observation_TNO, steps.action_TNA)
-    return torch.where(acted_TN, now_TN - log_prob_TN, 0.0)
+    now_P = in_chunks(
+        lambda *rows: network.evaluate(*rows)[0],
+        steps.observation_TNO.flatten(0, 1),
+        steps.action_TNA.flatten(0, 1),
+    )
+    return torch.where(acted_TN, now_P.view(log_prob_TN.shape) - log_prob_TN, 0.0)
 
 
 def _estimate(rows: Rows, settings: UpdateSettings, log_ratio: Callable[[], Tensor]) -> Advantages:

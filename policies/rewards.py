@@ -5,25 +5,12 @@ learner evaluates the sum on its own device, for the whole batch at once, right 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
-    """What a reward source may look at, time-major and on the learner's device."""
-
-    observation_TNO: Tensor
-    action_TNA: Tensor
-    next_observation_TNO: Tensor
-    """What truly followed the step, also where the episode was cut."""
-    cut_TN: Tensor
-    """The next row belongs to another episode."""
-    environment_reward_TN: Tensor | None
-    """Only in a run whose reward sources name the environment."""
+from policies.steps import Steps
 
 
 class RewardSource(Protocol):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
-from policies.batch import Batch, make_batch, steps_on
+from policies.batch import Batch, make_batch
+from policies.chunks import in_chunks
 from policies.experience import Rollout
 from policies.gradient_step import GradientStep
 from policies.networks import ActorCritic
@@ -19,6 +20,7 @@ from policies.objectives.critic import clipped_value_loss, value_loss
 from policies.objectives.objective import Objective
 from policies.rewards import RewardSource, weighted_sum
 from policies.settings import UpdateSettings
+from policies.steps import steps_on
 
 
 class Update:
@@ -147,7 +149,9 @@ def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings
 @torch.no_grad()
 def _change(network: ActorCritic, batch: Batch, settings: UpdateSettings) -> dict[str, Tensor]:
     """What people watch of the policy after its update."""
-    log_prob_B, entropy_B = network.evaluate(batch.observation_BO, batch.action_BA)
+    log_prob_B, entropy_B = in_chunks(
+        lambda *rows_B: torch.stack(network.evaluate(*rows_B), -1), batch.observation_BO, batch.action_BA
+    ).unbind(-1)
     change = policy_change(
         log_prob_B=log_prob_B,
         behaviour_log_prob_B=batch.behaviour_log_prob_B,

@@ -24,7 +24,8 @@ from policies.experience import Rollout, join
 from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
-from policies.rewards import RewardSource, Steps, environment_reward
+from policies.rewards import RewardSource, environment_reward
+from policies.steps import Steps
 from policies.update import Update
 
 _OURS = "handrail"

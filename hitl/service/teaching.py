@@ -41,14 +41,14 @@ class TeachingHandlers:
         self._last_answer = metrics.gauge("hitl_feedback_last_answer_timestamp_seconds")
         self._refused = metrics.counter("hitl_feedback_refused_events_total")
 
-    async def ListRuns(  # noqa: N802
+    async def ListRuns(
         self, request: teaching_pb2.ListRunsRequest, call: Call
     ) -> teaching_pb2.ListRunsResponse:
         """List the runs that the caller's token is good for, newest first."""
         listed = await wrap_future(self._storage.read(runs.list_runs, call.principal.runs))
         return teaching_pb2.ListRunsResponse(runs=[encode_run(run) for run in listed])
 
-    async def LeaseQuestions(  # noqa: N802
+    async def LeaseQuestions(
         self, request: teaching_pb2.LeaseQuestionsRequest, call: Call
     ) -> teaching_pb2.LeaseQuestionsResponse:
         """Lease open questions, waiting for the first as long as the caller wants and can."""
@@ -118,7 +118,7 @@ class TeachingHandlers:
                 message.true_rewards.extend(types_pb2.Tensor.FromString(rewards[id]) for id in ids)
         return message
 
-    async def ReleaseQuestions(  # noqa: N802
+    async def ReleaseQuestions(
         self, request: teaching_pb2.ReleaseQuestionsRequest, call: Call
     ) -> teaching_pb2.ReleaseQuestionsResponse:
         """Give the caller's leases back."""
@@ -129,7 +129,7 @@ class TeachingHandlers:
         self._bells.questions(run_id).ring()
         return teaching_pb2.ReleaseQuestionsResponse()
 
-    async def SubmitEvents(  # noqa: N802
+    async def SubmitEvents(
         self, request: teaching_pb2.SubmitEventsRequest, call: Call
     ) -> teaching_pb2.SubmitEventsResponse:
         """Record each event that can be, and say of the others why not."""

@@ -36,7 +36,7 @@ class TrainingHandlers:
     def __init__(self, storage: Storage, bells: Bells) -> None:
         self._storage, self._bells = storage, bells
 
-    async def RegisterTask(  # noqa: N802
+    async def RegisterTask(
         self, request: training_pb2.RegisterTaskRequest, call: Call
     ) -> training_pb2.RegisterTaskResponse:
         """Make a task known."""
@@ -44,22 +44,18 @@ class TrainingHandlers:
         await wrap_future(self._storage.write(runs.register_task, task))
         return training_pb2.RegisterTaskResponse(task=encode_task(task))
 
-    async def OpenRun(  # noqa: N802
-        self, request: training_pb2.OpenRunRequest, call: Call
-    ) -> training_pb2.OpenRunResponse:
+    async def OpenRun(self, request: training_pb2.OpenRunRequest, call: Call) -> training_pb2.OpenRunResponse:
         """Start a driver's life."""
         run_id, task_id = _run_id(request.run_id, call), check_id(request.task_id, "task_id")
         run = await wrap_future(self._storage.write(runs.open_run, run_id, task_id))
         return training_pb2.OpenRunResponse(run=encode_run(run))
 
-    async def GetRun(  # noqa: N802
-        self, request: training_pb2.GetRunRequest, call: Call
-    ) -> training_pb2.GetRunResponse:
+    async def GetRun(self, request: training_pb2.GetRunRequest, call: Call) -> training_pb2.GetRunResponse:
         """Tell how a run stands."""
         run = await wrap_future(self._storage.read(runs.get_run, _run_id(request.run_id, call)))
         return training_pb2.GetRunResponse(run=encode_run(run))
 
-    async def ReportProgress(  # noqa: N802
+    async def ReportProgress(
         self, request: training_pb2.ReportProgressRequest, call: Call
     ) -> training_pb2.ReportProgressResponse:
         """Record how far a run is."""
@@ -67,7 +63,7 @@ class TrainingHandlers:
         await wrap_future(self._storage.write(runs.report_progress, run, progress))
         return training_pb2.ReportProgressResponse()
 
-    async def PublishSegments(  # noqa: N802
+    async def PublishSegments(
         self, request: training_pb2.PublishSegmentsRequest, call: Call
     ) -> training_pb2.PublishSegmentsResponse:
         """Store segments durably."""
@@ -97,7 +93,7 @@ class TrainingHandlers:
             for record in records
         ]
 
-    async def GetSegments(  # noqa: N802
+    async def GetSegments(
         self, request: training_pb2.GetSegmentsRequest, call: Call
     ) -> training_pb2.GetSegmentsResponse:
         """Read segments back, without their true reward."""
@@ -110,7 +106,7 @@ class TrainingHandlers:
             segments=[types_pb2.Segment.FromString(body) for body in bodies]
         )
 
-    async def AskQuestions(  # noqa: N802
+    async def AskQuestions(
         self, request: training_pb2.AskQuestionsRequest, call: Call
     ) -> training_pb2.AskQuestionsResponse:
         """Ask teachers."""
@@ -121,7 +117,7 @@ class TrainingHandlers:
         self._bells.questions(run.run_id).ring()
         return training_pb2.AskQuestionsResponse()
 
-    async def WithdrawQuestions(  # noqa: N802
+    async def WithdrawQuestions(
         self, request: training_pb2.WithdrawQuestionsRequest, call: Call
     ) -> training_pb2.WithdrawQuestionsResponse:
         """Close questions that are not worth an answer any more."""
@@ -129,7 +125,7 @@ class TrainingHandlers:
         await wrap_future(self._storage.write(asking.withdraw, run, ids))
         return training_pb2.WithdrawQuestionsResponse()
 
-    async def TailJournal(  # noqa: N802
+    async def TailJournal(
         self, request: training_pb2.TailJournalRequest, call: Call
     ) -> AsyncIterator[training_pb2.TailJournalResponse]:
         """Send the journal from an offset on, and then each event as it becomes durable."""

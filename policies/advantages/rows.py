@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -46,12 +45,18 @@ class Advantages(NamedTuple):
 
 
 def summed_backwards(part_TN: Tensor, carry_TN: Tensor) -> Tensor:
-    """Return x with x[t] = part[t] + carry[t] * x[t + 1], and 0 after the last row."""
-    sum_TN = torch.empty_like(part_TN)
-    following_N = torch.zeros_like(part_TN[0])
-    for t in reversed(range(len(part_TN))):
-        following_N = part_TN[t] + carry_TN[t] * following_N
-        sum_TN[t] = following_N
+    """Return x with x[t] = part[t] + carry[t] * x[t + 1], and 0 after the last row.
+
+    In log2(T) passes over all rows, each of which doubles how far every sum reaches.
+
+    Source: Hillis and Steele 1986, "Data parallel algorithms", section on parallel prefix.
+    """
+    sum_TN, reach = part_TN.clone(), carry_TN
+    rows = 1
+    while rows < len(part_TN):
+        sum_TN[:-rows] += reach[: len(part_TN) - rows] * sum_TN[rows:]
+        reach = reach[:-rows] * reach[rows:]
+        rows *= 2
     return sum_TN
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
+from policies.chunks import in_chunks
 from policies.networks import ActorCritic
 from policies.objectives.objective import PolicyLoss
 from policies.settings import UpdateSettings
@@ -69,7 +70,7 @@ class FirstOrder(nn.Module):
         """Return the batch with the reference's output, where there is a reference."""
         if self._reference is None:
             return batch
-        return batch._replace(reference_output_BA=self._reference.policy(batch.observation_BO))
+        return batch._replace(reference_output_BA=in_chunks(self._reference.policy, batch.observation_BO))
 
     def loss(self, network: ActorCritic, minibatch: Batch) -> PolicyLoss:
         """Return the surrogate, less the entropy bonus, plus the penalty for leaving the reference."""
@@ -95,7 +96,7 @@ class FirstOrder(nn.Module):
             return {}
         assert batch.reference_output_BA is not None
         divergence_B = network.distribution.divergence(
-            network.policy(batch.observation_BO),
+            in_chunks(network.policy, batch.observation_BO),
             network.log_scale,
             batch.reference_output_BA,
             self._reference.log_scale,

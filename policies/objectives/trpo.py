@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
+from policies.chunks import in_chunks
 from policies.networks import ActorCritic
 from policies.objectives.natural_gradient import conjugate_gradient, flat_gradient, hessian_product
 from policies.objectives.ppo_kl import ratio_surrogate
@@ -47,7 +48,7 @@ class TRPO:
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:
         """Move the policy."""
         with torch.no_grad():
-            batch = batch._replace(old_output_BA=network.policy(batch.observation_BO))
+            batch = batch._replace(old_output_BA=in_chunks(network.policy, batch.observation_BO))
             old_log_scale = network.log_scale.clone()
         parameters = network.policy_parameters()
         before = _place(network, batch, old_log_scale)

@@ -16,8 +16,9 @@ from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
-from policies.rewards import Steps, environment_reward
+from policies.rewards import environment_reward
 from policies.settings import UpdateSettings
+from policies.steps import Steps
 from policies.update import Update
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout, waves
 

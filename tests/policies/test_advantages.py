@@ -22,9 +22,11 @@ from policies.advantages import (
     total_return,
     vtrace,
 )
-from policies.batch import make_batch, steps_on
+from policies.advantages.rows import summed_backwards
+from policies.batch import make_batch
 from policies.networks import ActorCritic
 from policies.settings import EstimatorName, UpdateSettings
+from policies.steps import steps_on
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION_SPACE, made_up_rollout
 
 T, N = 7, 5
@@ -306,3 +308,14 @@ def test_without_a_baseline_no_mean_is_taken_off() -> None:
 
     assert (weighing(subtracts_baseline=False) > 0).all()
     assert (weighing(subtracts_baseline=True) < 0).any()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 13])
+def test_the_recursion_backwards_is_that_of_a_loop(rows: int) -> None:
+    part_TN, carry_TN = torch.rand(2, rows, 3, generator=torch.Generator().manual_seed(5)).double()
+    before = part_TN.clone()
+    expected, following_N = torch.empty_like(part_TN), torch.zeros(3).double()
+    for t in reversed(range(rows)):
+        expected[t] = following_N = part_TN[t] + carry_TN[t] * following_N
+    torch.testing.assert_close(summed_backwards(part_TN, carry_TN), expected, rtol=1e-12, atol=0)
+    assert torch.equal(part_TN, before)

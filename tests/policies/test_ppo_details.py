@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.batch import make_batch, steps_on
+from policies.batch import make_batch
 from policies.networks import ActorCritic
+from policies.steps import steps_on
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout, waves
 from tests.policies.updates import make_update, steps_taken

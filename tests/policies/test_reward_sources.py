@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from policies.rewards import Steps, environment_reward, weighted_sum
-from policies.update import steps_on
+from policies.rewards import environment_reward, weighted_sum
+from policies.steps import Steps, steps_on
 from tests.policies.rollouts import made_up_rollout
 
 CPU = torch.device("cpu")

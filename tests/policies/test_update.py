@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from policies.advantages import Rows, gae, over_duration, standardise
-from policies.batch import make_batch, steps_on
+from policies.batch import make_batch
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
 from policies.objectives import OBJECTIVES
-from policies.rewards import Steps, environment_reward
+from policies.rewards import environment_reward
 from policies.settings import EstimatorName, ObjectiveName, UpdateSettings
+from policies.steps import Steps, steps_on
 from tests.policies.rollouts import (
     ACTION_SPACE,
     COLUMNS,
