@@ -42,7 +42,7 @@ protos: $(INSTALLED)  ## regenerate the code of hitl/v1/*.proto
 	  hitl/v1/teaching.proto hitl/v1/training.proto
 
 constraints: $(INSTALLED)  ## for maintainers with uv: choose versions anew
-	uv pip compile pyproject.toml --extra dev --extra bench --python-version 3.11 --no-annotate --no-header \
+	uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-annotate --no-header \
 	  | sed 's/+cpu//' > constraints.txt
 
 clean:  ## remove the virtual environment

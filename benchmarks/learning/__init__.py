@@ -1,0 +1,1 @@
+"""How well PPO learns beside Stable-Baselines3's; see `__main__`."""
