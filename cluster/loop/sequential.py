@@ -48,6 +48,7 @@ class SequentialEnvironments:
         """Start an episode in each environment."""
         sequence = np.random.SeedSequence(seed)
         self._new_seeds = np.random.default_rng(sequence.spawn(1)[0])
+        self._failures.clear()
         for n, own in enumerate(sequence.generate_state(self.count)):
             self._shown[n], _ = self.envs[n].reset(seed=int(own))
         return self._observation_NO
