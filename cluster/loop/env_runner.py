@@ -18,6 +18,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from cluster.loop.collector import Collector
 from cluster.loop.environments import make_vector
 from cluster.loop.episodes import FinishedEpisode
+from cluster.loop.vector import LostReason
 from policies.inference import acting_policy
 
 
@@ -33,7 +34,7 @@ class Sample:
     true_reward: ray.ObjectRef
     """Of a float32[T, N]; for the segment publisher alone."""
     episodes: list[FinishedEpisode]
-    lost_environments: Mapping[str, int]
+    lost_environments: Mapping[LostReason, int]
     """Environments that failed and were made anew, by the reason."""
 
 
