@@ -40,6 +40,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.env_steps = 0
         self.updates = 0
         self.policy_version = 1
+        self._start = 0
         self.statistics = Statistics()
         runners = max(self.config.num_env_runners, 1)
         self.batch_steps = runners * self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
@@ -71,7 +72,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         return self.teaching is not None and self.teaching.waiting
 
     def _request(self) -> None:
-        self._sampler.request(policy_version=self.policy_version, weights=self._weights)
+        self._sampler.request(policy_version=self.policy_version, weights=self._weights, start=self._start)
 
     def _learn(self, samples: list[Sample], reward_model: ray.ObjectRef | None) -> None:
         rollouts = [sample.rollout for sample in samples]
@@ -131,12 +132,23 @@ class HITL(Algorithm):  # type: ignore[misc]
         ours = state["handrail"]
         self.env_steps, self.updates = ours["env_steps"], ours["updates"]
         self.policy_version = ours["policy_version"]
+        self._begin_anew()
         if self.teaching and ours["reward"]:
             self.teaching.set_state(ours["reward"])
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """Return what a checkpoint consists of: the learner. Env runners have nothing to keep."""
         return [("learner_group", self.learner_group)]
+
+    def save_to_path(self, *args: Any, **kwargs: Any) -> Any:
+        """Write a checkpoint; in lockstep all episodes begin anew, as they do for one who goes on from it."""
+        path = super().save_to_path(*args, **kwargs)
+        self._begin_anew()
+        return path
+
+    def _begin_anew(self) -> None:
+        # Not by the policy's version: those of a driver that comes back are others.
+        self._start = self.env_steps if self.config.lockstep else 0
 
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint."""

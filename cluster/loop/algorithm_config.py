@@ -50,6 +50,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.num_envs_per_env_runner = 32
         self.rollout_fragment_length = 128
         self.sample_timeout_s = 60.0
+        self.step_timeout_s = 60.0
         self.delay_between_env_runner_restarts_s = 0.0
         self.merge_env_runner_states = False
         self._dont_auto_sync_env_runner_states = True
@@ -85,7 +86,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             num_envs_per_env_runner=rollouts.envs_per_runner,
             rollout_fragment_length=rollouts.steps,
             sample_timeout_s=rollouts.timeout_seconds,
-            gym_env_vectorize_mode="vector_entry_point" if run.environment.vectorised else "sync",
+            gym_env_vectorize_mode=_vectorize_mode(run.environment),
+            step_timeout_s=run.environment.step_timeout_seconds,
         )
         config.training(
             lr=learner.learning_rate,
@@ -155,6 +157,17 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
                 setattr(self, name, value)
         return self
 
+    def env_runners(self, *, step_timeout_s: float | None = None, **kwargs: Any) -> Self:
+        """Set how experience is gathered.
+
+        Args:
+            step_timeout_s: how long a step may take, where gym_env_vectorize_mode is "async".
+            **kwargs: RLlib's own ones.
+        """
+        super().env_runners(**kwargs)
+        self.step_timeout_s = self.step_timeout_s if step_timeout_s is None else step_timeout_s
+        return self
+
     def order(self, *, lockstep: bool) -> Self:
         """Choose between overlapped sampling and learning (fast) and lockstep (a function of the seed)."""
         self.lockstep = lockstep
@@ -190,6 +203,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             fixed_horizon=self.fixed_horizon,
             allow_variable_horizon=self.allow_variable_horizon,
             vectorised=VectorizeMode(self.gym_env_vectorize_mode) is VectorizeMode.VECTOR_ENTRY_POINT,
+            isolated=VectorizeMode(self.gym_env_vectorize_mode) is VectorizeMode.ASYNC,
+            step_timeout_seconds=self.step_timeout_s,
         )
 
     @property
@@ -250,6 +265,12 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             raise ValueError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"
             )
+
+
+def _vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
+    if environment.vectorised:
+        return VectorizeMode.VECTOR_ENTRY_POINT
+    return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC
 
 
 def _gpus(device: str) -> int:

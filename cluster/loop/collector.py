@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.loop.episodes import Episodes, FinishedEpisode
-from cluster.loop.vector import VectorEnvironment
+from cluster.loop.vector import LostReason, VectorEnvironment
 from policies.experience import Actor, Rollout
 from policies.inference import Acts
 
@@ -21,7 +21,7 @@ class Collected:
     rollout: Rollout
     true_reward_TN: NDArray[np.float32]
     episodes: list[FinishedEpisode]
-    lost_environments: Mapping[str, int]
+    lost_environments: Mapping[LostReason, int]
     """Environments that failed and were made anew, by the reason."""
 
 

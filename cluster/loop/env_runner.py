@@ -18,6 +18,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from cluster.loop.collector import Collector
 from cluster.loop.environments import make_vector
 from cluster.loop.episodes import FinishedEpisode
+from cluster.loop.vector import LostReason
 from policies.inference import acting_policy
 
 
@@ -33,7 +34,7 @@ class Sample:
     true_reward: ray.ObjectRef
     """Of a float32[T, N]; for the segment publisher alone."""
     episodes: list[FinishedEpisode]
-    lost_environments: Mapping[str, int]
+    lost_environments: Mapping[LostReason, int]
     """Environments that failed and were made anew, by the reason."""
 
 
@@ -47,9 +48,14 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
-        life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
+        self._life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
+        self._begin(0)
+
+    def _begin(self, start: int) -> None:
+        """Begin all episodes anew; what is random from here on follows from the seed and `start` alone."""
+        config, self._start = self.config, start
         epoch = config.feedback_link.epoch if config.feedback_link else 0
-        name = f"{epoch}.{worker_index}"
+        name = f"{epoch}.{self.worker_index}.{start}"
         self._policy = acting_policy(
             self.envs.observation_space,
             self.envs.action_space,
@@ -59,14 +65,22 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         self._collector = Collector(
             self.envs,
             self._policy,
-            source=f"{name}{life}",
+            source=f"{name}{self._life}",
             seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
         )
         self._policy_version = 0
 
-    def collect(self, *, policy_version: int, weights: list[ray.ObjectRef]) -> Sample:
-        """Gather one rollout with the given weights (a boxed reference)."""
+    def collect(self, *, policy_version: int, weights: list[ray.ObjectRef], start: int) -> Sample:
+        """Gather one rollout.
+
+        Args:
+            policy_version: of the weights.
+            weights: boxed reference to what to act with.
+            start: a new number begins all episodes anew, as a function of the seed and of it.
+        """
+        if start != self._start:
+            self._begin(start)
         if policy_version != self._policy_version:
             self._policy.load(ray.get(weights[0]))
             self._policy_version = policy_version

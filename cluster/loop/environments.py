@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.loop.fixed_horizon import Env, FixedHorizon
+from cluster.loop.isolated import IsolatedEnvironments
 from cluster.loop.native import NativeEnvironments
 from cluster.loop.sequential import SequentialEnvironments
 from cluster.loop.vector import VectorEnvironment
@@ -80,6 +81,8 @@ def make_vector(config: EnvironmentConfig, count: int) -> VectorEnvironment:
     """
     if config.vectorised:
         return NativeEnvironments(_make_native(config, count), horizon=config.fixed_horizon)
+    if config.isolated:
+        return IsolatedEnvironments(config, count)
     return SequentialEnvironments(lambda: make(config), count)
 
 

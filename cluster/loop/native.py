@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.loop.vector import Stepped
+from cluster.loop.vector import LostReason, Stepped
 from hitl.errors import ConfigError
 from policies.experience import BoolArray, FloatArray
 
@@ -37,7 +37,7 @@ class NativeEnvironments:
         self.count = envs.num_envs
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
-        self.lost: Counter[str] = Counter()
+        self.lost: Counter[LostReason] = Counter()
 
     def reset(self, seed: int) -> FloatArray:
         """Start an episode in each environment."""

@@ -32,9 +32,9 @@ class Sampler:
         self.dropped: Counter[str] = Counter()
         """Rollouts that were never used, by reason: stale, lost."""
 
-    def request(self, *, policy_version: int, weights: ray.ObjectRef) -> None:
-        """Ask every idle env runner for a rollout by these weights."""
-        kwargs = {"policy_version": policy_version, "weights": [weights]}
+    def request(self, *, policy_version: int, weights: ray.ObjectRef, start: int) -> None:
+        """Ask every idle env runner for a rollout by these weights; see `HITLEnvRunner.collect`."""
+        kwargs = {"policy_version": policy_version, "weights": [weights], "start": start}
         if self._group.num_remote_env_runners():
             self._group.foreach_env_runner_async("collect", kwargs=kwargs, tag=_TAG)
         else:

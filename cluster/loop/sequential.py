@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.loop.fixed_horizon import DURATION, NOBODY, Env
-from cluster.loop.vector import Stepped
+from cluster.loop.vector import LostReason, Stepped
 from hitl.errors import ConfigError
 from policies.experience import FloatArray
 
@@ -17,6 +17,14 @@ logger = logging.getLogger(__name__)
 
 MOST_FAILURES = 3
 """So often in a row may one environment fail and be made anew."""
+
+
+class EnvironmentLost(Exception):
+    """An environment is of no use any more."""
+
+    def __init__(self, reason: LostReason, words: str) -> None:
+        super().__init__(words)
+        self.reason: LostReason = reason
 
 
 class SequentialEnvironments:
@@ -32,7 +40,7 @@ class SequentialEnvironments:
         self.count = count
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
-        self.lost: Counter[str] = Counter()
+        self.lost: Counter[LostReason] = Counter()
         self._steps = 0
         self._failures: dict[int, tuple[int, int]] = {}
         """Of an environment: how often in a row it failed, and at which step last."""
@@ -48,8 +56,12 @@ class SequentialEnvironments:
         """Start an episode in each environment."""
         sequence = np.random.SeedSequence(seed)
         self._new_seeds = np.random.default_rng(sequence.spawn(1)[0])
+        self._failures.clear()
         for n, own in enumerate(sequence.generate_state(self.count)):
-            self._shown[n], _ = self.envs[n].reset(seed=int(own))
+            try:
+                self._shown[n], _ = self.envs[n].reset(seed=int(own))
+            except Exception as error:
+                self._renew(n, error)
         return self._observation_NO
 
     def step(self, action_NA: NDArray[np.generic]) -> Stepped:
@@ -92,7 +104,7 @@ class SequentialEnvironments:
 
     def _renew(self, n: int, error: Exception) -> None:
         """Put a new environment in the place of one that failed, and start an episode in it."""
-        self.lost[type(error).__name__] += 1
+        self.lost[error.reason if isinstance(error, EnvironmentLost) else "error"] += 1
         count, last = self._failures.get(n, (0, 0))
         count = count + 1 if last >= self._steps - 1 else 1
         self._failures[n] = count, self._steps

@@ -5,6 +5,7 @@ from collections import Counter, deque
 
 from cluster.loop.env_runner import Sample
 from cluster.loop.learner import Learnt
+from cluster.loop.vector import LostReason
 
 _EPISODES = 100
 _SPEED_UPDATES = 20
@@ -21,7 +22,7 @@ class Statistics:
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
         self.update_seconds = 0.0
-        self.lost_environments: Counter[str] = Counter()
+        self.lost_environments: Counter[LostReason] = Counter()
         """Environments that failed and were made anew, by the reason."""
 
     def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:

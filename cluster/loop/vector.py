@@ -5,13 +5,16 @@ Axis suffixes: N environment, O observation, K episode that ended in this step.
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.experience import BoolArray, FloatArray, IntArray
+
+LostReason = Literal["error", "timeout", "death"]
+"""Why an environment was made anew: it raised an error; took too long; or its process ended by itself."""
 
 
 class Stepped(NamedTuple):
@@ -43,7 +46,7 @@ class VectorEnvironment(Protocol):
     """Of one environment."""
     action_space: gym.Space[Any]
     """Of one environment."""
-    lost: Counter[str]
+    lost: Counter[LostReason]
     """Environments that failed and were made anew, by the reason."""
 
     def reset(self, seed: int) -> FloatArray:

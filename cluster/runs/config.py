@@ -26,6 +26,20 @@ class EnvironmentConfig(Section):
     """Accept episodes of varying length on a learned reward, though their length can leak success."""
     vectorised: bool = False
     """Step all environments of an env runner at once by gymnasium's vector entry point, for ids that have one."""
+    isolated: bool = False
+    """Run each environment in a process of its own: they step at the same time, and one that hangs or dies is
+    made anew."""
+    step_timeout_seconds: PositiveReal = 60.0
+    """How long a step or a reset of an isolated environment may take before it counts as hanging."""
+
+    @model_validator(mode="after")
+    def _one_way_to_step(self) -> Self:
+        if self.isolated and self.vectorised:
+            raise ValueError(
+                "environment.isolated and environment.vectorised exclude each other: a vector is one program; "
+                "leave one of them out"
+            )
+        return self
 
 
 class RolloutsConfig(Section):

@@ -63,7 +63,7 @@ def test_an_environment_that_fails_is_made_anew_and_the_others_go_on(fixed_horiz
             current[n] = envs[n].reset()[0]
     assert not final
     assert len({n for _, n in broken}) == COLUMNS
-    assert collected.lost_environments == {"RuntimeError": len(broken)}
+    assert collected.lost_environments == {"error": len(broken)}
     # Each starts at a number of its own, those made anew too.
     drawn = rollout.observation_TNO[1:][tuple(np.transpose(broken))][:, 0]
     assert len(set(drawn.tolist())) == len(broken)
@@ -85,7 +85,7 @@ def test_each_rollout_counts_what_was_lost_in_it() -> None:
     )
     for _ in range(3):
         collected = collector.collect(STEPS, policy_version=0)
-        assert collected.lost_environments == {"RuntimeError": (collected.rollout.duration_TN == 0).sum()}
+        assert collected.lost_environments == {"error": (collected.rollout.duration_TN == 0).sum()}
 
 
 def test_a_lost_step_teaches_nothing_and_is_bootstrapped_before() -> None:
@@ -141,7 +141,14 @@ def test_a_start_that_fails_loses_no_step() -> None:
         assert (stepped.duration_N == 1).all()
         assert [observation[2] for observation in stepped.final_observation_KO] == [2, 2]
         assert stepped.observation_NO[:, 1:].tolist() == [[0, 0, 0]] * 2
-    assert envs.lost == {"ZeroDivisionError": 10}
+    assert envs.lost == {"error": 10}
+
+
+def test_beginning_all_anew_makes_those_that_fail_anew_too() -> None:
+    envs = make_vector(_environment(lengths=(2,), breaks_at_start=True), 2)
+    envs.reset(0)
+    assert envs.reset(1)[:, 1:].tolist() == [[0, 0, 0]] * 2
+    assert envs.lost == {"error": 2}
 
 
 def test_one_that_always_fails_is_given_up() -> None:

@@ -1,5 +1,9 @@
 """Tiny environments whose observations tell where they come from."""
 
+import os
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -91,3 +95,41 @@ class Fragile(Diary):
 
     def close(self) -> None:
         self.closed = True
+
+
+HANGS, DIES, FAILS = 1, 2, 3
+
+
+class Moody(Diary):
+    """Hangs by action 1 with a helper of its own, dies by action 2 and fails by action 3; and by nothing in `calm`."""
+
+    action_space = gym.spaces.Discrete(4)
+
+    def __init__(self, calm: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._calm = calm
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if not self._calm:
+            if action == HANGS:
+                subprocess.run(["sleep", "60"])
+            elif action == DIES:
+                os._exit(1)
+            elif action == FAILS:
+                raise RuntimeError("the simulator is gone")
+        return super().step(action)
+
+
+class Rendezvous(Diary):
+    """Each step waits for the same step of others, which must run at the same time."""
+
+    def __init__(self, folder: str, others: int) -> None:
+        super().__init__(lengths=(10**9,))
+        self._folder, self._others = Path(folder), others
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        stepped = super().step(action)
+        (self._folder / f"{self._step}-{os.getpid()}").touch()
+        while len(list(self._folder.glob(f"{self._step}-*"))) <= self._others:
+            time.sleep(0.001)
+        return stepped
