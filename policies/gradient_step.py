@@ -80,6 +80,9 @@ class GradientStep:
         rest = (*fixed.values(), *inputs)
         with torch.enable_grad():
             graph = make_fx(compute)(self._flat.detach().clone().requires_grad_(), *rest)
+        if any(node.target is torch.ops.aten.convolution_backward.default for node in graph.graph.nodes):
+            # The list of kernels as Python runs it: this one takes an argument that TorchScript cannot record.
+            return graph
         with warnings.catch_warnings():
             # Deprecated in favour of compilers that take longer to start than people wait.
             warnings.simplefilter("ignore", DeprecationWarning)
