@@ -48,7 +48,7 @@ class Driver:
         self._stopping = False
         env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_from_people)
         self._spaces = (env.observation_space, env.action_space)
-        _check_policy(self._spaces, self.config)
+        check_policy(self._spaces, self.config)
         # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
         _start_ray(self.config)
         self._metrics = DriverMetrics()
@@ -218,8 +218,12 @@ class Driver:
         }
 
 
-def _check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
-    """Refuse settings of the policy that do not fit the environment, before anything is started."""
+def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
+    """Refuse settings of the policy that do not fit the environment's spaces.
+
+    Raises:
+        ConfigError: there is no such policy for them.
+    """
     try:
         with torch.device("meta"):
             ActorCritic(*spaces, **config.policy.model_dump())
