@@ -4,12 +4,15 @@ One for each kind of action space; `for_space` chooses. A log-probability is a s
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import gymnasium as gym
 import torch
 from torch import Tensor
+
+from policies.spaces import ACTION_SPACES, is_action_space
 
 
 class ActionDistribution(Protocol):
@@ -26,7 +29,7 @@ class ActionDistribution(Protocol):
         ...
 
     def sample(self, output: Tensor, log_scale: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw actions: int64[P] or float32[P, A]."""
+        """Draw actions: int64[P], int64[P, A] or float32[P, A]."""
         ...
 
     def mode(self, output: Tensor) -> Tensor:
@@ -82,6 +85,51 @@ class Categorical:
 
 
 @dataclass(frozen=True, slots=True)
+class MultiCategorical:
+    """MultiDiscrete actions: a choice on each axis, drawn apart; the outputs of `Categorical` lie side by side."""
+
+    choices: tuple[int, ...]
+    """Options on each axis."""
+    learns_scale: bool = False
+
+    @property
+    def output_size(self) -> int:
+        """Options of all axes together."""
+        return sum(self.choices)
+
+    def _axes(self, output: Tensor) -> Iterator[tuple[Categorical, Tensor]]:
+        return zip(map(Categorical, self.choices), torch.split(output, list(self.choices), -1), strict=True)
+
+    def sample(self, output: Tensor, log_scale: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw actions, int64[P, A]."""
+        return torch.stack([kind.sample(part, log_scale, generator) for kind, part in self._axes(output)], -1)
+
+    def mode(self, output: Tensor) -> Tensor:
+        """Return the most probable actions, int64[P, A]."""
+        return torch.stack([kind.mode(part) for kind, part in self._axes(output)], -1)
+
+    def log_prob(self, output: Tensor, log_scale: Tensor, action: Tensor) -> Tensor:
+        """Return log-probabilities, [P]."""
+        axes = zip(self._axes(output), action.unbind(-1), strict=True)
+        return _sum(kind.log_prob(part, log_scale, chosen) for (kind, part), chosen in axes)
+
+    def entropy(self, output: Tensor, log_scale: Tensor) -> Tensor:
+        """Return entropies in nats, [P]."""
+        return _sum(kind.entropy(part, log_scale) for kind, part in self._axes(output))
+
+    def divergence(
+        self, output: Tensor, log_scale: Tensor, other_output: Tensor, other_log_scale: Tensor
+    ) -> Tensor:
+        """Return KL(this || other) in nats, [P]."""
+        axes = zip(self._axes(output), torch.split(other_output, list(self.choices), -1), strict=True)
+        return _sum(kind.divergence(part, log_scale, other, other_log_scale) for (kind, part), other in axes)
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(0)
+
+
+@dataclass(frozen=True, slots=True)
 class DiagonalGaussian:
     """Box actions; the output is the mean, the scale does not depend on the state.
 
@@ -120,14 +168,17 @@ class DiagonalGaussian:
         return (wider + 0.5 * (torch.exp(-2 * wider) + distance * distance - 1)).sum(-1)
 
 
-def for_space(space: gym.Space[object]) -> ActionDistribution:
+def for_space(space: gym.Space[Any]) -> ActionDistribution:
     """Choose the distribution for an action space.
 
     Raises:
-        TypeError: the space is neither Discrete (from 0) nor a Box with one axis.
+        TypeError: there is no policy for it.
     """
-    if isinstance(space, gym.spaces.Discrete) and space.start == 0:
+    if not is_action_space(space):
+        raise TypeError(f"no policy for the action space {space}; {ACTION_SPACES} work")
+    if isinstance(space, gym.spaces.Discrete):
         return Categorical(int(space.n))
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-        return DiagonalGaussian(int(space.shape[0]))
-    raise TypeError(f"no policy for the action space {space}; Discrete and Box with one axis work")
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return MultiCategorical(tuple(space.nvec.tolist()))
+    assert isinstance(space, gym.spaces.Box)
+    return DiagonalGaussian(int(space.shape[0]))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+ObservationArray = NDArray[np.float32 | np.uint8]
+"""Observations laid flat by `policies.spaces`: uint8 where all of them are bytes, else float32."""
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
@@ -39,10 +41,10 @@ class Rollout:
     source: str
     """Who gathered it; with `episode_TN` it names an episode uniquely within the run."""
     policy_version: int
-    observation_TNO: FloatArray
-    """float32[T + 1, N, *observation]."""
+    observation_TNO: ObservationArray
+    """[T + 1, N, O], flat."""
     action_TNA: NDArray[np.generic]
-    """int64[T, N] (Discrete) or float32[T, N, A] (Box)."""
+    """int64[T, N] (Discrete), int64[T, N, A] (MultiDiscrete) or float32[T, N, A] (Box)."""
     log_prob_TN: FloatArray
     """Of the action under the policy that acted."""
     terminated_TN: BoolArray
@@ -50,7 +52,7 @@ class Rollout:
     truncated_TN: BoolArray
     """The episode was cut, for example at its time limit: something would have followed."""
     final_index_K: IntArray
-    final_observation_KO: FloatArray
+    final_observation_KO: ObservationArray
     actor_TN: NDArray[np.uint8]
     """Who acted, as `Actor`."""
     episode_TN: IntArray

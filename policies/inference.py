@@ -13,11 +13,14 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.experience import FloatArray
+from policies.encoding import chosen_encoders
+from policies.experience import FloatArray, ObservationArray
+from policies.settings import EncoderName
+from policies.spaces import is_action_space
 
 Weights = Mapping[str, NDArray[np.generic]]
 Draw = tuple[NDArray[np.generic], FloatArray]
-"""Actions, int64[N] or float32[N, A], and their log-probabilities, float32[N]."""
+"""Actions, int64[N], int64[N, A] or float32[N, A], and their log-probabilities, float32[N]."""
 
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "tanh": np.tanh,
@@ -34,17 +37,21 @@ class Acts(Protocol):
         """Act by these weights from now on."""
         ...
 
-    def act(self, observation_NO: FloatArray) -> Draw:
-        """Draw an action for each observation, float32[N, O]; the arrays returned are the caller's."""
+    def act(self, observation_NO: ObservationArray) -> Draw:
+        """Draw an action for each flat observation; the arrays returned are the caller's."""
         ...
 
 
 class NumpyPolicy:
-    """The policy network of an `ActorCritic` over Discrete or Box actions, in NumPy alone."""
+    """The policy network of an `ActorCritic` without an encoder, in NumPy alone."""
 
     def __init__(self, action_space: gym.Space[Any], *, activation: str, seed: int) -> None:
         self._activate = _ACTIVATIONS[activation]
-        self._draw = self._categorical if isinstance(action_space, gym.spaces.Discrete) else self._gaussian
+        self._draw = self._gaussian
+        if isinstance(action_space, gym.spaces.Discrete):
+            self._draw = self._categorical
+        elif isinstance(action_space, gym.spaces.MultiDiscrete):
+            self._draw, self._axes = self._multi_categorical, np.cumsum(action_space.nvec)[:-1]
         self._generator = np.random.default_rng(seed)
         self._layers: list[tuple[FloatArray, FloatArray]] = []
         self._log_scale: FloatArray = np.zeros(0, np.float32)
@@ -63,9 +70,9 @@ class NumpyPolicy:
         ]
         self._log_scale = np.array(weights["log_scale"], np.float32)
 
-    def act(self, observation_NO: FloatArray) -> Draw:
-        """Draw an action for each observation."""
-        return self._draw(self._output(observation_NO))
+    def act(self, observation_NO: ObservationArray) -> Draw:
+        """Draw an action for each observation, float32[N, O]."""
+        return self._draw(self._output(observation_NO))  # type: ignore[arg-type]
 
     def _output(self, hidden: FloatArray) -> FloatArray:
         for weight, bias in self._layers[:-1]:
@@ -90,6 +97,10 @@ class NumpyPolicy:
         log_prob_N = shifted_AN[action_N, np.arange(len(output))] - np.log(total_N)
         return action_N, log_prob_N.astype(np.float32)
 
+    def _multi_categorical(self, output: FloatArray) -> Draw:
+        actions, log_probs = zip(*map(self._categorical, np.split(output, self._axes, 1)), strict=True)
+        return np.stack(actions, 1), np.sum(log_probs, 0, dtype=np.float32)
+
     def _gaussian(self, output: FloatArray) -> Draw:
         noise = self._generator.standard_normal(output.shape, np.float32)
         action = output + np.exp(self._log_scale) * noise
@@ -112,6 +123,7 @@ def acting_policy(
 
     Raises:
         TypeError: there is no policy for these spaces.
+        ValueError: the settings do not fit the observations.
     """
     if _is_small_mlp(observation_space, action_space, **model_config):
         return NumpyPolicy(action_space, activation=model_config.get("activation", "tanh"), seed=seed)
@@ -126,14 +138,18 @@ def _is_small_mlp(
     *,
     hidden: Sequence[int] = (64, 64),
     activation: str = "tanh",
+    shared: bool = False,
+    encoder: EncoderName = "auto",
+    encoders: Mapping[str, EncoderName] | None = None,
+    vector_features: int = 0,
+    image_features: int = 0,
+    filters: Any = (),
     **others: Any,
 ) -> bool:
     """Whether `NumpyPolicy` knows the network; of settings that it has not heard of it knows nothing."""
-    discrete = isinstance(action_space, gym.spaces.Discrete) and action_space.start == 0
-    continuous = isinstance(action_space, gym.spaces.Box) and len(action_space.shape) == 1
     return (
-        isinstance(observation_space, gym.spaces.Box)
-        and (discrete or continuous)
+        chosen_encoders(observation_space, encoder=encoder, encoders=encoders) is None
+        and is_action_space(action_space)
         and activation in _ACTIVATIONS
         and max(hidden, default=0) <= _LARGEST_LAYER
         and not others

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "reinforce"]
+EncoderName = Literal["auto", "flat", "mlp", "cnn"]
 EstimatorName = Literal["gae", "n_step", "vtrace", "reward_to_go", "total_return"]
 
 

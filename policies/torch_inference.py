@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from policies.experience import FloatArray
+from policies.experience import ObservationArray
 from policies.inference import Draw, Weights
 from policies.networks import ActorCritic
 
@@ -32,7 +32,7 @@ class TorchPolicy:
         self._network.load_state_dict(state, strict=False)
 
     @torch.inference_mode()
-    def act(self, observation_NO: FloatArray) -> Draw:
+    def act(self, observation_NO: ObservationArray) -> Draw:
         """Draw an action for each observation."""
         action, log_prob = self._network.act(torch.from_numpy(observation_NO), generator=self._generator)
         return action.numpy(), log_prob.numpy()

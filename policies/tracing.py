@@ -42,6 +42,9 @@ def trace(function: Callable[..., Any], arguments: tuple[Tensor, ...], *, kept: 
     """
     graph_module = make_fx(function)(*arguments)
     _simplify(graph_module, kept)
+    if any(node.target is _aten.convolution_backward.default for node in graph_module.graph.nodes):
+        # As Python runs it: this kernel takes an argument that TorchScript cannot record.
+        return graph_module
     with warnings.catch_warnings():
         # Deprecated in favour of compilers that take longer to start than people wait.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -13,7 +13,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.runs.config import (
+    TRPO_SHARES_NOTHING,
     EnvironmentConfig,
+    PolicyConfig,
     QuestionsConfig,
     RewardModelConfig,
     RewardSourcesConfig,
@@ -65,7 +67,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.entropy_coeff = 0.0
         self.anneal_over_env_steps: int | None = None
         self.objective = ObjectiveConfig()
-        self._model_config = {"hidden": (64, 64), "activation": "tanh"}
+        self._model_config = PolicyConfig().model_dump()
         self.lockstep = False
         self.max_policy_lag = 2
         self.fixed_horizon: int | None = None
@@ -104,9 +106,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
                 **{name: getattr(learner, name) for name in ObjectiveConfig.model_fields}
             ),
         )
-        config.rl_module(
-            model_config={"hidden": tuple(run.policy.hidden), "activation": run.policy.activation}
-        )
+        config.rl_module(model_config=run.policy.model_dump())
         config.learners(num_learners=0, num_gpus_per_learner=_gpus(learner.device))
         config.debugging(seed=run.seed)
         config.order(lockstep=run.mode == "lockstep")
@@ -256,11 +256,13 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         """Refuse what cannot work.
 
         Raises:
-            ValueError: more than one learner, or a learned reward without a feedback service.
+            ValueError: more than one learner, TRPO on a shared network, or a learned reward without a service.
         """
         super().validate()
         if self.num_learners > 1:
             raise ValueError("HITL has one learner; set num_learners to 0 (in the driver) or 1 (an actor)")
+        if self.objective.objective == "trpo" and self.model_config.get("shared"):
+            raise ValueError(TRPO_SHARES_NOTHING)
         if self.learns_from_people and self.feedback_link is None:
             raise ValueError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"

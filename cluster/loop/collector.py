@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cluster.loop.episodes import Episodes, FinishedEpisode
 from cluster.loop.vector import LostReason, VectorEnvironment
-from policies.experience import Actor, Rollout
+from policies.experience import Actor, ObservationArray, Rollout
 from policies.inference import Acts
 
 
@@ -53,12 +53,12 @@ class Collector:
     def collect(self, steps: int, *, policy_version: int) -> Collected:
         """Play `steps` steps in each environment, going on where the last rollout stopped."""
         shape = (steps, self.envs.count)
-        observation = np.empty((steps + 1, *self._observation.shape), np.float32)
+        observation = np.empty((steps + 1, *self._observation.shape), self._observation.dtype)
         action = np.empty((*shape, *(self.envs.action_space.shape or ())), self._action_dtype)
         log_prob, reward = np.empty(shape, np.float32), np.empty(shape, np.float32)
         terminated, truncated = np.empty(shape, bool), np.empty(shape, bool)
         nobody, duration = np.empty(shape, bool), np.empty(shape, np.int64)
-        final: list[NDArray[np.float32]] = []
+        final: list[ObservationArray] = []
         observation[0] = self._observation
         for t in range(steps):
             action[t], log_prob[t] = self.policy.act(observation[t])
@@ -79,7 +79,7 @@ class Collector:
             terminated_TN=terminated,
             truncated_TN=truncated,
             final_index_K=np.flatnonzero(ended),
-            final_observation_KO=np.array(final, np.float32).reshape(-1, observation.shape[-1]),
+            final_observation_KO=np.array(final, observation.dtype).reshape(-1, observation.shape[-1]),
             actor_TN=np.where(nobody, Actor.NOBODY, Actor.POLICY).astype(np.uint8),
             episode_TN=numbered.episode_TN,
             step_TN=numbered.step_TN,

@@ -48,6 +48,7 @@ class Driver:
         self._stopping = False
         env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_from_people)
         self._spaces = (env.observation_space, env.action_space)
+        check_policy(self._spaces, self.config)
         # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
         _start_ray(self.config)
         self._metrics = DriverMetrics()
@@ -193,8 +194,7 @@ class Driver:
         )
 
     def _evaluate(self) -> list[float]:
-        policy = self.config.policy
-        network = ActorCritic(*self._spaces, hidden=policy.hidden, activation=policy.activation)
+        network = ActorCritic(*self._spaces, **self.algorithm.config.model_config)
         network.load_state_dict({k: torch.as_tensor(v) for k, v in self.algorithm.network_state.items()})
         episodes, seed = self.config.evaluation.episodes, self.config.seed
         return evaluate(network, self.config.environment, episodes=episodes, seed=seed) if episodes else []
@@ -216,6 +216,19 @@ class Driver:
             "policy_version": row.policy_version,
             "reward_version": row.reward_version,
         }
+
+
+def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
+    """Refuse settings of the policy that do not fit the environment's spaces.
+
+    Raises:
+        ConfigError: there is no such policy for them.
+    """
+    try:
+        with torch.device("meta"):
+            ActorCritic(*spaces, **config.policy.model_dump())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _start_ray(config: RunConfig) -> None:

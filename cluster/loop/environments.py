@@ -19,6 +19,7 @@ from cluster.loop.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from hitl.events import Task
+from policies.spaces import ACTION_SPACES, is_action_space, leaves
 
 
 def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
@@ -112,14 +113,13 @@ def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:
     env = make(config)
     if config.vectorised:
         make_vector(config, 1).close()
-    if not isinstance(env.observation_space, gym.spaces.Box):
-        raise ConfigError(f"environment {config.id}: observations {env.observation_space} are no Box")
-    discrete = isinstance(env.action_space, gym.spaces.Discrete) and env.action_space.start == 0
-    if not discrete and not (
-        isinstance(env.action_space, gym.spaces.Box) and len(env.action_space.shape) == 1
-    ):
+    try:
+        leaves(env.observation_space)
+    except TypeError as error:
+        raise ConfigError(f"environment {config.id}: {error}") from error
+    if not is_action_space(env.action_space):
         raise ConfigError(
-            f"environment {config.id}: actions {env.action_space} are neither Discrete nor a Box with one axis"
+            f"environment {config.id}: actions {env.action_space} have no policy; {ACTION_SPACES} work"
         )
     if (
         learned_reward

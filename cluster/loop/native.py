@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cluster.loop.vector import LostReason, Stepped
 from hitl.errors import ConfigError
-from policies.experience import BoolArray, FloatArray
+from policies.experience import BoolArray, ObservationArray
+from policies.spaces import flat_dtype, flat_size, writable
 
 
 class NativeEnvironments:
@@ -37,9 +38,10 @@ class NativeEnvironments:
         self.count = envs.num_envs
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
+        self._size, self._dtype = flat_size(self.observation_space), flat_dtype(self.observation_space)
         self.lost: Counter[LostReason] = Counter()
 
-    def reset(self, seed: int) -> FloatArray:
+    def reset(self, seed: int) -> ObservationArray:
         """Start an episode in each environment."""
         (own,) = np.random.SeedSequence(seed).generate_state(1)
         self._observation_NO = self._flat(self._envs.reset(seed=int(own))[0])
@@ -84,9 +86,16 @@ class NativeEnvironments:
             raise ConfigError("environment.fixed_horizon: this vector pays no heed to max_episode_steps")
         return np.zeros_like(at_horizon_N), at_horizon_N
 
-    def _flat(self, observation: NDArray[Any]) -> FloatArray:
-        # A copy: vectors may write their next observations over these.
-        return np.array(observation, np.float32).reshape(self.count, -1)
+    def _flat(self, observation: Any) -> ObservationArray:
+        # Anew: vectors may write their next observations over these.
+        flat_NO = np.empty((self.count, self._size), self._dtype)
+        shown = writable(self.observation_space, flat_NO)
+        if isinstance(self.observation_space, gym.spaces.Box):
+            shown[:] = observation
+            return flat_NO
+        for n, own in enumerate(gym.vector.utils.iterate(self._envs.observation_space, observation)):
+            shown[n] = own
+        return flat_NO
 
     def close(self) -> None:
         """Close the environments."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cluster.loop.fixed_horizon import DURATION, NOBODY, Env
 from cluster.loop.vector import LostReason, Stepped
 from hitl.errors import ConfigError
-from policies.experience import FloatArray
+from policies.experience import ObservationArray
+from policies.spaces import flat_dtype, flat_size, writable
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +45,14 @@ class SequentialEnvironments:
         self._steps = 0
         self._failures: dict[int, tuple[int, int]] = {}
         """Of an environment: how often in a row it failed, and at which step last."""
-        # Two views of the same numbers: as the environments write them, and flat.
-        shape = self.observation_space.shape or ()
-        self._shown = np.zeros((count, *shape), np.float32)
-        self._observation_NO = self._shown.reshape(count, -1)
+        space = self.observation_space
+        self._observation_NO = np.zeros((count, flat_size(space)), flat_dtype(space))
+        self._shown = writable(space, self._observation_NO)
         self._reward_N = np.zeros(count, np.float32)
         self._terminated_N, self._truncated_N = np.zeros(count, bool), np.zeros(count, bool)
         self._nobody_N, self._duration_N = np.zeros(count, bool), np.ones(count, np.int64)
 
-    def reset(self, seed: int) -> FloatArray:
+    def reset(self, seed: int) -> ObservationArray:
         """Start an episode in each environment."""
         sequence = np.random.SeedSequence(seed)
         self._new_seeds = np.random.default_rng(sequence.spawn(1)[0])
@@ -76,7 +76,7 @@ class SequentialEnvironments:
         nobody_N, duration_N = self._nobody_N, self._duration_N
         nobody_N.fill(False)
         duration_N.fill(1)
-        final: list[FloatArray] = []
+        final: list[ObservationArray] = []
         for n, (env, action) in enumerate(zip(self.envs, action_NA, strict=True)):
             try:
                 observation, reward, terminated, truncated, info = env.step(action)

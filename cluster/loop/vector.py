@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.experience import BoolArray, FloatArray, IntArray
+from policies.experience import BoolArray, FloatArray, IntArray, ObservationArray
 
 LostReason = Literal["error", "timeout", "death"]
 """Why an environment was made anew: it raised an error; took too long; or its process ended by itself."""
@@ -20,8 +20,8 @@ LostReason = Literal["error", "timeout", "death"]
 class Stepped(NamedTuple):
     """What one step of all environments shows; the next step writes over it."""
 
-    observation_NO: FloatArray
-    """float32, flat. Of an environment that started anew it is the new episode's first one."""
+    observation_NO: ObservationArray
+    """Flat. Of an environment that started anew it is the new episode's first one."""
     reward_N: FloatArray
     terminated_N: BoolArray
     truncated_N: BoolArray
@@ -29,7 +29,7 @@ class Stepped(NamedTuple):
     """The action had no effect."""
     duration_N: IntArray
     """How many environment steps this was: 1, but for rows in which nobody acts."""
-    final_observation_KO: Iterable[FloatArray]
+    final_observation_KO: Iterable[ObservationArray]
     """The true last observation of each episode that ended, in the order of the environments."""
 
 
@@ -49,8 +49,8 @@ class VectorEnvironment(Protocol):
     lost: Counter[LostReason]
     """Environments that failed and were made anew, by the reason."""
 
-    def reset(self, seed: int) -> FloatArray:
-        """Start an episode in each environment; returns the first observations, float32[N, O]."""
+    def reset(self, seed: int) -> ObservationArray:
+        """Start an episode in each environment; returns the first observations, flat."""
         ...
 
     def step(self, action_NA: NDArray[np.generic]) -> Stepped:

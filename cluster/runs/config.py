@@ -10,6 +10,12 @@ from pydantic import Field, model_validator
 
 from cluster.runs.learner_config import LearnerConfig
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from policies.settings import EncoderName
+
+TRPO_SHARES_NOTHING = (
+    "policy.shared is true, but learner.objective is trpo: the critic's steps would move the policy out of its "
+    "bound; set policy.shared to false, or objective to ppo_kl"
+)
 
 
 class EnvironmentConfig(Section):
@@ -56,12 +62,26 @@ class RolloutsConfig(Section):
 
 
 class PolicyConfig(Section):
-    """The network that acts, and its critic."""
+    """The network that acts, and its critic: encoders of the observation, hidden layers, a head."""
 
     hidden: tuple[Positive, ...] = (64, 64)
-    """Units of each hidden layer; the critic has as many of its own."""
+    """Units of each hidden layer."""
     activation: Literal["tanh", "relu"] = "tanh"
-    """Between the layers."""
+    """Between the layers; convolutions have relu."""
+    shared: bool = False
+    """The critic stands on the policy's encoders and hidden layers; otherwise it has as many of its own."""
+    encoder: EncoderName = "auto"
+    """What reads the observation. cnn: convolutions, for images. mlp: one layer. flat: nothing, but Discrete as
+    one-hot. auto: cnn for a Box with three axes, mlp for other Boxes in a Dict, flat for all else."""
+    encoders: dict[str, EncoderName] = Field(default_factory=dict)
+    """The encoder of each key of a Dict that is to have another one."""
+    vector_features: Positive = 64
+    """Units of the encoder mlp."""
+    image_features: Positive = 512
+    """Units of the layer behind the convolutions of the encoder cnn."""
+    filters: tuple[tuple[Positive, Positive, Positive], ...] = ()
+    """Convolutions of the encoder cnn, each as channels, kernel and stride; empty: those of the Nature CNN, or
+    smaller ones for images with a side below 36."""
 
 
 class RewardSourcesConfig(Section):
@@ -256,6 +276,8 @@ class RunConfig(Section):
                 f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
                 f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"
             )
+        if self.learner.objective == "trpo" and self.policy.shared:
+            raise ValueError(TRPO_SHARES_NOTHING)
         if not self.learns_from_people:
             return self
         if questions.segment_steps > self.rollouts.steps:

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from policies.spaces import flat_size
 
 Weights = Mapping[str, NDArray[np.generic]]
 """A model's state as arrays: what is published, stored and loaded; never a pickle."""
@@ -29,29 +32,43 @@ class InputSpace:
 
     observation_size: int
     action_size: int
-    """Number of actions (discrete) or of the action's axes (continuous)."""
+    """Number of actions (discrete, of all axes together) or of the action's axes (continuous)."""
     discrete: bool
+    choices: tuple[int, ...] = ()
+    """Options on each axis of a discrete action that has axes (MultiDiscrete)."""
 
     @classmethod
-    def of(cls, observation_space: gym.Space[object], action_space: gym.Space[object]) -> "InputSpace":
+    def of(cls, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> "InputSpace":
         """Read it off an environment's spaces.
 
         Raises:
-            TypeError: the observation is no Box, or the action neither Discrete nor a Box.
+            TypeError: the observation cannot be laid flat, or the action is neither Discrete, MultiDiscrete nor Box.
         """
-        if not isinstance(observation_space, gym.spaces.Box):
-            raise TypeError(f"no reward model for the observation space {observation_space}; Box works")
-        size = int(np.prod(observation_space.shape))
+        size = flat_size(observation_space)
         if isinstance(action_space, gym.spaces.Discrete):
             return cls(observation_size=size, action_size=int(action_space.n), discrete=True)
+        if isinstance(action_space, gym.spaces.MultiDiscrete):
+            choices = tuple(action_space.nvec.tolist())
+            return cls(observation_size=size, action_size=sum(choices), discrete=True, choices=choices)
         if isinstance(action_space, gym.spaces.Box):
             return cls(observation_size=size, action_size=int(np.prod(action_space.shape)), discrete=False)
-        raise TypeError(f"no reward model for the action space {action_space}; Discrete and Box work")
+        raise TypeError(
+            f"no reward model for the action space {action_space}; Discrete, MultiDiscrete and Box work"
+        )
 
     def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Put observations and (one-hot) actions side by side, [P, F]."""
-        action = functional.one_hot(action_PA, self.action_size) if self.discrete else action_PA
-        return torch.cat([observation_PO, action.to(observation_PO.dtype)], -1)
+        if not observation_PO.is_floating_point():
+            observation_PO = observation_PO.to(torch.get_default_dtype())
+        return torch.cat([observation_PO, self._one_hot(action_PA).to(observation_PO.dtype)], -1)
+
+    def _one_hot(self, action_PA: Tensor) -> Tensor:
+        if not self.discrete:
+            return action_PA
+        if not self.choices:
+            return functional.one_hot(action_PA, self.action_size)
+        axes = zip(action_PA.unbind(-1), self.choices, strict=True)
+        return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)
 
 
 class RewardEnsemble(nn.Module):

@@ -78,6 +78,7 @@ def test_several_mistakes_get_a_line_each(run_file: Path) -> None:
         ("learner: {vtrace: {c_bar: 2}}", "learner.vtrace.c_bar is 2.0, above rho_bar (1.0)"),
         ("learner: {objective: trpo, entropy_coefficient: 0.1}", "has no penalties"),
         ("learner: {objective: trpo, reference: {coefficient: 0.1}}", "has no penalties"),
+        ("{learner: {objective: trpo}, policy: {shared: true}}", "set policy.shared to false"),
         ("reward: {questions: {segment_steps: 500}}", "shorten one or lengthen the other"),
         ("reward: {questions: {initial: 101}}", "more than the whole budget"),
     ],

@@ -5,10 +5,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from cluster.loop.driver import check_policy
 from cluster.loop.environments import check_learnable, make, make_vector, task_of
 from cluster.loop.fixed_horizon import DURATION, NOBODY, FixedHorizon
-from cluster.runs.config import EnvironmentConfig
+from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
+from tests.cluster.identities import SPACES
 from tests.cluster.worlds import Diary
 
 DIARY = "tests.cluster.worlds:Diary"
@@ -176,7 +178,7 @@ def test_an_environment_of_fixed_length_is_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [("tests.cluster.worlds:Words", "observations .* are no Box"), ("FrozenLake-v1", "no Box")],
+    [("tests.cluster.worlds:Words", "observations Text.* have no policy; Box, Discrete")],
 )
 def test_spaces_without_a_policy_are_refused(name: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
@@ -185,13 +187,43 @@ def test_spaces_without_a_policy_are_refused(name: str, complaint: str) -> None:
 
 @pytest.mark.parametrize(
     "space",
-    [gym.spaces.MultiDiscrete([2, 2]), gym.spaces.Discrete(2, start=1), gym.spaces.Box(-1, 1, (2, 2))],
+    [
+        gym.spaces.MultiDiscrete([2, 2], start=[0, 1]),
+        gym.spaces.MultiDiscrete([[2, 2]]),
+        gym.spaces.Discrete(2, start=1),
+        gym.spaces.Box(-1, 1, (2, 2)),
+        gym.spaces.MultiBinary(2),
+    ],
     ids=str,
 )
 def test_actions_without_a_policy_are_refused(space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Diary, "action_space", space)
-    with pytest.raises(ConfigError, match="neither Discrete nor a Box"):
+    with pytest.raises(ConfigError, match="have no policy; Discrete and MultiDiscrete"):
         check_learnable(EnvironmentConfig(id=DIARY), learned_reward=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "complaint"),
+    [
+        ("image", {"filters": [[8, 9, 1]]}, r"policy.filters: convolution 1 has a kernel of 9"),
+        (
+            "dict",
+            {"encoders": {"imag": "cnn"}},
+            r"policy.encoders: the observation has no 'imag'; it has image",
+        ),
+        ("dict", {"encoders": {"number": "cnn"}}, r"cnn needs a Box with three axes"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused(kind: str, policy: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        check_policy(SPACES[kind], RunConfig.model_validate({"policy": policy}))
+    check_policy(SPACES[kind], RunConfig())
+
+
+def test_every_kind_of_space_is_accepted() -> None:
+    for kind in SPACES:
+        environment = EnvironmentConfig(id="tests.cluster.identities:Identity", kwargs={"kind": kind})
+        check_learnable(environment, learned_reward=False)
 
 
 def _task_id(**settings: Any) -> str:

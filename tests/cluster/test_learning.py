@@ -1,5 +1,6 @@
 """The algorithm on a live Ray: what it learns from, what it must not see, and that it can be repeated."""
 
+import copy
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import FeedbackLink, HITLConfig
+from cluster.loop.evaluation import evaluate
+from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import RunConfig
 from hitl.events import Choice, Task
 from tests.hitl.live import LiveService
@@ -221,6 +224,24 @@ def test_rllib_loads_our_policy(tmp_path: Path) -> None:
         str(tmp_path / "checkpoint/learner_group/learner/rl_module/default_policy")
     )
     assert same(weights, {k: v.numpy() for k, v in module.network.state_dict().items()})
+
+
+def test_a_policy_with_encoders_survives_its_checkpoint(tmp_path: Path) -> None:
+    """From the run file to the env runner, the learner, the checkpoint and back."""
+    dicts = {"id": "tests.cluster.identities:Identity", "kwargs": {"kind": "dict"}}
+    policy = {"hidden": (16,), "shared": True, "encoders": {"number": "flat"}, "filters": [[4, 3, 2]]}
+    algorithm = HITL(environment_run(environment=dicts, policy=policy))
+    began = copy.deepcopy(algorithm.network_state)
+    for _ in range(2):
+        algorithm.train()
+    algorithm.save_to_path(tmp_path / "checkpoint")
+    weights, config = algorithm.network_state, algorithm.config
+    algorithm.stop()
+    loaded = load_policy(tmp_path / "checkpoint")
+    assert same(weights, {k: v.numpy() for k, v in loaded.state_dict().items()})
+    assert not np.array_equal(weights["policy.1.weight"], began["policy.1.weight"])
+    returns = evaluate(loaded, config.environment_config, episodes=2, seed=0)
+    assert all(0 <= value <= 8 for value in returns)
 
 
 def test_overlapped_sampling_lags_by_one_update() -> None:

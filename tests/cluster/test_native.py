@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collected, Collector
@@ -16,7 +17,9 @@ from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic
+from policies.spaces import flat_dtype
 from tests.cluster.dice import Dice
+from tests.cluster.identities import SPACES, Identity
 
 COLUMNS, STEPS, ROLLOUTS, SEED = 4, 35, 3, 7
 
@@ -202,3 +205,23 @@ def test_greedy_episodes_are_worth_the_same() -> None:
 def test_the_run_file_reaches_the_env_runners(vectorised: bool) -> None:
     run = RunConfig(environment=_environment(fixed_horizon=9).model_copy(update={"vectorised": vectorised}))
     assert HITLConfig.from_run(run).environment_config == run.environment
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_observations_of_every_space_are_laid_flat(kind: str) -> None:
+    """Against single environments with the same seeds."""
+    single = [Identity(kind) for _ in range(3)]
+    native = NativeEnvironments(gym.vector.SyncVectorEnv([lambda: Identity(kind)] * 3))
+    shown = native.reset(7)
+    (seed,) = np.random.SeedSequence(7).generate_state(1)
+    space, action_space = SPACES[kind]
+    expected = [spaces.flatten(space, env.reset(seed=int(seed) + n)[0]) for n, env in enumerate(single)]
+    np.testing.assert_array_equal(shown, np.stack(expected))
+    action_space.seed(0)
+    action = np.stack([np.asarray(action_space.sample()) for _ in single])
+    stepped = [env.step(one) for env, one in zip(single, action, strict=True)]
+    together = native.step(action)
+    expected = [spaces.flatten(space, observation) for observation, *_ in stepped]
+    np.testing.assert_array_equal(together.observation_NO, np.stack(expected).astype(flat_dtype(space)))
+    np.testing.assert_allclose(together.reward_N, [reward for _, reward, *_ in stepped])
+    assert together.observation_NO.dtype == flat_dtype(space)

@@ -137,11 +137,28 @@ def test_the_input_space_is_read_off_the_environments_spaces() -> None:
     assert InputSpace.of(box, gym.spaces.Box(-1, 1, (2,))) == InputSpace(
         observation_size=6, action_size=2, discrete=False
     )
+    assert InputSpace.of(gym.spaces.Discrete(5), gym.spaces.MultiDiscrete([3, 2])) == InputSpace(
+        observation_size=5, action_size=5, discrete=True, choices=(3, 2)
+    )
+
+
+def test_each_axis_of_an_action_is_one_hot() -> None:
+    space = InputSpace.of(gym.spaces.Box(-1, 1, (2,)), gym.spaces.MultiDiscrete([3, 2]))
+    observation, action = torch.tensor([[0.5, -0.5], [0.25, 1.0]]), torch.tensor([[2, 0], [0, 1]])
+    expected = [[0.5, -0.5, 0, 0, 1, 1, 0], [0.25, 1.0, 1, 0, 0, 0, 1]]
+    assert space.features(observation, action).tolist() == expected
+
+
+def test_bytes_are_read_as_the_numbers_that_they_are() -> None:
+    space = InputSpace.of(gym.spaces.Box(0, 255, (1, 1, 2), np.uint8), gym.spaces.Discrete(2))
+    features = space.features(torch.tensor([[3, 255]], dtype=torch.uint8), torch.tensor([1]))
+    assert features.dtype == torch.float32
+    assert features.tolist() == [[3, 255, 0, 1]]
 
 
 def test_spaces_without_a_reward_model_are_refused() -> None:
     box, discrete = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(3)
-    with pytest.raises(TypeError, match="observation space"):
-        InputSpace.of(discrete, discrete)
+    with pytest.raises(TypeError, match="observations Text"):
+        InputSpace.of(gym.spaces.Text(3), discrete)
     with pytest.raises(TypeError, match="action space"):
         InputSpace.of(box, gym.spaces.MultiBinary(2))

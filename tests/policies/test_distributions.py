@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import gymnasium as gym
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from policies.distributions import Categorical, DiagonalGaussian, for_space
+from policies.distributions import Categorical, DiagonalGaussian, MultiCategorical, for_space
 
 NO_SCALE = torch.zeros(0)
 
@@ -40,6 +41,47 @@ def test_gaussian_log_densities_and_entropy_by_hand() -> None:
             nats += 0.5 * math.log(2 * math.pi * math.e * sigma**2)
         assert float(log_prob[row]) == pytest.approx(math.log(density))
         assert float(entropy[row]) == pytest.approx(nats)
+
+
+def _chances(output: torch.Tensor, choices: tuple[int, ...]) -> dict[tuple[int, ...], float]:
+    """The probability of every action, axis by axis."""
+    axes, first = [], 0
+    for options in choices:
+        weights = [math.exp(float(x)) for x in output[first : first + options]]
+        axes.append([weight / sum(weights) for weight in weights])
+        first += options
+    actions = itertools.product(*(range(options) for options in choices))
+    return {action: math.prod(p[i] for p, i in zip(axes, action, strict=True)) for action in actions}
+
+
+def test_actions_with_axes_by_hand() -> None:
+    """Over all actions: log-probabilities, entropy, divergence and mode."""
+    choices = (3, 1, 4)
+    kind, output, other = MultiCategorical(choices), 2 * _random(5, 8), 2 * _random(5, 8, seed=1)
+    entropy, divergence = kind.entropy(output, NO_SCALE), kind.divergence(output, NO_SCALE, other, NO_SCALE)
+    mode = kind.mode(output)
+    for row in range(5):
+        p, q = _chances(output[row], choices), _chances(other[row], choices)
+        assert sum(p.values()) == pytest.approx(1)
+        for action, chance in p.items():
+            log_prob = kind.log_prob(output[row], NO_SCALE, torch.tensor(action))
+            assert float(log_prob) == pytest.approx(math.log(chance))
+        assert float(entropy[row]) == pytest.approx(-sum(x * math.log(x) for x in p.values()))
+        assert float(divergence[row]) == pytest.approx(sum(p[a] * math.log(p[a] / q[a]) for a in p))
+        assert tuple(mode[row].tolist()) == max(p, key=lambda action: p[action])
+
+
+def test_actions_with_axes_are_drawn_as_often_as_they_should_be() -> None:
+    choices, draws = (2, 3), 20_000
+    output = _random(5)
+    kind, generator = MultiCategorical(choices), torch.Generator().manual_seed(5)
+    sample = kind.sample(output.expand(draws, 5), NO_SCALE, generator)
+    assert sample.dtype == torch.int64
+    chi_square = 0.0
+    for action, chance in _chances(output, choices).items():
+        count = int((sample == torch.tensor(action)).all(-1).sum())
+        chi_square += (count - draws * chance) ** 2 / (draws * chance)
+    assert chi_square < 15.09, "the 99 % quantile of chi-square with 5 degrees of freedom"
 
 
 def test_categorical_samples_are_as_frequent_as_they_should_be() -> None:
@@ -81,11 +123,12 @@ def test_the_mode_is_the_likeliest_action() -> None:
 def test_the_space_chooses_the_distribution() -> None:
     assert for_space(gym.spaces.Discrete(4)) == Categorical(4)
     assert for_space(gym.spaces.Box(-1, 1, (3,))) == DiagonalGaussian(3)
+    assert for_space(gym.spaces.MultiDiscrete([3, 2])) == MultiCategorical((3, 2))
 
 
 @pytest.mark.parametrize(
     "space",
-    [gym.spaces.Discrete(3, start=1), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.MultiDiscrete([2, 2])],
+    [gym.spaces.Discrete(3, start=1), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.MultiDiscrete([[2, 2]])],
     ids=str,
 )
 def test_a_space_without_a_policy_is_refused(space: gym.Space[object]) -> None:

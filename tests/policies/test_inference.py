@@ -10,10 +10,12 @@ import torch
 
 from policies.inference import Acts, NumpyPolicy, Weights, acting_policy
 from policies.networks import ActorCritic
+from policies.spaces import flat_dtype
 from policies.torch_inference import TorchPolicy
 
 OBSERVATIONS = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
 TWO, SEVEN = gym.spaces.Discrete(2), gym.spaces.Discrete(7)
+GRID = gym.spaces.MultiDiscrete([3, 2, 4])
 LINE, CUBE = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Box(-1, 1, (3,))
 
 
@@ -54,19 +56,20 @@ def _observations(rows: int) -> Any:
 @pytest.mark.parametrize("gain", [0.01, 1.0, 1e4], ids=["uniform", "usual", "extreme"])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("hidden", [(), (8,), (64, 64), (7, 6, 5, 6, 5, 6)], ids=str)
-@pytest.mark.parametrize("space", [TWO, SEVEN, LINE, CUBE], ids=str)
+@pytest.mark.parametrize("space", [TWO, SEVEN, GRID, LINE, CUBE], ids=str)
 def test_log_probabilities_are_torchs(
     space: Any, hidden: Sequence[int], activation: str, gain: float
 ) -> None:
-    if isinstance(space, gym.spaces.Box):
-        gain = min(gain, 1.0)  # A mean of 1e4 is rounded to thousandths, before any logarithm.
+    if not isinstance(space, gym.spaces.Discrete):
+        # Numbers of 1e4 are rounded to thousandths: means, before any logarithm, and logits of which two come close.
+        gain = min(gain, 1.0)
     network = _network(space, hidden=hidden, activation=activation, gain=gain)
     observation = _observations(200)
     action, log_prob = _loaded(network, space, activation=activation).act(observation)
     with torch.no_grad():
         expected, _ = network.evaluate(torch.from_numpy(observation), torch.from_numpy(action))
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-5)
-    assert action.dtype == (np.int64 if isinstance(space, gym.spaces.Discrete) else np.float32)
+    assert action.dtype == (np.float32 if isinstance(space, gym.spaces.Box) else np.int64)
     assert action.shape == (200, *space.shape)
     assert log_prob.dtype == np.float32
 
@@ -192,3 +195,33 @@ policy.act(np.ones((3, 2), np.float32))
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+OBSERVED: dict[str, Any] = {
+    "box": (gym.spaces.Box(-1, 1, (2, 3)), NumpyPolicy),
+    "discrete": (gym.spaces.Discrete(6), NumpyPolicy),
+    "tuple read as it is": (gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(4)]), NumpyPolicy),
+    "bytes": (gym.spaces.Box(0, 255, (6,), np.uint8), TorchPolicy),
+    "image": (gym.spaces.Box(0, 255, (2, 3, 1), np.uint8), TorchPolicy),
+    "dict": (gym.spaces.Dict(a=gym.spaces.Box(-1, 1, (5,)), b=gym.spaces.Box(-1, 1, (1,))), TorchPolicy),
+}
+
+
+@pytest.mark.parametrize(("space", "kind"), OBSERVED.values(), ids=OBSERVED)
+@pytest.mark.parametrize("shared", [False, True], ids=["apart", "shared"])
+def test_whoever_acts_acts_as_the_network(space: Any, kind: Any, shared: bool) -> None:
+    """NumPy only where it knows the network; with the weights that env runners are sent."""
+    model = {"hidden": (8,), "shared": shared, "image_features": 16}
+    torch.manual_seed(1)
+    network = ActorCritic(space, GRID, **model)
+    with torch.no_grad():
+        network.policy[-1].weight.mul_(100)
+    policy = acting_policy(space, GRID, seed=0, **model)
+    assert type(policy) is kind
+    policy.load({k: v for k, v in _weights(network).items() if not k.startswith(("critic.", "value_"))})
+    flat = np.random.default_rng(0).integers(0, 2, (50, 6)).astype(flat_dtype(space))
+    action, log_prob = policy.act(flat)
+    with torch.no_grad():
+        expected, _ = network.evaluate(torch.from_numpy(flat), torch.from_numpy(action))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-5)
+    assert len(set(log_prob.tolist())) > 5

@@ -15,7 +15,8 @@ from policies.settings import UpdateSettings
 B, OBSERVATION = 20, 3
 OBSERVATION_SPACE = gym.spaces.Box(-1.0, 1.0, (OBSERVATION,), np.float32)
 DISCRETE, BOX = gym.spaces.Discrete(3), gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-SPACES: dict[str, gym.Space[Any]] = {"discrete": DISCRETE, "box": BOX}
+MULTI_DISCRETE = gym.spaces.MultiDiscrete([2, 3])
+SPACES: dict[str, gym.Space[Any]] = {"discrete": DISCRETE, "multi discrete": MULTI_DISCRETE, "box": BOX}
 
 
 def settings(**changes: Any) -> UpdateSettings:
@@ -69,6 +70,9 @@ def in_single_precision(batch: Batch) -> Batch:
 
 def log_prob(space: gym.Space[Any], output: Tensor, log_scale: Tensor, action: Tensor) -> Tensor:
     """Of one action."""
+    if space is MULTI_DISCRETE:
+        axes = zip((output[:2], output[2:]), action, strict=True)
+        return sum((log_prob(DISCRETE, part, log_scale, a) for part, a in axes), torch.zeros(()))
     if space is DISCRETE:
         return (output[action].exp() / sum(x.exp() for x in output)).log()
     total = torch.zeros((), dtype=torch.float64)
@@ -81,6 +85,8 @@ def log_prob(space: gym.Space[Any], output: Tensor, log_scale: Tensor, action: T
 
 def entropy(space: gym.Space[Any], output: Tensor, log_scale: Tensor) -> Tensor:
     """Of the policy in one state."""
+    if space is MULTI_DISCRETE:
+        return entropy(DISCRETE, output[:2], log_scale) + entropy(DISCRETE, output[2:], log_scale)
     if space is DISCRETE:
         chances = [x.exp() / sum(y.exp() for y in output) for x in output]
         return -sum((p * p.log() for p in chances), torch.zeros(()))
@@ -91,6 +97,14 @@ def divergence(
     space: gym.Space[Any], output: Tensor, log_scale: Tensor, other: Tensor, other_log_scale: Tensor
 ) -> Tensor:
     """KL(first || other) in one state."""
+    if space is MULTI_DISCRETE:
+        return sum(
+            (
+                divergence(DISCRETE, output[part], log_scale, other[part], other_log_scale)
+                for part in (slice(2), slice(2, 5))
+            ),
+            torch.zeros(()),
+        )
     if space is DISCRETE:
         p = [x.exp() / sum(y.exp() for y in output) for x in output]
         q = [x.exp() / sum(y.exp() for y in other) for x in other]

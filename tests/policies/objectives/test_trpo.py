@@ -60,6 +60,13 @@ def _divergence(space: gym.Space[Any], before: ActorCritic, now: ActorCritic, ba
     return total / len(counted)
 
 
+def _actions(space: gym.Space[Any]) -> Tensor:
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return torch.cartesian_prod(*map(torch.arange, space.nvec.tolist()))
+    assert isinstance(space, gym.spaces.Discrete)
+    return torch.arange(int(space.n))
+
+
 def _fisher(space: gym.Space[Any], network: ActorCritic, batch: Batch) -> Tensor:
     """Mean of the score's outer product over all actions: exact, number by number (Box: by its closed form)."""
     parameters = network.policy_parameters()
@@ -78,8 +85,8 @@ def _fisher(space: gym.Space[Any], network: ActorCritic, batch: Batch) -> Tensor
             continue
         counted += 1
         output = network.policy(batch.observation_BO[b])
-        if isinstance(space, gym.spaces.Discrete):
-            for action in torch.arange(int(space.n)):
+        if not isinstance(space, gym.spaces.Box):
+            for action in _actions(space):
                 score = log_prob(space, output, network.log_scale, action)
                 row = gradient(score)
                 total += score.exp().item() * torch.outer(row, row)

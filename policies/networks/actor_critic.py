@@ -1,53 +1,27 @@
-"""The policy and its critic as plain `nn.Module`s.
+"""The policy and its critic.
 
 Initialisation and sizes follow "The 37 implementation details of PPO" (Huang et al. 2022), details 2 and 13:
-orthogonal weights, zero biases, a nearly uniform policy at the start, separate networks for actor and critic.
+orthogonal weights, zero biases, a nearly uniform policy at the start, and by default separate networks for actor and
+critic.
 """
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from policies import distributions
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
-
-
-def mlp(
-    inputs: int, hidden: Sequence[int], outputs: int, *, activation: str, last_gain: float
-) -> nn.Sequential:
-    """Build a multi-layer perceptron with orthogonal weights and zero biases."""
-    layers: list[nn.Module] = []
-    sizes = [inputs, *hidden]
-    for size, following in zip(sizes, [*hidden, outputs], strict=True):
-        linear = nn.Linear(size, following)
-        last = len(layers) == 2 * len(hidden)
-        nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2))
-        nn.init.zeros_(linear.bias)
-        layers += [linear] if last else [linear, _ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers)
-
-
-def flat_size(space: gym.Space[object]) -> int:
-    """Return how many numbers an observation has.
-
-    Raises:
-        TypeError: the space is no Box.
-    """
-    if not isinstance(space, gym.spaces.Box):
-        raise TypeError(f"no encoder for the observation space {space}; Box works")
-    return int(np.prod(space.shape))
+from policies.networks.encoders import make_encoder
+from policies.networks.layers import mlp, orthogonal
 
 
 class ActorCritic(nn.Module):
-    """A policy and a critic, two networks of the same shape.
+    """A policy and a critic: two networks of the same shape, or one with two heads.
 
-    The critic's output is normalised; `value` undoes it with `value_mean` and `value_std`, which
-    `policies.popart` keeps at the targets' mean and standard deviation.
+    Both read observations laid flat, as `policies.spaces` does. The critic's output is normalised; `value` undoes it
+    with `value_mean` and `value_std`, which `policies.popart` keeps at the targets' mean and standard deviation.
     """
 
     value_mean: Tensor
@@ -55,17 +29,42 @@ class ActorCritic(nn.Module):
 
     def __init__(
         self,
-        observation_space: gym.Space[object],
-        action_space: gym.Space[object],
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
         *,
         hidden: Sequence[int] = (64, 64),
         activation: str = "tanh",
+        shared: bool = False,
+        **encoding: Any,
     ) -> None:
+        """Build it.
+
+        Args:
+            observation_space: before observations are laid flat.
+            action_space: one that `policies.spaces.is_action_space` knows.
+            hidden: units of each layer between encoder and heads.
+            activation: tanh or relu, between them.
+            shared: the critic stands on the policy's encoder and hidden layers instead of its own.
+            **encoding: keyword arguments of `policies.networks.encoders.make_encoder`.
+
+        Raises:
+            TypeError: there is no encoder for the observations, or no policy for the actions.
+            ValueError: the settings do not fit the observations.
+        """
         super().__init__()
         self.distribution = distributions.for_space(action_space)
-        size = flat_size(observation_space)
-        self.policy = mlp(size, hidden, self.distribution.output_size, activation=activation, last_gain=0.01)
-        self.critic = mlp(size, hidden, 1, activation=activation, last_gain=1.0)
+
+        def network(outputs: int, gain: float) -> nn.Sequential:
+            encoder, size = make_encoder(observation_space, activation=activation, **encoding)
+            return nn.Sequential(*encoder, *mlp(size, hidden, outputs, activation=activation, last_gain=gain))
+
+        self.policy = network(self.distribution.output_size, 0.01)
+        if shared:
+            *common, last = self.policy
+            assert isinstance(last, nn.Linear)
+            self.critic = nn.Sequential(*common, orthogonal(nn.Linear(last.in_features, 1), 1.0))
+        else:
+            self.critic = network(1, 1.0)
         scale = torch.zeros(self.distribution.output_size if self.distribution.learns_scale else 0)
         self.log_scale = nn.Parameter(scale)
         self.register_buffer("value_mean", torch.zeros(()))
@@ -105,5 +104,5 @@ class ActorCritic(nn.Module):
         return (value_P - self.value_mean) / self.value_std
 
     def policy_parameters(self) -> list[nn.Parameter]:
-        """Return what the policy's distribution depends on."""
+        """Return what the policy's distribution depends on; where layers are shared, the critic's, too."""
         return [*self.policy.parameters(), self.log_scale]
