@@ -7,6 +7,7 @@ autograd's and the optimiser's bookkeeping is most of a step.
 
 import itertools
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from policies.adam import AdamState, adam_step, state_of
+from policies.ranks import ALONE, Ranks
 from policies.tracing import trace
 
 
@@ -37,6 +39,7 @@ class GradientStep:
         *,
         optimiser: torch.optim.Adam,
         max_gradient_norm: float,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepare.
 
@@ -45,47 +48,68 @@ class GradientStep:
             flat: the parameters in it that learn, as `flatten_parameters` returned them, in the module's order.
             optimiser: over `flat`; its state and learning rate are used, its own step is not.
             max_gradient_norm: a longer gradient is shortened to it.
+            ranks: whose losses add up to the one that is minimised.
         """
         self._loss, self._flat, self._optimiser = loss, flat, optimiser
-        self._max_norm = max_gradient_norm
+        self._max_norm, self._ranks = max_gradient_norm, ranks
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
         self._fixed_names = [name for name, _ in everything if name not in self._learnt]
-        self._traced: dict[tuple[torch.Size, ...], Any] = {}
+        self._kernels: dict[tuple[torch.Size, ...], Callable[..., Any]] = {}
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        state = state_of(self._optimiser, self._flat)
-        rate = torch.as_tensor(self._optimiser.param_groups[0]["lr"])
-        arguments = (*state, rate, *self._fixed(), *inputs)
         shapes = tuple(x.shape for x in inputs)
-        if shapes not in self._traced:
-            self._traced[shapes] = self._trace(arguments)
-        watched: tuple[Tensor, ...] = self._traced[shapes](self._flat.data, *arguments)
+        fixed = [operator.attrgetter(name)(self._loss).data for name in self._fixed_names]
+        rate = torch.as_tensor(self._optimiser.param_groups[0]["lr"])
+        state = state_of(self._optimiser, self._flat)
+        if shapes not in self._kernels:
+            self._kernels[shapes] = self._trace(state, rate, (*fixed, *inputs))
+        watched: tuple[Tensor, ...] = self._kernels[shapes](self._flat.data, *state, rate, *fixed, *inputs)
         return watched
 
-    def _fixed(self) -> list[Tensor]:
-        """What the module holds beside the parameters that learn, as it is now."""
-        return [operator.attrgetter(name)(self._loss).data for name in self._fixed_names]
+    def _trace(self, state: AdamState, rate: Tensor, rest: tuple[Tensor, ...]) -> Callable[..., Any]:
+        """Return the whole step as kernels; among several learners, its two halves with their sum in between."""
 
-    def _trace(self, arguments: tuple[Tensor, ...]) -> Any:
-        names, sizes = self._fixed_names, [shape.numel() for shape in self._learnt.values()]
-        group = self._optimiser.param_groups[0]
+        def step(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
+            state, rate, rest = AdamState(*arguments[:3]), arguments[3], arguments[4:]
+            gradient, *watched = self._gradient(flat, *rest)
+            return *watched, self._descend(flat, gradient, *state, rate)
 
-        def compute(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            state, (rate, *rest) = AdamState(*arguments[:3]), arguments[3:]
-            with torch.enable_grad():
-                learnt = flat.detach().requires_grad_()
-                parts = torch.split(learnt, sizes)
-                views = {n: part.view(s) for part, (n, s) in zip(parts, self._learnt.items(), strict=True)}
-                now = dict(zip(names, rest, strict=False))
-                loss, *watched = functional_call(self._loss, views | now, tuple(rest[len(names) :]))
-                (gradient,) = torch.autograd.grad(loss, [learnt])
-            norm = torch.linalg.vector_norm(gradient)
-            gradient = gradient * (self._max_norm / (norm + 1e-6)).clamp_max(1.0)
-            adam_step(flat, gradient, state, rate=rate, group=group)
-            return loss.detach(), *(value.detach() for value in watched), norm
+        if self._ranks.alone:
+            return self._traced(step, *state, rate, *rest)
+        ascend = self._traced(self._gradient, *rest)
+        descend = self._traced(self._descend, torch.empty_like(self._flat), *state, rate)
 
+        def together(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
+            gradient, *watched = self._ranks.add_up(*ascend(flat, *arguments[4:]))
+            return *watched, descend(flat, gradient, *arguments[:4])
+
+        return together
+
+    def _traced(self, function: Callable[..., Any], *arguments: Tensor) -> Callable[..., Any]:
         examples = tuple(x.clone() for x in (self._flat.data, *arguments))
-        return trace(compute, examples, kept={0: self._flat.data})
+        kernels: Callable[..., Any] = trace(function, examples, kept={0: self._flat.data})
+        return kernels
+
+    def _gradient(self, flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Return the loss's gradient, the loss, and what is watched."""
+        names, sizes = self._fixed_names, [shape.numel() for shape in self._learnt.values()]
+        with torch.enable_grad():
+            learnt = flat.detach().requires_grad_()
+            parts = torch.split(learnt, sizes)
+            views = {n: part.view(s) for part, (n, s) in zip(parts, self._learnt.items(), strict=True)}
+            now = dict(zip(names, rest, strict=False))
+            outputs = functional_call(self._loss, views | now, rest[len(names) :])
+            (gradient,) = torch.autograd.grad(outputs[0], [learnt])
+        return gradient, *(output.detach() for output in outputs)
+
+    def _descend(self, flat: Tensor, gradient: Tensor, *arguments: Tensor) -> Tensor:
+        """Limit the gradient and take Adam's step in place; returns the norm that the gradient had."""
+        *state, rate = arguments
+        norm: Tensor = torch.linalg.vector_norm(gradient)
+        gradient = gradient * (self._max_norm / (norm + 1e-6)).clamp_max(1.0)
+        group = self._optimiser.param_groups[0]
+        adam_step(flat, gradient, AdamState(*state), rate=rate, group=group)
+        return norm

@@ -46,5 +46,5 @@ def weighted_sum(
         if weight:
             part = weight * sources[name](steps)
             total += part
-            means[name] = part.mean()
+            means[name] = steps.mean(part)
     return total, means

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from policies.advantages import weighted_mean
 from policies.experience import Actor, Rollout
 
 
@@ -25,6 +26,12 @@ class Steps:
     """The next row belongs to another episode, or to somebody else's actions."""
     environment_reward_TN: Tensor | None
     """Only in a run whose reward sources name the environment."""
+    counts_TN: Tensor | None = None
+    """1 where the row stands for a time, 0 where its duration is 0; only where there is such a row."""
+
+    def mean(self, value_TN: Tensor) -> Tensor:
+        """Return the mean over the rows that count."""
+        return value_TN.mean() if self.counts_TN is None else weighted_mean(value_TN, self.counts_TN)
 
     @property
     def observation_TNO(self) -> Tensor:
@@ -45,7 +52,7 @@ class Steps:
 
 def steps_on(device: torch.device, rollout: Rollout) -> Steps:
     """Move a rollout to the learner's device, once."""
-    reward = rollout.environment_reward_TN
+    reward, counts = rollout.environment_reward_TN, rollout.duration_TN > 0
     cut_TN = rollout.terminated_TN | rollout.truncated_TN | _meets_override(rollout)
     return Steps(
         shown_TNO=torch.tensor(rollout.observation_TNO, device=device).flatten(2),
@@ -54,6 +61,7 @@ def steps_on(device: torch.device, rollout: Rollout) -> Steps:
         action_TNA=torch.tensor(rollout.action_TNA, device=device),
         cut_TN=torch.tensor(cut_TN, device=device),
         environment_reward_TN=None if reward is None else torch.tensor(reward, device=device),
+        counts_TN=None if counts.all() else torch.tensor(counts, dtype=torch.float32, device=device),
     )
 
 

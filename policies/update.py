@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from policies.advantages import weighted_mean
+from policies.advantages import share_of, weighted_mean
 from policies.batch import Batch, make_batch
 from policies.chunks import in_chunks
 from policies.experience import Rollout
@@ -17,7 +17,8 @@ from policies.gradient_step import GradientStep
 from policies.networks import ActorCritic
 from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
-from policies.objectives.objective import Objective
+from policies.objectives.objective import Objective, PolicyLoss
+from policies.ranks import ALONE, Ranks
 from policies.rewards import RewardSource, weighted_sum
 from policies.settings import UpdateSettings
 from policies.steps import steps_on
@@ -36,6 +37,7 @@ class Update:
         sources: Mapping[str, RewardSource],
         source_weights: Mapping[str, float],
         settings: UpdateSettings,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepare.
 
@@ -47,13 +49,18 @@ class Update:
             sources: reward sources by name, evaluated here for the whole batch.
             source_weights: the weighted sum.
             settings: numbers of the update.
+            ranks: who else makes the same update; all are given the same batches, and generators of the same seed.
         """
         self.objective = objective
         self._network, self._settings = network, settings
         self._sources, self._source_weights = sources, source_weights
-        self._loss = UpdateLoss(network, objective, settings)
+        self._loss = UpdateLoss(network, objective, settings, ranks)
         self._step = GradientStep(
-            self._loss, flat, optimiser=optimiser, max_gradient_norm=settings.max_gradient_norm
+            self._loss,
+            flat,
+            optimiser=optimiser,
+            max_gradient_norm=settings.max_gradient_norm,
+            ranks=ranks,
         )
 
     def __call__(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
@@ -109,40 +116,61 @@ def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[B
 class UpdateLoss(nn.Module):
     """The loss of a minibatch: the objective's and the critic's."""
 
-    def __init__(self, network: ActorCritic, objective: Objective, settings: UpdateSettings) -> None:
+    def __init__(
+        self, network: ActorCritic, objective: Objective, settings: UpdateSettings, ranks: Ranks
+    ) -> None:
         super().__init__()
-        self.network, self.objective, self._settings = network, objective, settings
+        self.network, self.objective, self._settings, self._ranks = network, objective, settings, ranks
         self._fields: tuple[str, ...] = ()
         self.watched: tuple[str, ...] = ("value_loss", "policy_loss")
         """What it returns beside the loss; no policy_loss where only the critic learns by gradient steps."""
 
     def inputs(self, minibatch: Batch) -> tuple[Tensor, ...]:
-        """Return the parts of a minibatch that there are."""
-        self._fields = tuple(name for name, part in minibatch._asdict().items() if part is not None)
-        return tuple(part for part in minibatch if part is not None)
+        """Return the parts of a minibatch that there are, and how much of the whole this learner's part is."""
+        mine, shares = (minibatch, ()) if self._ranks.alone else _share(minibatch, self._ranks)
+        self._fields = tuple(name for name, part in mine._asdict().items() if part is not None)
+        return *(part for part in mine if part is not None), *shares
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the loss and its parts."""
-        minibatch = Batch(**dict(zip(self._fields, inputs, strict=True)))
+        parts, shares = inputs[: len(self._fields)], inputs[len(self._fields) :]
+        minibatch = Batch(**dict(zip(self._fields, parts, strict=True)))
         value = _value_loss(self.network, minibatch, self._settings)
-        loss = self._settings.value_coefficient * value
         policy = self.objective.loss(self.network, minibatch)
+        if shares:
+            value = value * shares[0]
+            policy = policy and PolicyLoss(policy.total * shares[1], policy.surrogate * shares[1])
+        loss = self._settings.value_coefficient * value
         if policy is None:
             self.watched = ("value_loss",)
             return loss, value
         return policy.total + loss, value, policy.surrogate
 
 
+def _share(minibatch: Batch, ranks: Ranks) -> tuple[Batch, tuple[Tensor, Tensor]]:
+    """Return one learner's rows, and what their means count for in those of all: the critic's and the policy's."""
+    counts_B = torch.ones_like(minibatch.weight_B) if minibatch.counts_B is None else minibatch.counts_B
+    whole = minibatch._replace(counts_B=counts_B)
+    rows = ranks.rows(len(counts_B))
+    mine = whole.at(rows if rows.start < rows.stop else slice(0, 1))
+    if rows.start == rows.stop:
+        nothing = torch.zeros_like(mine.weight_B)
+        mine = mine._replace(weight_B=nothing, counts_B=nothing)
+    assert mine.counts_B is not None
+    return mine, (share_of(mine.counts_B, counts_B), share_of(mine.weight_B, whole.weight_B))
+
+
 def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings) -> Tensor:
     value_B = network.normalised_value(minibatch.observation_BO)
     if settings.value_clip is None:
-        return value_loss(value_B=value_B, target_B=minibatch.target_B)
+        return value_loss(value_B=value_B, target_B=minibatch.target_B, counts_B=minibatch.counts_B)
     assert minibatch.old_value_B is not None
     return clipped_value_loss(
         value_B=value_B,
         old_value_B=minibatch.old_value_B,
         target_B=minibatch.target_B,
         clip=settings.value_clip,
+        counts_B=minibatch.counts_B,
     )
 
 

@@ -93,8 +93,9 @@ class HITL(Algorithm):  # type: ignore[misc]
         self._report()
 
     def _ask_learner(self, question: Any, **kwargs: Any) -> Any:
-        (answer,) = self.learner_group.foreach_learner(question, **kwargs)
-        return answer.get()
+        """Ask all learners, who answer alike."""
+        first, *_ = [answer.get() for answer in self.learner_group.foreach_learner(question, **kwargs)]
+        return first
 
     def _report(self) -> None:
         self.metrics.log_value("env_steps", self.env_steps, reduce="max")

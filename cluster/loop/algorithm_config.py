@@ -259,8 +259,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             ValueError: more than one learner, TRPO on a shared network, or a learned reward without a service.
         """
         super().validate()
-        if self.num_learners > 1:
-            raise ValueError("HITL has one learner; set num_learners to 0 (in the driver) or 1 (an actor)")
         if self.objective.objective == "trpo" and self.model_config.get("shared"):
             raise ValueError(TRPO_SHARES_NOTHING)
         if self.learns_from_people and self.feedback_link is None:

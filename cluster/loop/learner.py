@@ -24,6 +24,7 @@ from policies.experience import Rollout, join
 from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
+from policies.ranks import ALONE, Ranks
 from policies.rewards import RewardSource, environment_reward
 from policies.steps import Steps
 from policies.update import Update
@@ -81,6 +82,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             torch.set_num_threads(1)
         module = self.module[DEFAULT_MODULE_ID]
         self.network: ActorCritic = module.network
+        self._ranks = Ranks.of_process_group() if self.distributed else ALONE
+        for tensor in (self._flat.data, *self.network.buffers()):
+            self._ranks.agree(tensor)
         self._generator = torch.Generator().manual_seed(self.config.seed_for("learner"))
         model = self.config.reward_model
         space = InputSpace.of(module.observation_space, module.action_space)
@@ -101,6 +105,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             sources=self._sources,
             source_weights=self.config.reward_sources.model_dump(),
             settings=self.config.update_settings,
+            ranks=self._ranks,
         )
 
     def _new_objective(self) -> Objective:
@@ -115,6 +120,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 )
             reference = copy.deepcopy(network).to(self.network.value_mean.device)
         return make_objective(self.config.update_settings, reference)
+
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Leave the module as it is: the update adds up gradients itself."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Make Adam, with the epsilon of "The 37 implementation details of PPO", detail 3."""
@@ -135,7 +143,10 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """
         if reward_model is not None:
             self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
-        arrived = [rollout for rollout in map(_fetch, rollouts) if rollout is not None]
+        fetched = [_fetch(rollout) for rollout in rollouts]
+        # A rollout may be lost between two learners' looks at it, and all must learn from the same.
+        there = self._ranks.everywhere([rollout is not None for rollout in fetched], self._flat.device)
+        arrived = [r for r, everywhere in zip(fetched, there, strict=True) if r is not None and everywhere]
         if not arrived:
             return None
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)

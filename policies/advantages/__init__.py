@@ -9,7 +9,7 @@ from policies.advantages.gae import gae
 from policies.advantages.monte_carlo import reward_to_go, total_return
 from policies.advantages.n_step import n_step
 from policies.advantages.rows import Advantages, Rows, over_duration
-from policies.advantages.scaling import standardise, to_unit_scale, weighted_mean
+from policies.advantages.scaling import share_of, standardise, to_unit_scale, weighted_mean
 from policies.advantages.vtrace import vtrace
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "n_step",
     "over_duration",
     "reward_to_go",
+    "share_of",
     "standardise",
     "to_unit_scale",
     "total_return",

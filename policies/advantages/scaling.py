@@ -10,6 +10,11 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1.0)
 
 
+def share_of(part_weight: Tensor, weight: Tensor) -> Tensor:
+    """Return what the weighted mean of a part counts for in that of the whole; these products add up to the whole's."""
+    return part_weight.sum().clamp_min(1.0) / weight.sum().clamp_min(1.0)
+
+
 def to_unit_scale(values: Tensor, *, weight: Tensor) -> Tensor:
     """Scale to a weighted root mean square of 1; zeros stay zeros.
 

@@ -7,6 +7,7 @@ import torch
 from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
+from policies.ranks import ALONE, Ranks
 from policies.rewards import RewardSource, environment_reward
 from policies.settings import UpdateSettings
 from policies.update import Update
@@ -18,6 +19,7 @@ def make_update(
     *,
     sources: Mapping[str, RewardSource] | None = None,
     weights: Mapping[str, float] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Update:
     flat = flatten_parameters(network)
     return Update(
@@ -28,6 +30,7 @@ def make_update(
         sources=sources or {"environment": environment_reward},
         source_weights=weights or {"environment": 1.0},
         settings=settings,
+        ranks=ranks,
     )
 
 
