@@ -107,7 +107,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             ),
         )
         config.rl_module(model_config=run.policy.model_dump())
-        config.learners(num_learners=0, num_gpus_per_learner=_gpus(learner.device))
+        config.learners(num_learners=learner.learners, num_gpus_per_learner=_gpus(learner.device))
         config.debugging(seed=run.seed)
         config.order(lockstep=run.mode == "lockstep")
         config.horizon(

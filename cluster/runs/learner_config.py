@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section, Share
+from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
 from policies.settings import EstimatorName, ObjectiveName
 
 
@@ -119,6 +119,8 @@ class LearnerConfig(ObjectiveConfig):
     """Weight of the entropy bonus."""
     max_gradient_norm: PositiveReal = 0.5
     """Gradients longer than this are shortened to it."""
+    learners: NotNegative = 0
+    """Ray actors that make each update together, each with a share of every minibatch; 0: one, in the driver."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA where there is one."""
 
