@@ -28,6 +28,8 @@ class Batch(NamedTuple):
     """Of the critic, normalised."""
     weight_B: Tensor
     """1 where the policy acted."""
+    counts_B: Tensor | None = None
+    """1 where the row stands for a time, 0 where its duration is 0; only where there is such a row."""
     old_value_B: Tensor | None = None
     """The critic's before the update, normalised; only where its loss is clipped."""
     old_output_BA: Tensor | None = None
@@ -48,7 +50,7 @@ def steps_on(device: torch.device, rollout: Rollout) -> Steps:
     if len(rollout.final_index_K):
         index = torch.tensor(rollout.final_index_K, device=device)
         following[index] = torch.tensor(rollout.final_observation_KO, device=device)
-    reward = rollout.environment_reward_TN
+    reward, counts = rollout.environment_reward_TN, rollout.duration_TN > 0
     return Steps(
         observation_TNO=observation[:-1].flatten(2),
         action_TNA=torch.tensor(rollout.action_TNA, device=device),
@@ -57,6 +59,7 @@ def steps_on(device: torch.device, rollout: Rollout) -> Steps:
             rollout.terminated_TN | rollout.truncated_TN | _meets_override(rollout), device=device
         ),
         environment_reward_TN=None if reward is None else torch.tensor(reward, device=device),
+        counts_TN=None if counts.all() else torch.tensor(counts, dtype=torch.float32, device=device),
     )
 
 
@@ -96,8 +99,9 @@ def make_batch(
     log_prob_TN = torch.tensor(rollout.log_prob_TN, device=device)
     acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
     estimate = _estimate(rows, settings, lambda: _log_ratio(network, steps, log_prob_TN, acted_TN))
-    weight_TN = acted_TN.to(reward_TN.dtype)
-    popart.update_statistics(network, target_P=estimate.target_TN, rate=settings.popart_rate)
+    weight_TN, counts_TN = acted_TN.to(reward_TN.dtype), steps.counts_TN
+    counted_P = estimate.target_TN if counts_TN is None else estimate.target_TN[counts_TN > 0]
+    popart.update_statistics(network, target_P=counted_P, rate=settings.popart_rate)
     weighing_TN = _weighing(
         estimate,
         weight_TN,
@@ -111,6 +115,7 @@ def make_batch(
         advantage_B=weighing_TN.flatten(),
         target_B=network.normalise(estimate.target_TN).flatten(),
         weight_B=weight_TN.flatten(),
+        counts_B=None if counts_TN is None else counts_TN.flatten(),
         old_value_B=network.normalise(rows.value_TN).flatten() if settings.value_clip else None,
     )
 

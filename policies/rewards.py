@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from policies.advantages import weighted_mean
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
@@ -24,6 +26,12 @@ class Steps:
     """The next row belongs to another episode."""
     environment_reward_TN: Tensor | None
     """Only in a run whose reward sources name the environment."""
+    counts_TN: Tensor | None = None
+    """1 where the row stands for a time, 0 where its duration is 0; only where there is such a row."""
+
+    def mean(self, value_TN: Tensor) -> Tensor:
+        """Return the mean over the rows that count."""
+        return value_TN.mean() if self.counts_TN is None else weighted_mean(value_TN, self.counts_TN)
 
 
 class RewardSource(Protocol):
@@ -59,5 +67,5 @@ def weighted_sum(
         if weight:
             part = weight * sources[name](steps)
             total += part
-            means[name] = part.mean()
+            means[name] = steps.mean(part)
     return total, means

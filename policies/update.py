@@ -134,13 +134,14 @@ class UpdateLoss(nn.Module):
 def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings) -> Tensor:
     value_B = network.normalised_value(minibatch.observation_BO)
     if settings.value_clip is None:
-        return value_loss(value_B=value_B, target_B=minibatch.target_B)
+        return value_loss(value_B=value_B, target_B=minibatch.target_B, counts_B=minibatch.counts_B)
     assert minibatch.old_value_B is not None
     return clipped_value_loss(
         value_B=value_B,
         old_value_B=minibatch.old_value_B,
         target_B=minibatch.target_B,
         clip=settings.value_clip,
+        counts_B=minibatch.counts_B,
     )
 
 
