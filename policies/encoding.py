@@ -41,6 +41,15 @@ def chosen_encoders(
     return None if read_as_is and set(chosen.values()) == {"flat"} else chosen
 
 
+def normalised_numbers(space: gym.Space[Any]) -> list[bool]:
+    """Return which numbers of a flat observation can be normalised: those of Boxes that are no images."""
+    return [
+        isinstance(leaf.space, spaces.Box) and len(leaf.space.shape) != 3 and not leaf.is_bytes
+        for leaf in leaves(space)
+        for _ in range(leaf.begin, leaf.end)
+    ]
+
+
 def _resolved(leaf: Leaf, name: EncoderName) -> EncoderName:
     if name != "auto":
         return name

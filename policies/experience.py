@@ -63,6 +63,13 @@ class Rollout:
     """Environment steps that the row stands for: 1, but for the last row of an episode that stands still."""
     environment_reward_TN: FloatArray | None = None
     """Only in a run whose reward sources name the environment."""
+    joined: tuple[tuple[str, int], ...] = ()
+    """Of rollouts side by side, each one's source and number of columns."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """Whose the columns are: each source and how many are its."""
+        return self.joined or ((self.source, self.terminated_TN.shape[1]),)
 
     @property
     def steps(self) -> int:
@@ -105,4 +112,5 @@ def join(rollouts: list[Rollout]) -> Rollout:
         step_TN=np.concatenate([r.step_TN for r in rollouts], 1),
         duration_TN=np.concatenate([r.duration_TN for r in rollouts], 1),
         environment_reward_TN=np.concatenate(rewards, 1) if len(rewards) == len(rollouts) else None,
+        joined=tuple(part for rollout in rollouts for part in rollout.parts),
     )

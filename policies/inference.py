@@ -13,9 +13,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.encoding import chosen_encoders
+from policies.encoding import chosen_encoders, normalised_numbers
 from policies.experience import FloatArray, ObservationArray
-from policies.settings import EncoderName
+from policies.settings import FURTHEST, TINY, EncoderName
 from policies.spaces import is_action_space
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -55,6 +55,8 @@ class NumpyPolicy:
         self._generator = np.random.default_rng(seed)
         self._layers: list[tuple[FloatArray, FloatArray]] = []
         self._log_scale: FloatArray = np.zeros(0, np.float32)
+        self._mean: FloatArray | None = None
+        """What observations are normalised by, where they are."""
 
     def load(self, weights: Weights) -> None:
         """Act by these weights from now on; they are copied."""
@@ -69,9 +71,15 @@ class NumpyPolicy:
             for number in numbers
         ]
         self._log_scale = np.array(weights["log_scale"], np.float32)
+        if "policy.0.moments.mean" in weights:
+            self._mean = np.array(weights["policy.0.moments.mean"], np.float32)
+            self._over_std = 1 / np.sqrt(np.array(weights["policy.0.moments.variance"], np.float32) + TINY)
 
     def act(self, observation_NO: ObservationArray) -> Draw:
         """Draw an action for each observation, float32[N, O]."""
+        if self._mean is not None:
+            observation_NO = (observation_NO - self._mean) * self._over_std
+            np.clip(observation_NO, -FURTHEST, FURTHEST, out=observation_NO)
         return self._draw(self._output(observation_NO))  # type: ignore[arg-type]
 
     def _output(self, hidden: FloatArray) -> FloatArray:
@@ -139,6 +147,7 @@ def _is_small_mlp(
     hidden: Sequence[int] = (64, 64),
     activation: str = "tanh",
     shared: bool = False,
+    normalise_observations: bool = False,
     encoder: EncoderName = "auto",
     encoders: Mapping[str, EncoderName] | None = None,
     vector_features: int = 0,
@@ -149,6 +158,7 @@ def _is_small_mlp(
     """Whether `NumpyPolicy` knows the network; of settings that it has not heard of it knows nothing."""
     return (
         chosen_encoders(observation_space, encoder=encoder, encoders=encoders) is None
+        and not (normalise_observations and not all(normalised_numbers(observation_space)))
         and is_action_space(action_space)
         and activation in _ACTIVATIONS
         and max(hidden, default=0) <= _LARGEST_LAYER

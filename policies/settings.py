@@ -8,6 +8,12 @@ EncoderName = Literal["auto", "flat", "mlp", "cnn"]
 EstimatorName = Literal["gae", "n_step", "vtrace", "reward_to_go", "total_return"]
 
 
+FURTHEST = 10.0
+"""What is normalised, observations and rewards, is clipped to this size."""
+TINY = 1e-8
+"""Added to a variance before anything is divided by its root."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VTraceSettings:
     """Truncations of `policies.advantages.vtrace`."""
@@ -45,6 +51,7 @@ class UpdateSettings:
     gae_lambda: float
     n_step: int = 5
     normalise_advantages: bool = True
+    normalise_rewards: bool = False
     clip: float
     value_clip: float | None = None
     epochs: int

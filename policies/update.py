@@ -5,6 +5,7 @@ of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told i
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
 from policies.objectives.objective import Objective, PolicyLoss
 from policies.ranks import ALONE, Ranks
+from policies.reward_scale import RewardScale
 from policies.rewards import RewardSource, weighted_sum
 from policies.settings import UpdateSettings
 from policies.steps import steps_on
@@ -51,9 +53,13 @@ class Update:
             settings: numbers of the update.
             ranks: who else makes the same update; all are given the same batches, and generators of the same seed.
         """
-        self.objective = objective
+        self._objective = objective
         self._network, self._settings = network, settings
         self._sources, self._source_weights = sources, source_weights
+        device = network.value_mean.device
+        self._reward_scale = (
+            RewardScale(discount=settings.discount, device=device) if settings.normalise_rewards else None
+        )
         self._loss = UpdateLoss(network, objective, settings, ranks)
         self._step = GradientStep(
             self._loss,
@@ -75,10 +81,12 @@ class Update:
             whole batch, after the update: entropy, approximate_kl, clip_share; reward_<source>, the mean of each
             weighted source; and what the objective adds.
         """
-        network, objective, settings = self._network, self.objective, self._settings
+        network, objective, settings = self._network, self._objective, self._settings
         steps = steps_on(network.value_mean.device, rollout)
         with torch.no_grad():
             reward_TN, means = weighted_sum(self._sources, self._source_weights, steps)
+            if self._reward_scale:
+                reward_TN = self._reward_scale(rollout, steps, reward_TN)
         subtracts_baseline = objective.subtracts_baseline
         batch = make_batch(
             network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline
@@ -87,11 +95,26 @@ class Update:
         watched = self._epochs(batch, generator)
         rewards = {f"reward_{name}": mean for name, mean in means.items()}
         everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
+        # Last, so that the policy that was learnt from is the one that acted.
+        network.observe(
+            batch.observation_BO if batch.counts_B is None else batch.observation_BO[batch.counts_B > 0]
+        )
         # One trip from the device for all.
         return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep beside network and optimiser, as numbers and arrays."""
+        scale = self._reward_scale.get_state() if self._reward_scale else {}
+        return {"objective": self._objective.get_state(), "reward_scale": scale}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a state made by `get_state`."""
+        self._objective.set_state(state["objective"])
+        if self._reward_scale and state["reward_scale"]:
+            self._reward_scale.set_state(state["reward_scale"])
+
     def _epochs(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        whole = self.objective.whole_batch
+        whole = self._objective.whole_batch
         size = len(batch.weight_B) if whole else self._settings.minibatch_size
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):

@@ -216,6 +216,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             advantages=own.advantages,
             baseline=own.baseline,
             normalise_advantages=own.normalise_advantages,
+            normalise_rewards=own.normalise_rewards,
             n_step=own.n_step,
             value_clip=own.value_clip,
             vtrace=VTraceSettings(**own.vtrace.model_dump()),

@@ -169,7 +169,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             state[_OURS] = {
                 "reward_model": dict(self._ensemble.to_arrays()),
                 "generator": self._generator.get_state().numpy(),
-                "objective": self._update.objective.get_state(),
+                "update": self._update.get_state(),
             }
         return state
 
@@ -181,4 +181,4 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._generator.set_state(torch.from_numpy(np.array(state[_OURS]["generator"])))
             # Anew, so that a reference that the state lacks is the restored policy, not the initial one.
             self._update = self._new_update()
-            self._update.objective.set_state(state[_OURS].get("objective", {}))
+            self._update.set_state(state[_OURS]["update"])

@@ -70,6 +70,8 @@ class PolicyConfig(Section):
     """Between the layers; convolutions have relu."""
     shared: bool = False
     """The critic stands on the policy's encoders and hidden layers; otherwise it has as many of its own."""
+    normalise_observations: bool = False
+    """Bring the numbers of observations to mean 0 and variance 1, by statistics of all that was seen."""
     encoder: EncoderName = "auto"
     """What reads the observation. cnn: convolutions, for images. mlp: one layer. flat: nothing, but Discrete as
     one-hot. auto: cnn for a Box with three axes, mlp for other Boxes in a Dict, flat for all else."""

@@ -61,6 +61,8 @@ class ObjectiveConfig(Section):
     """reinforce: subtract the critic's value from the return."""
     normalise_advantages: bool = True
     """Scale them to 1 over the batch; their mean goes to 0 only where a baseline is subtracted."""
+    normalise_rewards: bool = False
+    """Divide rewards by the standard deviation of the discounted returns so far; their mean stays."""
     n_step: Positive = 5
     """Rows of rewards before the critic's word, for advantages: n_step."""
     value_clip: PositiveReal | None = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from policies import distributions
 from policies.networks.encoders import make_encoder
 from policies.networks.layers import mlp, orthogonal
+from policies.networks.normaliser import Normaliser
 
 
 class ActorCritic(nn.Module):
@@ -35,6 +36,7 @@ class ActorCritic(nn.Module):
         hidden: Sequence[int] = (64, 64),
         activation: str = "tanh",
         shared: bool = False,
+        normalise_observations: bool = False,
         **encoding: Any,
     ) -> None:
         """Build it.
@@ -45,6 +47,7 @@ class ActorCritic(nn.Module):
             hidden: units of each layer between encoder and heads.
             activation: tanh or relu, between them.
             shared: the critic stands on the policy's encoder and hidden layers instead of its own.
+            normalise_observations: by running statistics, which `observe` is given.
             **encoding: keyword arguments of `policies.networks.encoders.make_encoder`.
 
         Raises:
@@ -53,10 +56,13 @@ class ActorCritic(nn.Module):
         """
         super().__init__()
         self.distribution = distributions.for_space(action_space)
+        normaliser = [Normaliser(observation_space)] if normalise_observations else []
 
         def network(outputs: int, gain: float) -> nn.Sequential:
             encoder, size = make_encoder(observation_space, activation=activation, **encoding)
-            return nn.Sequential(*encoder, *mlp(size, hidden, outputs, activation=activation, last_gain=gain))
+            return nn.Sequential(
+                *normaliser, *encoder, *mlp(size, hidden, outputs, activation=activation, last_gain=gain)
+            )
 
         self.policy = network(self.distribution.output_size, 0.01)
         if shared:
@@ -69,6 +75,12 @@ class ActorCritic(nn.Module):
         self.log_scale = nn.Parameter(scale)
         self.register_buffer("value_mean", torch.zeros(()))
         self.register_buffer("value_std", torch.ones(()))
+
+    def observe(self, observation_PO: Tensor) -> None:
+        """Take observations into the statistics by which they are normalised, if they are."""
+        first = self.policy[0]
+        if isinstance(first, Normaliser):
+            first.moments.take(observation_PO)
 
     def act(
         self, observation_PO: Tensor, *, generator: torch.Generator | None = None

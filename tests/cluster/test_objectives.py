@@ -40,7 +40,7 @@ def _optimiser(made: HITL) -> dict[str, float]:
 
 def _kept(made: HITL) -> dict[str, Any]:
     state: dict[str, Any] = made._ask_learner(lambda learner: learner.get_state())
-    kept: dict[str, Any] = state["handrail"]["objective"]
+    kept: dict[str, Any] = state["handrail"]["update"]["objective"]
     return kept
 
 
