@@ -1,5 +1,6 @@
 """What the driver exports for Prometheus: one table, and the one place that fills each row."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from hitl.metrics import Metric, build, export
@@ -11,6 +12,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("hitl_rollout_env_steps_total", "counter", (), "Environment steps since the driver started."),
     Metric("hitl_rollout_speed_steps_per_second", "gauge", (), "Environment steps per second, lately."),
     Metric("hitl_rollout_true_return_rewards", "gauge", (), "Mean true return of the latest episodes."),
+    Metric("hitl_rollout_lost_environments_total", "counter", ("reason",), "Environments made anew."),
     Metric("hitl_queue_dropped_rollouts_total", "counter", (), "Rollouts gathered and never trained on."),
     Metric("hitl_learner_updates_total", "counter", (), "Updates of the policy since the driver started."),
     Metric("hitl_learner_update_duration_seconds", "histogram", (), "Time of one update of the policy."),
@@ -48,6 +50,7 @@ class DriverMetrics:
     def __init__(self) -> None:
         self._metrics = build(TABLE)
         self._before: dict[str, int] = {}
+        self._lost: Counter[str] = Counter()
 
     def serve(self, host: str, port: int) -> str:
         """Serve http://host:port/metrics from a daemon thread; returns host:port, as it really is.
@@ -87,6 +90,10 @@ class DriverMetrics:
             before = self._before.get(name, 0)
             self._metrics.counter(name).inc(max(0, total - before))
             self._before[name] = max(total, before)
+        lost = Counter(row.lost_environments)
+        for reason, count in (lost - self._lost).items():
+            self._metrics.counter("hitl_rollout_lost_environments_total").labels(reason=reason).inc(count)
+        self._lost |= lost
 
     def start_from(self, row: "ProgressRow") -> None:
         """Count from this row on: what a resumed run did before is no work of this driver."""

@@ -43,10 +43,10 @@ class HITL(Algorithm):  # type: ignore[misc]
         self._start = 0
         self.statistics = Statistics()
         runners = max(self.config.num_env_runners, 1)
-        self.batch_steps = runners * self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
+        rows = runners * self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
         self._sampler = Sampler(
             self.env_runner_group,
-            batch_steps=self.batch_steps,
+            batch_rows=rows,
             timeout_seconds=self.config.sample_timeout_s,
             max_lag=self.config.max_policy_lag,
         )

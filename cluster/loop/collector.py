@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.loop.episodes import Episodes, FinishedEpisode
-from cluster.loop.vector import LostReason, VectorEnvironment
+from cluster.loop.vector import LostReason, VectorEnvironment, legal
 from policies.experience import Actor, ObservationArray, Rollout
 from policies.inference import Acts
 
@@ -46,9 +45,7 @@ class Collector:
         self._share_reward = share_reward
         self._observation = envs.reset(seed).copy()
         self._episodes = Episodes(envs.count)
-        space = envs.action_space
-        self._bounds = (space.low, space.high) if isinstance(space, gym.spaces.Box) else None
-        self._action_dtype = np.int64 if self._bounds is None else np.float32
+        self._action_dtype = np.float32 if isinstance(envs.action_space, gym.spaces.Box) else np.int64
 
     def collect(self, steps: int, *, policy_version: int) -> Collected:
         """Play `steps` steps in each environment, going on where the last rollout stopped."""
@@ -62,7 +59,7 @@ class Collector:
         observation[0] = self._observation
         for t in range(steps):
             action[t], log_prob[t] = self.policy.act(observation[t])
-            stepped = self.envs.step(self._legal(action[t]))
+            stepped = self.envs.step(legal(action[t], self.envs.action_space))
             observation[t + 1], reward[t] = stepped.observation_NO, stepped.reward_N
             terminated[t], truncated[t] = stepped.terminated_N, stepped.truncated_N
             nobody[t], duration[t] = stepped.nobody_N, stepped.duration_N
@@ -91,6 +88,3 @@ class Collector:
         return Collected(
             rollout=rollout, true_reward_TN=reward, episodes=numbered.finished, lost_environments=lost
         )
-
-    def _legal(self, action: NDArray[Any]) -> NDArray[Any]:
-        return action if self._bounds is None else np.clip(action, *self._bounds)

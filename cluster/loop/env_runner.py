@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import ray
 import torch
 from ray.rllib.env.env_runner import EnvRunner
@@ -28,7 +29,10 @@ class Sample:
 
     worker: int
     policy_version: int
+    rows: int
+    """What is learnt from: T times N."""
     steps: int
+    """Environment steps: the rows whose duration is not 0."""
     rollout: ray.ObjectRef
     """Of a `policies.experience.Rollout`."""
     true_reward: ray.ObjectRef
@@ -55,7 +59,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         """Begin all episodes anew; what is random from here on follows from the seed and `start` alone."""
         config, self._start = self.config, start
         epoch = config.feedback_link.epoch if config.feedback_link else 0
-        name = f"{epoch}.{self.worker_index}.{start}"
+        name = f"{epoch}.{self.worker_index}" + (f".{start}" if start else "")
         self._policy = acting_policy(
             self.envs.observation_space,
             self.envs.action_space,
@@ -90,7 +94,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         return Sample(
             worker=self.worker_index,
             policy_version=policy_version,
-            steps=collected.rollout.steps,
+            rows=collected.rollout.duration_TN.size,
+            steps=int(np.count_nonzero(collected.rollout.duration_TN)),
             rollout=ray.put(collected.rollout),
             true_reward=ray.put(collected.true_reward_TN),
             episodes=collected.episodes,

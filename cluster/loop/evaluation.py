@@ -1,11 +1,11 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
-import gymnasium as gym
 import numpy as np
 import torch
 
 from cluster.loop.environments import make_vector
 from cluster.loop.saved_policy import load_policy
+from cluster.loop.vector import legal
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.folder import RunFolder
@@ -21,16 +21,16 @@ def evaluate(
     """Play greedy episodes and return the true return of each."""
     envs = make_vector(environment, episodes)
     observation_NO = envs.reset(seed)
-    space = envs.action_space
     returns, playing = np.zeros(episodes), np.ones(episodes, bool)
     while playing.any():
         action = network.act_greedily(torch.from_numpy(observation_NO)).numpy()
-        if isinstance(space, gym.spaces.Box):
-            action = np.clip(action, space.low, space.high)
-        stepped = envs.step(action)
+        stepped = envs.step(legal(action, envs.action_space))
         observation_NO = stepped.observation_NO
         returns += stepped.reward_N * playing
-        playing &= ~(stepped.terminated_N | stepped.truncated_N)
+        # One whose environment was lost is played again.
+        lost = playing & (stepped.duration_N == 0)
+        returns[lost] = 0.0
+        playing &= lost | ~(stepped.terminated_N | stepped.truncated_N)
     envs.close()
     return [float(value) for value in returns]
 

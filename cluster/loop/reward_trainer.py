@@ -258,7 +258,8 @@ class RewardTrainer:
         rollouts = [rollout for batch in self._batches for _, rollout in batch]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
         action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
-        rows = self._rng.choice(len(observation), min(_PROBE_STEPS, len(observation)), replace=False)
+        counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
+        rows = self._rng.choice(counted, min(_PROBE_STEPS, len(counted)), replace=False)
         return observation[rows], action[rows]
 
     def _set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[Any]) -> None:

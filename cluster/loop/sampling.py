@@ -1,6 +1,6 @@
 """Requests to env runners and the batches that come of them.
 
-At most one request is under way at each env runner. A batch closes when its steps are together or a bounded wait is
+At most one request is under way at each env runner. A batch closes when its rows are together or a bounded wait is
 over; what comes late joins the next batch, unless its policy is too old by then. A dead env runner is waited for by
 nobody: RLlib restarts it, and it gets a request when it is back.
 """
@@ -22,10 +22,10 @@ class Sampler:
     """Keeps env runners busy and hands out what they gathered."""
 
     def __init__(
-        self, group: EnvRunnerGroup, *, batch_steps: int, timeout_seconds: float, max_lag: int
+        self, group: EnvRunnerGroup, *, batch_rows: int, timeout_seconds: float, max_lag: int
     ) -> None:
         self._group = group
-        self._batch_steps = batch_steps
+        self._batch_rows = batch_rows
         self._timeout_seconds = timeout_seconds
         self._max_lag = max_lag
         self._ready: list[Sample] = []
@@ -52,7 +52,7 @@ class Sampler:
             policy_version: the newest; samples that are too far behind it are dropped and counted.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        while self._steps() < self._batch_steps and self.in_flight:
+        while self._rows() < self._batch_rows and self.in_flight:
             self._fetch(_POLL_SECONDS)
             if time.monotonic() > deadline:
                 break
@@ -61,8 +61,8 @@ class Sampler:
         self._ready = []
         return sorted(fresh, key=lambda sample: (sample.worker, sample.policy_version))
 
-    def _steps(self) -> int:
-        return sum(sample.steps for sample in self._ready)
+    def _rows(self) -> int:
+        return sum(sample.rows for sample in self._ready)
 
     def _fetch(self, seconds: float) -> None:
         manager: Any = self._group._worker_manager

@@ -33,6 +33,11 @@ class Stepped(NamedTuple):
     """The true last observation of each episode that ended, in the order of the environments."""
 
 
+def legal(action: NDArray[Any], space: gym.Space[Any]) -> NDArray[Any]:
+    """Return the action that an environment may be given: of a Box, the nearest one in it."""
+    return np.clip(action, space.low, space.high) if isinstance(space, gym.spaces.Box) else action
+
+
 class VectorEnvironment(Protocol):
     """Environments in lockstep; one that ends its episode starts the next by itself.
 

@@ -79,6 +79,8 @@ class ProgressRow:
     """Reward models that judged worse than the one before and were not used."""
     dropped_rollouts: int = 0
     """Rollouts gathered and never trained on."""
+    lost_environments: dict[str, int] = field(default_factory=dict)
+    """Environments that were made anew, by the reason; since this driver started."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as a JSON object."""
@@ -125,6 +127,7 @@ def read_status(folder: RunFolder) -> ProgressRow | None:
 def scalars(row: ProgressRow) -> dict[str, float]:
     """Return the numbers of a row under their tags in TensorBoard."""
     values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
+    values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
     values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

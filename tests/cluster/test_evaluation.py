@@ -37,3 +37,14 @@ def test_returns_are_those_of_one_greedy_episode_each(name: str) -> None:
         lengths.append(len(rewards))
     assert returns == pytest.approx(expected, rel=1e-5)
     assert (len(set(lengths)) > 2) == (name == "CartPole-v1")
+
+
+def test_an_episode_whose_environment_is_lost_is_played_again() -> None:
+    environment = EnvironmentConfig(id="tests.cluster.worlds:Unlucky", kwargs={"lengths": (5,)})
+    env = make(environment)
+    network = ActorCritic(env.observation_space, env.action_space, hidden=(4,))
+    with torch.no_grad():
+        network.policy[-1].bias.copy_(torch.tensor([0.0, 50.0, 0.0]))
+    # Steps 1 to 5, and action 1 in each.
+    assert evaluate(network, environment, episodes=3, seed=SEED) == [20.0] * 3
+    assert env.unwrapped.misfortunes == 1  # type: ignore[attr-defined]

@@ -273,6 +273,20 @@ def test_the_environments_reward_stays_out_of_the_rollouts_of_a_run_on_people(se
     assert rollout.environment_reward_TN is None
 
 
+def test_rows_that_stand_for_no_time_are_no_environment_steps() -> None:
+    import ray
+
+    algorithm = HITL(environment_run(environment={"id": "CartPole-v1", "vectorised": True}))
+    algorithm._request()
+    (sample,) = algorithm._sampler.gather(policy_version=1)
+    rollout = ray.get(sample.rollout)
+    algorithm.train()
+    told, trained = sample.steps, algorithm.env_steps
+    algorithm.stop()
+    assert told == (rollout.duration_TN > 0).sum() < sample.rows == 160
+    assert 80 < trained < 160
+
+
 def test_a_reward_from_people_needs_a_service() -> None:
     with pytest.raises(ValueError, match="feedback service"):
         HITLConfig.from_run(RunConfig.model_validate(PEOPLE)).build_algo()

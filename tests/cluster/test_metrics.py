@@ -15,7 +15,7 @@ from hitl.metrics import Metric
 from hitl.service.metrics import TABLE as SERVICE_TABLE
 
 PARTS = "rollout|queue|learner|weights|reward|feedback"
-UNITS = "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons"
+UNITS = "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|environments"
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -55,12 +55,14 @@ def test_rows_arrive_at_the_scraper() -> None:
             ProgressRow(
                 time=0, wall_seconds=0, phase="learning", env_steps=env_steps, policy_version=7,
                 reward_version=3, true_return=12.5, heldout_accuracy=0.75, losses={"value": 0.25},
-                dropped_rollouts=3, asked=40,
+                dropped_rollouts=3, asked=40, lost_environments={"timeout": 2, "error": env_steps // 500},
             )
         )  # fmt: skip
     seen = scrape(address)
     assert seen["hitl_rollout_env_steps_total"] == 800
     assert seen["hitl_queue_dropped_rollouts_total"] == 1
+    assert seen['hitl_rollout_lost_environments_total{reason="timeout"}'] == 2
+    assert seen['hitl_rollout_lost_environments_total{reason="error"}'] == 3
     assert seen["hitl_rollout_true_return_rewards"] == 12.5
     assert seen["hitl_weights_version_updates"] == 7
     assert seen["hitl_reward_version_updates"] == 3

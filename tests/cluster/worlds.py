@@ -97,6 +97,18 @@ class Fragile(Diary):
         self.closed = True
 
 
+class Unlucky(Diary):
+    """Of all that are made in a process, the first one to get to step 3 breaks there."""
+
+    misfortunes = 0
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self._step == 2 and not Unlucky.misfortunes:
+            Unlucky.misfortunes += 1
+            raise RuntimeError("the simulator is gone")
+        return super().step(action)
+
+
 HANGS, DIES, FAILS = 1, 2, 3
 
 

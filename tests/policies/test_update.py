@@ -9,7 +9,7 @@ from torch import Tensor
 
 from policies.advantages import Rows, gae, over_duration, standardise
 from policies.batch import make_batch
-from policies.experience import Actor, Rollout
+from policies.experience import Actor, Rollout, join
 from policies.networks import ActorCritic
 from policies.objectives import OBJECTIVES
 from policies.rewards import environment_reward
@@ -232,3 +232,42 @@ def test_a_reward_of_weight_0_moves_no_weight() -> None:
 
 def _first_number(steps: Steps) -> Tensor:
     return steps.observation_TNO[..., 0]
+
+
+def _lost_column() -> Rollout:
+    """An environment that was lost in each of its steps: nothing in it counts."""
+    shape = (STEPS, 1)
+    return dataclasses.replace(
+        made_up_rollout(),
+        observation_TNO=waves(STEPS + 1, 1, OBSERVATION, phase=8.0),
+        action_TNA=np.zeros(shape, np.int64),
+        log_prob_TN=np.zeros(shape, np.float32),
+        terminated_TN=np.zeros(shape, bool),
+        truncated_TN=np.ones(shape, bool),
+        final_index_K=np.arange(STEPS),
+        final_observation_KO=waves(STEPS, OBSERVATION, phase=9.0),
+        actor_TN=np.full(shape, Actor.NOBODY, np.uint8),
+        episode_TN=np.arange(STEPS).reshape(shape),
+        step_TN=np.zeros(shape, np.int64),
+        duration_TN=np.zeros(shape, np.int64),
+        environment_reward_TN=np.full(shape, 5.0, np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "value_clip"), [*((name, None) for name in OBJECTIVES), ("ppo_clip", 0.1)]
+)
+def test_rows_that_stand_for_no_time_change_nothing(
+    objective: ObjectiveName, value_clip: float | None
+) -> None:
+    settings = dataclasses.replace(
+        SETTINGS, objective=objective, value_clip=value_clip, minibatch_size=1000, entropy_coefficient=0.0
+    )
+    alone, beside = _network(), _network()
+    rollout = made_up_rollout()
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    expected = make_update(alone, settings)(rollout, generators[0])
+    statistics = make_update(beside, settings)(join([rollout, _lost_column()]), generators[1])
+    assert statistics == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for name, value in beside.state_dict().items():
+        torch.testing.assert_close(value, alone.state_dict()[name], rtol=1e-4, atol=1e-6)
