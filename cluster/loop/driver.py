@@ -191,7 +191,7 @@ class Driver:
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=sum(algorithm.dropped_rollouts.values()),
-            lost_environments={why: count for why, count in statistics.lost_environments.items()},
+            lost_environments=dict(statistics.lost_environments.items()),
         )
 
     def _evaluate(self) -> list[float]:
