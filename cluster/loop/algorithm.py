@@ -160,7 +160,7 @@ class HITL(Algorithm):  # type: ignore[misc]
     def network_state(self) -> dict[str, Any]:
         """The policy and its critic, as arrays."""
         state: dict[str, Any] = self._ask_learner(
-            lambda learner: {k: v.cpu().numpy() for k, v in learner.network.state_dict().items()}
+            lambda learner: {k: v.cpu().numpy().copy() for k, v in learner.network.state_dict().items()}
         )
         return state
 

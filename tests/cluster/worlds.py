@@ -1,5 +1,6 @@
 """Tiny environments whose observations tell where they come from."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -145,3 +146,18 @@ class Rendezvous(Diary):
         while len(list(self._folder.glob(f"{self._step}-*"))) <= self._others:
             time.sleep(0.001)
         return stepped
+
+
+class Gated(Diary):
+    """Of all that share a folder, those of one process pass always; the others wait where `open` is missing."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = Path(folder)
+        with contextlib.suppress(FileExistsError):
+            (self._folder / "key").symlink_to(str(os.getpid()))
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        while not (self._folder / "open").exists() and os.readlink(self._folder / "key") != str(os.getpid()):
+            time.sleep(0.01)
+        return super().step(action)
