@@ -154,6 +154,7 @@ def test_four_trials_learn_from_the_feedback_of_one_run(service: LiveService, tm
         assert np.isfinite(result.metrics["learner"]["reward_learned"])
     with service.teacher("ann") as ann:
         trials = [run for run in ann.runs() if run.run_id[6:] not in ("shared", "live", "reader")]
+    assert {run.run_id[6:] for run in trials} == {result.metrics["trial_id"] for result in grid}
     # They asked nothing themselves: their reward is that of the shared answers.
     assert [run.journal_end for run in trials] == [0] * 4
     assert all(run.progress.reward_version >= 1 for run in trials)
