@@ -1,7 +1,9 @@
 """The two sides: each trains once and hands out its greedy policy on the way, with the time of training alone.
 
-Both step gymnasium's environments in one process and learn on one thread, sampling and learning in turns: ours in
-lockstep. A clock starts after the first update, because ours traces its gradient step there.
+Each runs as its users would run it: ours overlapped, with one env runner beside the learner, so on two cores it takes
+both and its scores differ a little from run to run; Stable-Baselines3 samples and learns in turns in one process.
+Either learns on one thread. Ours lowers its step size to 0 over the steps of the task; Stable-Baselines3 does so where
+its published settings say so. A clock starts after the first update, because ours traces its gradient step there.
 """
 
 import copy

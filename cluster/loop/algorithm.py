@@ -2,13 +2,16 @@
 
 import logging
 import time
+import uuid
 from typing import Any
 
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune.result import TRIAL_INFO
 
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
+from cluster.loop.feedback_service import FeedbackService
 from cluster.loop.learner import HITLLearner, Learnt, acting_weights
 from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics
@@ -31,9 +34,18 @@ class HITL(Algorithm):  # type: ignore[misc]
         """Return the settings to start from."""
         return HITLConfig()
 
+    def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Take note of Tune's trial, which RLlib drops from a config, and start."""
+        trial = config.get(TRIAL_INFO) if isinstance(config, dict) else None
+        self._trial_name = trial.trial_id if trial else uuid.uuid4().hex[:8]
+        super().__init__(config, *args, **kwargs)
+
     def setup(self, config: Any) -> None:
         """Start env runners, learner and, where people teach, reward trainer and publisher."""
         if config.learns_from_people:
+            if isinstance(config.feedback_link, FeedbackService):
+                link = config.feedback_link.open_run(config.environment_config, self._trial_name)
+                config = self.config = config.copy(copy_frozen=False).people(feedback=link)
             # First, so that its processes start while RLlib starts the env runners.
             self.teaching = Teaching(config)
         super().setup(config)

@@ -5,13 +5,13 @@ Tune sweeps over it as over any other; `from_run` makes one from a run file.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Self
 
 from gymnasium import VectorizeMode
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from cluster.loop.feedback_service import FeedbackLink, FeedbackService
 from cluster.runs.config import (
     TRPO_SHARES_NOTHING,
     EnvironmentConfig,
@@ -24,17 +24,6 @@ from cluster.runs.config import (
 from cluster.runs.learner_config import ObjectiveConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackLink:
-    """Where and as what the run talks to the feedback service."""
-
-    address: str
-    token: str
-    run_id: str
-    task_id: str
-    epoch: int
 
 
 class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
@@ -75,7 +64,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
-        self.feedback_link: FeedbackLink | None = None
+        self.feedback_link: FeedbackLink | FeedbackService | None = None
 
     @classmethod
     def from_run(cls, run: RunConfig, feedback: FeedbackLink | None = None) -> "HITLConfig":
@@ -185,9 +174,16 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         sources: RewardSourcesConfig | None = None,
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
-        feedback: FeedbackLink | None = None,
+        feedback: FeedbackLink | FeedbackService | None = None,
     ) -> Self:
-        """Choose the reward sources, and how the learned one comes about."""
+        """Choose the reward sources, and how the learned one comes about.
+
+        Args:
+            sources: weights of the sum.
+            model: of the learned one.
+            questions: what people are asked.
+            feedback: a run that is open, or a service on which each algorithm opens its own.
+        """
         self.reward_sources = sources or self.reward_sources
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
@@ -264,7 +260,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             raise ValueError(TRPO_SHARES_NOTHING)
         if self.learns_from_people and self.feedback_link is None:
             raise ValueError(
-                "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"
+                "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
 
 

@@ -17,9 +17,10 @@ import torch
 
 from cluster.cli.supervisor import DriverCode
 from cluster.loop.algorithm import HITL
-from cluster.loop.algorithm_config import FeedbackLink, HITLConfig
+from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.environments import check_learnable, task_of
 from cluster.loop.evaluation import evaluate
+from cluster.loop.feedback_service import FeedbackLink
 from cluster.loop.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.metrics import DriverMetrics
 from cluster.runs import checkpoints
@@ -104,9 +105,15 @@ class Driver:
             )
         client = TrainingClient(address, token)
         client.register_task(task)
-        run = client.open_run(self.folder.run_id, task.task_id)
+        reads_from = self.config.feedback.reads_from
+        run = client.open_run(self.folder.run_id, task.task_id, reads_from=reads_from)
         link = FeedbackLink(
-            address=address, token=token, run_id=run.run_id, task_id=run.task_id, epoch=run.epoch
+            address=address,
+            token=token,
+            run_id=run.run_id,
+            task_id=run.task_id,
+            epoch=run.epoch,
+            reads_from=reads_from,
         )
         return client, run, link
 

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,10 +76,11 @@ class RewardTrainer:
         model: RewardModelConfig,
         questions: QuestionsConfig,
         publisher: Any,
+        reads_from: Sequence[str],
         seed: int,
         lockstep: bool,
     ) -> None:
-        """Connect, read the journal so far, and begin.
+        """Connect, read the journals so far, and begin.
 
         Args:
             address: of the feedback service.
@@ -89,6 +90,7 @@ class RewardTrainer:
             model: its numbers.
             questions: what to ask and when.
             publisher: handle of the actor that asks.
+            reads_from: runs whose feedback counts as well, first.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
         """
@@ -116,10 +118,17 @@ class RewardTrainer:
         stands = replace(self._client.get_run(run.run_id), epoch=run.epoch)
         self._asking = Asking(questions, stands, publisher=publisher, seed=seed)
         self._fit_due = False
-        self._journal = JournalFollower(self._client, run.run_id, news=self._news)
-        self._journal.wait_for(stands.journal_end)
+        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
+        self._read_others()
+        self._journal = self._follow(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
+
+    def _follow(self, run: Run) -> JournalFollower:
+        """Read a run's journal as it stands, and go on in a thread."""
+        journal = JournalFollower(self._client, run.run_id, news=self._news)
+        journal.wait_for(run.journal_end)
+        return journal
 
     def observe(
         self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
@@ -182,6 +191,7 @@ class RewardTrainer:
                 time.sleep(_BURST_SECONDS)
             try:
                 self._prepare()
+                self._read_others()
                 self._read_journal()
                 self._fit_if_due()
                 self._ask_if_due()
@@ -208,6 +218,12 @@ class RewardTrainer:
             if isinstance(entry.event, Comparison):
                 self._asking.take_answer(entry.event.question_id)
 
+    def _read_others(self) -> None:
+        for journal in self._others:
+            for entry, segments in journal.take():
+                self._model.take(entry, segments)
+                self._fit_due = True
+
     def _fit_if_due(self) -> None:
         if not self._fit_due or self._probe is None or self._first_round_is_incomplete():
             return
@@ -224,7 +240,8 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking = self._asking
-        return self._version == 0 and asking.open > 0 and len(asking.answered) < asking.schedule.initial
+        answers = max(len(asking.answered), len(self._model.answers))
+        return self._version == 0 and asking.open > 0 and answers < asking.schedule.initial
 
     def _publish(self) -> None:
         highest = self._client.get_run(self._run.run_id).progress.reward_version

@@ -11,6 +11,7 @@ import ray
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.loop.environments import make
+from cluster.loop.feedback_service import FeedbackLink
 from cluster.loop.publisher import Publisher
 from cluster.loop.reward_trainer import Published, RewardTrainer, TeachingState
 from hitl.errors import ConfigError
@@ -29,9 +30,9 @@ class Teaching:
     def __init__(self, config: HITLConfig) -> None:
         """Start the two actors; both come back by themselves when they die."""
         link = config.feedback_link
-        if link is None:
+        if not isinstance(link, FeedbackLink):
             raise ConfigError(
-                "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"
+                "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
         env = make(config.environment_config)
         run = Run(
@@ -67,6 +68,7 @@ class Teaching:
                 model=config.reward_model,
                 questions=config.questions,
                 publisher=self.publisher,
+                reads_from=link.reads_from,
                 seed=config.seed_for("reward trainer"),
                 lockstep=config.lockstep,
             )

@@ -164,6 +164,9 @@ class FeedbackConfig(Section):
     """Its port; 0 takes a free one."""
     database: str | None = None
     """Its database, as an SQLAlchemy URL; empty: SQLite in the run's folder."""
+    reads_from: tuple[str, ...] = ()
+    """Ids of other runs of the same task on this service: the reward model learns from their feedback too (in
+    lockstep from what there is as the run begins)."""
 
 
 class SimulatedTeachersConfig(Section):

@@ -42,9 +42,15 @@ class TrainingClient:
         request = training_pb2.RegisterTaskRequest(task=encode_task(task))
         self._channel.call(self._stub.RegisterTask, request)
 
-    def open_run(self, run_id: str, task_id: str) -> Run:
-        """Start a driver's life; the run that returns has its epoch and the highest versions ever seen."""
-        request = training_pb2.OpenRunRequest(run_id=run_id, task_id=task_id)
+    def open_run(self, run_id: str, task_id: str, *, reads_from: Iterable[str] = ()) -> Run:
+        """Start a driver's life; the run that returns has its epoch and the highest versions ever seen.
+
+        Args:
+            run_id: of the run; a new one if there is none of this id.
+            task_id: what it is trained on, registered before.
+            reads_from: runs of the same task whose journals and segments it reads as well.
+        """
+        request = training_pb2.OpenRunRequest(run_id=run_id, task_id=task_id, reads_from=reads_from)
         return decode_run(self._channel.call(self._stub.OpenRun, request).run)
 
     def get_run(self, run_id: str) -> Run:

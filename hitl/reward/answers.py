@@ -28,6 +28,11 @@ class Answer:
     second: Segment
     choice: Choice
 
+    @property
+    def run_id(self) -> str:
+        """The run whose journal it stands in; ids are unique in a run."""
+        return self.first.address.run_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerArrays:
@@ -54,8 +59,8 @@ def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArray
 
     An answer judges if either of its segments is held out, so no held-out segment is ever trained on.
     """
-    segments = {s.segment_id: s for answer in answers for s in (answer.first, answer.second)}
-    row = {segment_id: index for index, segment_id in enumerate(segments)}
+    segments = {_key(s): s for answer in answers for s in (answer.first, answer.second)}
+    row = {key: index for index, key in enumerate(segments)}
     longest = max((len(segment) for segment in segments.values()), default=0)
     samples = list(segments.values())
     observation = [np.asarray(s.observations["obs"], np.float32).reshape(len(s), -1) for s in samples]
@@ -63,17 +68,21 @@ def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArray
     weight = np.zeros((len(samples), longest), np.float32)
     for index, segment in enumerate(samples):
         weight[index, : len(segment)] = 1
-    heldout = {s.segment_id: is_heldout(s.segment_id, heldout_share) for s in samples}
-    judges = np.array([heldout[a.first.segment_id] or heldout[a.second.segment_id] for a in answers], bool)
+    heldout = {_key(s): is_heldout(s.segment_id, heldout_share) for s in samples}
+    judges = np.array([heldout[_key(a.first)] or heldout[_key(a.second)] for a in answers], bool)
     return AnswerArrays(
         observation_SLO=_stacked(observation, longest),
         action_SLA=_stacked(action, longest),
         weight_SL=weight,
-        first_P=np.array([row[a.first.segment_id] for a in answers], np.int64),
-        second_P=np.array([row[a.second.segment_id] for a in answers], np.int64),
+        first_P=np.array([row[_key(a.first)] for a in answers], np.int64),
+        second_P=np.array([row[_key(a.second)] for a in answers], np.int64),
         choice_P=np.array([CHOICE_INDEX[a.choice] for a in answers], np.int64),
         heldout_P=judges,
     )
+
+
+def _key(segment: Segment) -> tuple[str, str]:
+    return segment.address.run_id, segment.segment_id
 
 
 def _stacked(parts: Sequence[NDArray[Any]], longest: int) -> NDArray[Any]:

@@ -55,8 +55,8 @@ class OnlineRewardModel:
         self._heldout_share = heldout_share
         self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
-        self._answers: dict[str, Answer] = {}
-        self._retracted: set[tuple[str, str]] = set()
+        self._answers: dict[tuple[str, str, str], Answer] = {}
+        self._retracted: set[tuple[str, str, str]] = set()
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[np.generic]) -> None:
@@ -71,10 +71,9 @@ class OnlineRewardModel:
         """Take one journal entry into account; a repeat, a skip or an unknown kind changes nothing."""
         event = entry.event
         if isinstance(event, Retraction):
-            self._retracted.add((entry.teacher_id, event.retracted_event_id))
+            self._retracted.add((event.run_id, entry.teacher_id, event.retracted_event_id))
         elif isinstance(event, Comparison) and event.choice in CHOICE_INDEX:
-            key = f"{entry.teacher_id}/{event.event_id}"
-            self._answers[key] = Answer(
+            self._answers[event.run_id, entry.teacher_id, event.event_id] = Answer(
                 offset=entry.offset,
                 event_id=event.event_id,
                 teacher_id=entry.teacher_id,
@@ -86,9 +85,9 @@ class OnlineRewardModel:
     @property
     def answers(self) -> list[Answer]:
         """The answers that count, ordered by what they are about and not by when they came."""
-        counted = (a for a in self._answers.values() if (a.teacher_id, a.event_id) not in self._retracted)
+        counted = (answer for key, answer in self._answers.items() if key not in self._retracted)
         return sorted(
-            counted, key=lambda a: (a.first.segment_id, a.second.segment_id, a.teacher_id, a.offset)
+            counted, key=lambda a: (a.first.segment_id, a.second.segment_id, a.teacher_id, a.offset, a.run_id)
         )
 
     def fit(self) -> FitReport | None:

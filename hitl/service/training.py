@@ -47,7 +47,9 @@ class TrainingHandlers:
     async def OpenRun(self, request: training_pb2.OpenRunRequest, call: Call) -> training_pb2.OpenRunResponse:
         """Start a driver's life."""
         run_id, task_id = _run_id(request.run_id, call), check_id(request.task_id, "task_id")
-        run = await wrap_future(self._storage.write(runs.open_run, run_id, task_id))
+        _check_number(request.reads_from, "reads_from")
+        reads_from = [_run_id(other, call) for other in request.reads_from]
+        run = await wrap_future(self._storage.write(runs.open_run, run_id, task_id, reads_from))
         return training_pb2.OpenRunResponse(run=encode_run(run))
 
     async def GetRun(self, request: training_pb2.GetRunRequest, call: Call) -> training_pb2.GetRunResponse:

@@ -47,16 +47,25 @@ def register_task(connection: Connection, task: Task) -> None:
         )
 
 
-def open_run(connection: Connection, run_id: str, task_id: str) -> Run:
+def open_run(connection: Connection, run_id: str, task_id: str, reads_from: Collection[str] = ()) -> Run:
     """Start a driver's life: create the run if it is new, and raise its epoch.
 
+    Args:
+        connection: in a transaction.
+        run_id: of the run.
+        task_id: what it is trained on.
+        reads_from: other runs whose feedback it reads as well.
+
     Raises:
-        NotFound: the task is not registered.
-        Conflict: the run is of another task.
+        NotFound: the task is not registered, or a run to read from is not there.
+        Conflict: the run, or one to read from, is of another task.
+        InvalidRequest: the run is to read from itself.
     """
     tasks = schema.tasks
     if connection.execute(select(tasks.c.task_id).where(tasks.c.task_id == task_id)).first() is None:
         raise NotFound(f"no task {task_id}; register it first")
+    for other in reads_from:
+        _check_readable(connection, other, run_id, task_id)
     known = _find(connection, run_id, lock=True)
     if known is None:
         first = dict.fromkeys(("next_offset", "env_steps", "policy_version", "reward_version"), 0)
@@ -70,6 +79,17 @@ def open_run(connection: Connection, run_id: str, task_id: str) -> Run:
     else:
         _set(connection, run_id, epoch=known["epoch"] + 1)
     return get_run(connection, run_id)
+
+
+def _check_readable(connection: Connection, other: str, run_id: str, task_id: str) -> None:
+    if other == run_id:
+        raise InvalidRequest(f"reads_from: {run_id} reads its own feedback anyway; take it out of reads_from")
+    row = _found(_find(connection, other), other)
+    if row["task_id"] != task_id:
+        raise Conflict(
+            f"reads_from: run {other} is of task {row['task_id']}, not {task_id}, and feedback belongs to its "
+            "task; take it out of reads_from, or train on the same environment with the same settings of it"
+        )
 
 
 def get_run(connection: Connection, run_id: str) -> Run:

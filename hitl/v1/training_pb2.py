@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/training.proto\x12\x07hitl.v1\x1a\x13hitl/v1/types.proto\":\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\")\n\x08RunEpoch\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"2\n\x13RegisterTaskRequest\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"3\n\x14RegisterTaskResponse\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"1\n\x0eOpenRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\",\n\x0fOpenRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"+\n\x0eGetRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"_\n\x15ReportProgressRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12&\n\x08progress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.RunProgress\"\x18\n\x16ReportProgressResponse\"Y\n\rSegmentRecord\x12!\n\x07segment\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"b\n\x16PublishSegmentsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12(\n\x08segments\x18\x02 \x03(\x0b\x32\x16.hitl.v1.SegmentRecord\"\x19\n\x17PublishSegmentsResponse\"9\n\x12GetSegmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bsegment_ids\x18\x02 \x03(\t\"9\n\x13GetSegmentsResponse\x12\"\n\x08segments\x18\x01 \x03(\x0b\x32\x10.hitl.v1.Segment\"[\n\x13\x41skQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12$\n\tquestions\x18\x02 \x03(\x0b\x32\x11.hitl.v1.Question\"\x16\n\x14\x41skQuestionsResponse\"P\n\x18WithdrawQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1b\n\x19WithdrawQuestionsResponse\"9\n\x12TailJournalRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x03\"=\n\x13TailJournalResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.hitl.v1.JournalEntry2\xbf\x05\n\x0fTrainingService\x12K\n\x0cRegisterTask\x12\x1c.hitl.v1.RegisterTaskRequest\x1a\x1d.hitl.v1.RegisterTaskResponse\x12<\n\x07OpenRun\x12\x17.hitl.v1.OpenRunRequest\x1a\x18.hitl.v1.OpenRunResponse\x12\x39\n\x06GetRun\x12\x16.hitl.v1.GetRunRequest\x1a\x17.hitl.v1.GetRunResponse\x12Q\n\x0eReportProgress\x12\x1e.hitl.v1.ReportProgressRequest\x1a\x1f.hitl.v1.ReportProgressResponse\x12T\n\x0fPublishSegments\x12\x1f.hitl.v1.PublishSegmentsRequest\x1a .hitl.v1.PublishSegmentsResponse\x12H\n\x0bGetSegments\x12\x1b.hitl.v1.GetSegmentsRequest\x1a\x1c.hitl.v1.GetSegmentsResponse\x12K\n\x0c\x41skQuestions\x12\x1c.hitl.v1.AskQuestionsRequest\x1a\x1d.hitl.v1.AskQuestionsResponse\x12Z\n\x11WithdrawQuestions\x12!.hitl.v1.WithdrawQuestionsRequest\x1a\".hitl.v1.WithdrawQuestionsResponse\x12J\n\x0bTailJournal\x12\x1b.hitl.v1.TailJournalRequest\x1a\x1c.hitl.v1.TailJournalResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/training.proto\x12\x07hitl.v1\x1a\x13hitl/v1/types.proto\":\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\")\n\x08RunEpoch\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"2\n\x13RegisterTaskRequest\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"3\n\x14RegisterTaskResponse\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"E\n\x0eOpenRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nreads_from\x18\x03 \x03(\t\",\n\x0fOpenRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"+\n\x0eGetRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"_\n\x15ReportProgressRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12&\n\x08progress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.RunProgress\"\x18\n\x16ReportProgressResponse\"Y\n\rSegmentRecord\x12!\n\x07segment\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"b\n\x16PublishSegmentsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12(\n\x08segments\x18\x02 \x03(\x0b\x32\x16.hitl.v1.SegmentRecord\"\x19\n\x17PublishSegmentsResponse\"9\n\x12GetSegmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bsegment_ids\x18\x02 \x03(\t\"9\n\x13GetSegmentsResponse\x12\"\n\x08segments\x18\x01 \x03(\x0b\x32\x10.hitl.v1.Segment\"[\n\x13\x41skQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12$\n\tquestions\x18\x02 \x03(\x0b\x32\x11.hitl.v1.Question\"\x16\n\x14\x41skQuestionsResponse\"P\n\x18WithdrawQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1b\n\x19WithdrawQuestionsResponse\"9\n\x12TailJournalRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x03\"=\n\x13TailJournalResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.hitl.v1.JournalEntry2\xbf\x05\n\x0fTrainingService\x12K\n\x0cRegisterTask\x12\x1c.hitl.v1.RegisterTaskRequest\x1a\x1d.hitl.v1.RegisterTaskResponse\x12<\n\x07OpenRun\x12\x17.hitl.v1.OpenRunRequest\x1a\x18.hitl.v1.OpenRunResponse\x12\x39\n\x06GetRun\x12\x16.hitl.v1.GetRunRequest\x1a\x17.hitl.v1.GetRunResponse\x12Q\n\x0eReportProgress\x12\x1e.hitl.v1.ReportProgressRequest\x1a\x1f.hitl.v1.ReportProgressResponse\x12T\n\x0fPublishSegments\x12\x1f.hitl.v1.PublishSegmentsRequest\x1a .hitl.v1.PublishSegmentsResponse\x12H\n\x0bGetSegments\x12\x1b.hitl.v1.GetSegmentsRequest\x1a\x1c.hitl.v1.GetSegmentsResponse\x12K\n\x0c\x41skQuestions\x12\x1c.hitl.v1.AskQuestionsRequest\x1a\x1d.hitl.v1.AskQuestionsResponse\x12Z\n\x11WithdrawQuestions\x12!.hitl.v1.WithdrawQuestionsRequest\x1a\".hitl.v1.WithdrawQuestionsResponse\x12J\n\x0bTailJournal\x12\x1b.hitl.v1.TailJournalRequest\x1a\x1c.hitl.v1.TailJournalResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,39 +41,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERTASKRESPONSE']._serialized_start=211
   _globals['_REGISTERTASKRESPONSE']._serialized_end=262
   _globals['_OPENRUNREQUEST']._serialized_start=264
-  _globals['_OPENRUNREQUEST']._serialized_end=313
-  _globals['_OPENRUNRESPONSE']._serialized_start=315
-  _globals['_OPENRUNRESPONSE']._serialized_end=359
-  _globals['_GETRUNREQUEST']._serialized_start=361
-  _globals['_GETRUNREQUEST']._serialized_end=392
-  _globals['_GETRUNRESPONSE']._serialized_start=394
-  _globals['_GETRUNRESPONSE']._serialized_end=437
-  _globals['_REPORTPROGRESSREQUEST']._serialized_start=439
-  _globals['_REPORTPROGRESSREQUEST']._serialized_end=534
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=536
-  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=560
-  _globals['_SEGMENTRECORD']._serialized_start=562
-  _globals['_SEGMENTRECORD']._serialized_end=651
-  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_start=653
-  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_end=751
-  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_start=753
-  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_end=778
-  _globals['_GETSEGMENTSREQUEST']._serialized_start=780
-  _globals['_GETSEGMENTSREQUEST']._serialized_end=837
-  _globals['_GETSEGMENTSRESPONSE']._serialized_start=839
-  _globals['_GETSEGMENTSRESPONSE']._serialized_end=896
-  _globals['_ASKQUESTIONSREQUEST']._serialized_start=898
-  _globals['_ASKQUESTIONSREQUEST']._serialized_end=989
-  _globals['_ASKQUESTIONSRESPONSE']._serialized_start=991
-  _globals['_ASKQUESTIONSRESPONSE']._serialized_end=1013
-  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_start=1015
-  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_end=1095
-  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_start=1097
-  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_end=1124
-  _globals['_TAILJOURNALREQUEST']._serialized_start=1126
-  _globals['_TAILJOURNALREQUEST']._serialized_end=1183
-  _globals['_TAILJOURNALRESPONSE']._serialized_start=1185
-  _globals['_TAILJOURNALRESPONSE']._serialized_end=1246
-  _globals['_TRAININGSERVICE']._serialized_start=1249
-  _globals['_TRAININGSERVICE']._serialized_end=1952
+  _globals['_OPENRUNREQUEST']._serialized_end=333
+  _globals['_OPENRUNRESPONSE']._serialized_start=335
+  _globals['_OPENRUNRESPONSE']._serialized_end=379
+  _globals['_GETRUNREQUEST']._serialized_start=381
+  _globals['_GETRUNREQUEST']._serialized_end=412
+  _globals['_GETRUNRESPONSE']._serialized_start=414
+  _globals['_GETRUNRESPONSE']._serialized_end=457
+  _globals['_REPORTPROGRESSREQUEST']._serialized_start=459
+  _globals['_REPORTPROGRESSREQUEST']._serialized_end=554
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_start=556
+  _globals['_REPORTPROGRESSRESPONSE']._serialized_end=580
+  _globals['_SEGMENTRECORD']._serialized_start=582
+  _globals['_SEGMENTRECORD']._serialized_end=671
+  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_start=673
+  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_end=771
+  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_start=773
+  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_end=798
+  _globals['_GETSEGMENTSREQUEST']._serialized_start=800
+  _globals['_GETSEGMENTSREQUEST']._serialized_end=857
+  _globals['_GETSEGMENTSRESPONSE']._serialized_start=859
+  _globals['_GETSEGMENTSRESPONSE']._serialized_end=916
+  _globals['_ASKQUESTIONSREQUEST']._serialized_start=918
+  _globals['_ASKQUESTIONSREQUEST']._serialized_end=1009
+  _globals['_ASKQUESTIONSRESPONSE']._serialized_start=1011
+  _globals['_ASKQUESTIONSRESPONSE']._serialized_end=1033
+  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_start=1035
+  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_end=1115
+  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_start=1117
+  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_end=1144
+  _globals['_TAILJOURNALREQUEST']._serialized_start=1146
+  _globals['_TAILJOURNALREQUEST']._serialized_end=1203
+  _globals['_TAILJOURNALRESPONSE']._serialized_start=1205
+  _globals['_TAILJOURNALRESPONSE']._serialized_end=1266
+  _globals['_TRAININGSERVICE']._serialized_start=1269
+  _globals['_TRAININGSERVICE']._serialized_end=1972
 # @@protoc_insertion_point(module_scope)

@@ -119,17 +119,23 @@ class OpenRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
+    READS_FROM_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     task_id: _builtins.str
+    @_builtins.property
+    def reads_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs of the same task whose feedback this one reads as well; checked here, and not kept."""
+
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
+        reads_from: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reads_from", b"reads_from", "run_id", b"run_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from cluster.loop.algorithm import HITL
-from cluster.loop.algorithm_config import FeedbackLink, HITLConfig
+from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate
+from cluster.loop.feedback_service import FeedbackLink
 from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import RunConfig
 from hitl.events import Choice, Task

@@ -13,11 +13,11 @@ SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
 STEPS = 5
 
 
-def segment(name: str, *, steps: int = STEPS, seed: int = 0) -> Segment:
+def segment(name: str, *, steps: int = STEPS, seed: int = 0, run_id: str = "run") -> Segment:
     rng = np.random.default_rng([seed, *name.encode()])
     return Segment(
         segment_id=name,
-        address=StepAddress(task_id="task", run_id="run", source=name, episode=0, begin=0, end=steps),
+        address=StepAddress(task_id="task", run_id=run_id, source=name, episode=0, begin=0, end=steps),
         observations={"obs": rng.standard_normal((steps, 2), np.float32)},
         actions=rng.integers(0, 3, steps),
         policy_version=0,
@@ -49,12 +49,12 @@ def answers(count: int, *, steps: int = STEPS) -> list[Answer]:
 
 
 def entry_of(one: Answer) -> tuple[JournalEntry, list[Segment]]:
-    event = Comparison(run_id="run", question_id=one.event_id, choice=one.choice, event_id=one.event_id)
+    event = Comparison(run_id=one.run_id, question_id=one.event_id, choice=one.choice, event_id=one.event_id)
     return _entry(one.offset, one.teacher_id, event), [one.first, one.second]
 
 
 def retraction_of(one: Answer, *, teacher_id: str = "teacher") -> tuple[JournalEntry, list[Segment]]:
-    event = Retraction(run_id="run", retracted_event_id=one.event_id)
+    event = Retraction(run_id=one.run_id, retracted_event_id=one.event_id)
     return _entry(one.offset + 1000, teacher_id, event), []
 
 

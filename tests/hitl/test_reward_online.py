@@ -205,3 +205,20 @@ def test_answers_about_worth_teach_worth() -> None:
         action = torch.from_numpy(np.stack([np.asarray(s.actions) for s in unseen]))
         total = model.ensemble.reward(observation, action).sum(-1)
     assert np.corrcoef(total.numpy(), [worth(s) for s in unseen])[0, 1] > 0.7
+
+
+def test_two_runs_may_use_the_same_ids() -> None:
+    mine, other = (
+        [answer(i, *[segment(f"{i}/{n}", seed=seed, run_id=run_id) for n in "ab"]) for i in range(8)]
+        for seed, run_id in ((1, "mine"), (2, "other"))
+    )
+    model = _model()
+    _take(model, [entry_of(one) for one in [*mine, *other]] + [retraction_of(other[0])])
+    assert {(a.run_id, a.event_id) for a in model.answers} == {
+        (a.run_id, a.event_id) for a in [*mine, *other[1:]]
+    }
+    arrays = arrays_of(model.answers, heldout_share=0.0)
+    assert len(arrays.observation_SLO) == 2 * len(model.answers)
+    for place, told in enumerate(model.answers):
+        first = arrays.observation_SLO[arrays.first_P[place]]
+        np.testing.assert_array_equal(first, told.first.observations["obs"])

@@ -1,6 +1,7 @@
 import pytest
 
-from hitl.errors import Conflict, InvalidRequest, NotFound, StaleEpoch
+from hitl.client.training import TrainingClient
+from hitl.errors import Conflict, Forbidden, InvalidRequest, NotFound, StaleEpoch
 from hitl.events import Progress, Run, Task
 from tests.hitl.live import LiveRun, LiveService, make_segment
 
@@ -92,3 +93,27 @@ def test_runs_are_listed_newest_first(service: LiveService, live_run: LiveRun) -
     newer = live_run.cluster.open_run("newer", "task")
     with service.teacher() as ann:
         assert [run.run_id for run in ann.runs()][:2] == [newer.run_id, live_run.run_id]
+
+
+def test_a_run_reads_from_runs_of_its_own_task_only(service: LiveService, live_run: LiveRun) -> None:
+    cluster = live_run.cluster
+    cluster.open_run("reader", "task", reads_from=[live_run.run_id])
+    cluster.register_task(Task(task_id="foreign", name="Foreign-v0", fingerprint="foreign"))
+    with pytest.raises(Conflict, match=f"reads_from: run {live_run.run_id} is of task task, not foreign"):
+        cluster.open_run("stranger", "foreign", reads_from=[live_run.run_id])
+    with pytest.raises(NotFound, match="no run nobody"):
+        cluster.open_run("reader", "task", reads_from=["nobody"])
+    with pytest.raises(InvalidRequest, match="reads its own feedback anyway"):
+        cluster.open_run("reader", "task", reads_from=["reader"])
+    assert cluster.get_run("reader").epoch == 1
+    with pytest.raises(NotFound, match="no run stranger"):
+        cluster.get_run("stranger")
+
+
+def test_a_token_for_one_run_reads_from_no_other(service: LiveService, live_run: LiveRun) -> None:
+    live_run.cluster.open_run("mine", "task")
+    token = service.token("cluster", "driver", runs=["mine"])
+    with TrainingClient(service.address, token) as client:
+        client.open_run("mine", "task")
+        with pytest.raises(Forbidden, match=f"not good for run {live_run.run_id}"):
+            client.open_run("mine", "task", reads_from=[live_run.run_id])

@@ -1,0 +1,56 @@
+"""Where an algorithm meets its feedback: a service, and a run on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.loop.environments import check_learnable, task_of
+from cluster.runs.config import EnvironmentConfig
+from hitl.client.training import TrainingClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackLink:
+    """A run that is open, by its newest driver."""
+
+    address: str
+    token: str
+    run_id: str
+    task_id: str
+    epoch: int
+    reads_from: Sequence[str] = ()
+    """Runs of the same task whose feedback counts as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackService:
+    """A service on which every trial of a sweep opens a run of its own."""
+
+    address: str
+    token: str
+    """Of the role cluster."""
+    name: str = "trial"
+    """Begins the runs' ids; the trial's own id ends them."""
+    reads_from: Sequence[str] = ()
+    """Runs of the same task whose feedback each trial learns from as well."""
+
+    def open_run(self, environment: EnvironmentConfig, trial_id: str) -> FeedbackLink:
+        """Start a driver's life of a trial's run.
+
+        Raises:
+            ConfigError: the environment cannot be made, or not be learnt on a learned reward.
+            RequestError: the service refuses, for example to read from a run of another task.
+        """
+        env = check_learnable(environment, learned_reward=True)
+        task = task_of(environment, env)
+        env.close()  # type: ignore[no-untyped-call]
+        with TrainingClient(self.address, self.token) as client:
+            client.register_task(task)
+            run = client.open_run(f"{self.name}-{trial_id}", task.task_id, reads_from=self.reads_from)
+        return FeedbackLink(
+            address=self.address,
+            token=self.token,
+            run_id=run.run_id,
+            task_id=run.task_id,
+            epoch=run.epoch,
+            reads_from=self.reads_from,
+        )
