@@ -33,17 +33,27 @@ _LARGEST_LAYER = 256
 class Acts(Protocol):
     """A policy as an env runner sees it."""
 
+    memory_units: int
+    """Numbers that it remembers of each environment; 0: none."""
+
     def load(self, weights: Weights) -> None:
         """Act by these weights from now on."""
         ...
 
-    def act(self, observation_NO: ObservationArray) -> Draw:
-        """Draw an action for each flat observation; the arrays returned are the caller's."""
+    def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
+        """Draw an action for each flat observation; the arrays returned are the caller's.
+
+        Args:
+            observation_NO: flat.
+            memory_NH: what is remembered of each environment, changed in place; only where it remembers anything.
+        """
         ...
 
 
 class NumpyPolicy:
-    """The policy network of an `ActorCritic` without an encoder, in NumPy alone."""
+    """The policy network of an `ActorCritic` without encoder and memory, in NumPy alone."""
+
+    memory_units = 0
 
     def __init__(self, action_space: gym.Space[Any], *, activation: str, seed: int) -> None:
         self._activate = _ACTIVATIONS[activation]
@@ -70,8 +80,8 @@ class NumpyPolicy:
         ]
         self._log_scale = np.array(weights["log_scale"], np.float32)
 
-    def act(self, observation_NO: ObservationArray) -> Draw:
-        """Draw an action for each observation, float32[N, O]."""
+    def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
+        """Draw an action for each observation, float32[N, O]; nothing is remembered."""
         return self._draw(self._output(observation_NO))  # type: ignore[arg-type]
 
     def _output(self, hidden: FloatArray) -> FloatArray:
@@ -139,6 +149,7 @@ def _is_small_mlp(
     hidden: Sequence[int] = (64, 64),
     activation: str = "tanh",
     shared: bool = False,
+    recurrent: int | None = None,
     encoder: EncoderName = "auto",
     encoders: Mapping[str, EncoderName] | None = None,
     vector_features: int = 0,
@@ -152,5 +163,6 @@ def _is_small_mlp(
         and is_action_space(action_space)
         and activation in _ACTIVATIONS
         and max(hidden, default=0) <= _LARGEST_LAYER
+        and not recurrent
         and not others
     )
