@@ -47,7 +47,9 @@ def look(network: ActorCritic, rollout: Rollout, steps: Steps) -> Seen | None:
     last_NH = network.memory.step(steps.shown_TNO[-1], now_TNH[-1])
     final_KH = network.memory.step(steps.final_observation_KO, now_TNH.flatten(0, 1)[steps.final_index_K])
     next_TNH = steps.with_finals(torch.cat([now_TNH[1:], last_NH[None]]), final_KH)
-    return Seen(now_TNH, next_TNH, context)
+    # A row that stands for no step shows nothing new: it is as if the row before it had been the last.
+    empty_TN = torch.tensor(rollout.duration_TN == 0, device=device)
+    return Seen(now_TNH, torch.where(empty_TN[..., None], now_TNH, next_TNH), context)
 
 
 def in_sequences(values_TN: Tensor, length: int) -> Tensor:

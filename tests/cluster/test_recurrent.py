@@ -82,9 +82,8 @@ def learn(updates: int, **model: Any) -> float:
     return float(np.mean(evaluate(network, REMEMBER, episodes=40, seed=1)))
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["apart", "shared"])
-def test_what_was_seen_once_is_remembered(shared: bool) -> None:
-    assert learn(30, recurrent=16, shared=shared) == 1.0
+def test_what_was_seen_once_is_remembered() -> None:
+    assert learn(30, recurrent=16) == 1.0
 
 
 def test_a_policy_with_a_memory_survives_its_checkpoint(ray_session: str, tmp_path: Path) -> None:

@@ -25,10 +25,12 @@ def recurrent(seed: int = 0, space: gym.Space[Any] = OBSERVATION_SPACE, **model:
 
 
 def remembering_rollout(**changes: Any) -> Rollout:
-    """A rollout in the middle of whose episodes it begins, but for column 1."""
+    """A rollout in the middle of whose episodes it begins, but for column 1; in row 5 environment 0 was lost."""
     memory = 0.9 * waves(COLUMNS, UNITS, phase=8.0)
     memory[1] = 0.0
-    return made_up_rollout(**({"memory_NH": memory} | changes))
+    rollout = made_up_rollout(**({"memory_NH": memory} | changes))
+    rollout.duration_TN[5, 0] = 0
+    return rollout
 
 
 def step(network: ActorCritic, observation: Any, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,6 +62,8 @@ class Recalled:
                 ended = bool(rollout.terminated_TN[t, n] or rollout.truncated_TN[t, n])
                 following = final[t * COLUMNS + n] if ended else rollout.observation_TNO[t + 1, n]
                 _, self.next_value[t, n], _ = step(network, following, after)
+                if rollout.duration_TN[t, n] == 0:
+                    self.next_value[t, n] = self.value[t, n]
                 memory = torch.zeros_like(after) if ended else after
 
     def grid(self, part: str) -> Tensor:

@@ -88,7 +88,8 @@ def test_sequences_go_on_where_the_one_before_ended(length: int, model: dict[str
 
 
 def test_advantages_are_those_of_the_values_by_hand() -> None:
-    network, rollout = recurrent(), _rollout()
+    network = recurrent()
+    rollout = dataclasses.replace(_rollout(), duration_TN=np.ones((STEPS, COLUMNS), np.int64))
     recalled, steps = Recalled(network, rollout), _steps(rollout)
     reward = torch.from_numpy(rollout.environment_reward_TN).double()
     by_hand = gae(
@@ -102,7 +103,6 @@ def test_advantages_are_those_of_the_values_by_hand() -> None:
         ),
         gae_lambda=0.9,
     )
-    rollout = dataclasses.replace(rollout, duration_TN=np.ones_like(rollout.duration_TN))
     numbers = settings(sequence_steps=4, normalise_advantages=False)
     batch = make_batch(network, rollout, steps, reward, numbers)
     assert_close(batch.advantage_B, in_sequences(by_hand.advantage_TN, 4))
