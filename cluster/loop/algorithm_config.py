@@ -268,14 +268,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         # RLlib validates a copy for an evaluation of its own, too, whose rollouts nobody learns from.
         if complaint and not self.in_evaluation:
             raise ValueError(complaint)
-            self.objective,
-            shared=self.model_config.get("shared", False),
-            recurrent=self.model_config.get("recurrent"),
-            steps=self.rollout_fragment_length,
-        )
-        # RLlib validates a copy for an evaluation of its own, too, whose rollouts nobody learns from.
-        if complaint and not self.in_evaluation:
-            raise ValueError(complaint)
         if self.learns_from_people and self.feedback_link is None:
             raise ValueError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackLink(...))"

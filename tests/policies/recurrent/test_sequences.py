@@ -77,6 +77,7 @@ def test_sequences_go_on_where_the_one_before_ended(length: int, model: dict[str
     assert batch.memory_BH is not None
     assert batch.memory_BH.shape == (STEPS // length * COLUMNS, UNITS)
     heads = network(batch.observation_BO, batch.context)
+    assert_close(batch.output_of(network), heads.output)
     assert heads.output.shape == (STEPS // length * COLUMNS, length, 2)
     for s, (chunk, n) in enumerate(np.ndindex(STEPS // length, COLUMNS)):
         for row in range(length):
