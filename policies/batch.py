@@ -10,13 +10,17 @@ from policies import advantages, popart
 from policies.advantages import Advantages, Rows
 from policies.chunks import in_chunks
 from policies.experience import Actor, Rollout
-from policies.networks import ActorCritic
+from policies.networks import ActorCritic, Context
+from policies.sequences import Seen, context_of_sequences, in_sequences, look
 from policies.settings import UpdateSettings
 from policies.steps import Steps
 
 
 class Batch(NamedTuple):
-    """What the epochs read, flat over steps; B = T * N."""
+    """What the epochs read, flat over steps; B = T * N.
+
+    With a recurrent policy B is a sequence, and each part but `memory_BH` has an axis of its steps behind B.
+    """
 
     observation_BO: Tensor
     action_BA: Tensor
@@ -35,10 +39,38 @@ class Batch(NamedTuple):
     """The policy's before the update; only where the objective asks."""
     reference_output_BA: Tensor | None = None
     """The frozen reference policy's; only where there is one."""
+    memory_BH: Tensor | None = None
+    """What a recurrent policy remembers before each sequence."""
+    begin_BL: Tensor | None = None
+    """Where in them an episode begins."""
+
+    @property
+    def context(self) -> Context | None:
+        """What a recurrent policy needs beside the observations."""
+        if self.memory_BH is None or self.begin_BL is None:
+            return None
+        return Context(self.memory_BH, self.begin_BL)
 
     def at(self, index: Tensor | slice) -> "Batch":
-        """Return some of the steps."""
+        """Return some of the steps, or of the sequences."""
         return Batch(*[None if part is None else part[index] for part in self])  # type: ignore[arg-type]
+
+    def seen_by(self, network: ActorCritic, read: Callable[..., Tensor]) -> Tensor:
+        """Return what is read of what the network sees, of the whole batch, in parts that fit into memory.
+
+        Args:
+            network: sees the observations.
+            read: of what it sees and the actions; what it returns has the same leading axes.
+        """
+
+        def part(observation: Tensor, action: Tensor, *context: Tensor) -> Tensor:
+            return read(network.see(observation, Context(*context) if context else None), action)
+
+        return in_chunks(part, self.observation_BO, self.action_BA, *(self.context or ()))
+
+    def output_of(self, network: ActorCritic) -> Tensor:
+        """Return what a policy puts out for the whole batch."""
+        return self.seen_by(network, lambda seen, _: network.policy(seen))
 
 
 @torch.no_grad()
@@ -58,7 +90,8 @@ def make_batch(
         duration_TN=torch.tensor(rollout.duration_TN, device=device),
         discount=settings.discount,
     )
-    value_TN, next_value_TN = _values(network, steps)
+    seen = look(network, rollout, steps)
+    value_TN, next_value_TN = _values(network, steps, seen)
     rows = Rows(
         reward_TN=earned_TN,
         value_TN=value_TN,
@@ -69,44 +102,54 @@ def make_batch(
     )
     log_prob_TN = torch.tensor(rollout.log_prob_TN, device=device)
     acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
-    estimate = _estimate(rows, settings, lambda: _log_ratio(network, steps, log_prob_TN, acted_TN))
+    seen_TNF = seen.now_TNH if seen else steps.observation_TNO
+    estimate = _estimate(rows, settings, lambda: _log_ratio(network, seen_TNF, steps, log_prob_TN, acted_TN))
     weight_TN, counts_TN = acted_TN.to(reward_TN.dtype), steps.counts_TN
-    counted_P = estimate.target_TN if counts_TN is None else estimate.target_TN[counts_TN > 0]
-    popart.update_statistics(network, target_P=counted_P, rate=settings.popart_rate)
+    popart.update_statistics(network, target_P=steps.counted(estimate.target_TN), rate=settings.popart_rate)
     weighing_TN = _weighing(
         estimate,
         weight_TN,
         subtracts_baseline=subtracts_baseline,
         normalise=settings.normalise_advantages,
     )
+    length = settings.sequence_steps or len(reward_TN)
+    context = context_of_sequences(seen, length) if seen else None
+
+    def lay(values_TN: Tensor) -> Tensor:
+        return values_TN.flatten(0, 1) if context is None else in_sequences(values_TN, length)
+
     return Batch(
-        observation_BO=steps.observation_TNO.flatten(0, 1),
-        action_BA=steps.action_TNA.flatten(0, 1),
-        behaviour_log_prob_B=log_prob_TN.flatten(),
-        advantage_B=weighing_TN.flatten(),
-        target_B=network.normalise(estimate.target_TN).flatten(),
-        weight_B=weight_TN.flatten(),
-        counts_B=None if counts_TN is None else counts_TN.flatten(),
-        old_value_B=network.normalise(rows.value_TN).flatten() if settings.value_clip else None,
+        observation_BO=lay(steps.observation_TNO),
+        action_BA=lay(steps.action_TNA),
+        behaviour_log_prob_B=lay(log_prob_TN),
+        advantage_B=lay(weighing_TN),
+        target_B=lay(network.normalise(estimate.target_TN)),
+        weight_B=lay(weight_TN),
+        counts_B=None if counts_TN is None else lay(counts_TN),
+        old_value_B=lay(network.normalise(rows.value_TN)) if settings.value_clip else None,
+        memory_BH=context.memory_SH if context else None,
+        begin_BL=context.begin_SL if context else None,
     )
 
 
-def _values(network: ActorCritic, steps: Steps) -> tuple[Tensor, Tensor]:
+def _values(network: ActorCritic, steps: Steps, seen: Seen | None) -> tuple[Tensor, Tensor]:
     """Return the critic's value of what each action was an answer to, and of what truly followed it, each [T, N].
 
     What was shown after one step is what the next one answers, so each observation is looked at once.
     """
+    if seen is not None:
+        return network.value(seen.now_TNH), network.value(seen.next_TNH)
     shown_TN = in_chunks(network.value, steps.shown_TNO.flatten(0, 1)).view(steps.shown_TNO.shape[:2])
     final_K = in_chunks(network.value, steps.final_observation_KO)
     return shown_TN[:-1], steps.with_finals(shown_TN[1:], final_K)
 
 
-def _log_ratio(network: ActorCritic, steps: Steps, log_prob_TN: Tensor, acted_TN: Tensor) -> Tensor:
+def _log_ratio(
+    network: ActorCritic, seen_TNF: Tensor, steps: Steps, log_prob_TN: Tensor, acted_TN: Tensor
+) -> Tensor:
     """How much likelier actions are now, as a logarithm; 0 where the policy did not act: nothing to correct."""
     now_P = in_chunks(
-        lambda *rows: network.evaluate(*rows)[0],
-        steps.observation_TNO.flatten(0, 1),
-        steps.action_TNA.flatten(0, 1),
+        lambda *rows: network.evaluate(*rows)[0], seen_TNF.flatten(0, 1), steps.action_TNA.flatten(0, 1)
     )
     return torch.where(acted_TN, now_P.view(log_prob_TN.shape) - log_prob_TN, 0.0)
 

@@ -61,6 +61,8 @@ class Rollout:
     """Step within the episode, from 0."""
     duration_TN: IntArray
     """Environment steps that the row stands for: 1, but for the last row of an episode that stands still."""
+    memory_NH: FloatArray | None = None
+    """What a recurrent policy remembered before the first row; 0 where an episode begins there."""
     environment_reward_TN: FloatArray | None = None
     """Only in a run whose reward sources name the environment."""
     joined: tuple[tuple[str, int], ...] = ()
@@ -96,6 +98,7 @@ def join(rollouts: list[Rollout]) -> Rollout:
         t, n = np.divmod(rollout.final_index_K, columns)
         indices.append(t * total + n + first_column)
         first_column += columns
+    memories = [r.memory_NH for r in rollouts if r.memory_NH is not None]
     rewards = [r.environment_reward_TN for r in rollouts if r.environment_reward_TN is not None]
     return Rollout(
         source="+".join(rollout.source for rollout in rollouts),
@@ -111,6 +114,7 @@ def join(rollouts: list[Rollout]) -> Rollout:
         episode_TN=np.concatenate([r.episode_TN for r in rollouts], 1),
         step_TN=np.concatenate([r.step_TN for r in rollouts], 1),
         duration_TN=np.concatenate([r.duration_TN for r in rollouts], 1),
+        memory_NH=np.concatenate(memories) if memories else None,
         environment_reward_TN=np.concatenate(rewards, 1) if len(rewards) == len(rollouts) else None,
         joined=tuple(part for rollout in rollouts for part in rollout.parts),
     )

@@ -40,6 +40,7 @@ class GradientStep:
         optimiser: torch.optim.Adam,
         max_gradient_norm: float,
         ranks: Ranks = ALONE,
+        traced: bool = True,
     ) -> None:
         """Prepare.
 
@@ -49,9 +50,10 @@ class GradientStep:
             optimiser: over `flat`; its state and learning rate are used, its own step is not.
             max_gradient_norm: a longer gradient is shortened to it.
             ranks: whose losses add up to the one that is minimised.
+            traced: False leaves the loss to autograd, for one with so many kernels that tracing takes too long.
         """
         self._loss, self._flat, self._optimiser = loss, flat, optimiser
-        self._max_norm, self._ranks = max_gradient_norm, ranks
+        self._max_norm, self._ranks, self._is_traced = max_gradient_norm, ranks, traced
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
         self._fixed_names = [name for name, _ in everything if name not in self._learnt]
@@ -89,6 +91,8 @@ class GradientStep:
         return together
 
     def _traced(self, function: Callable[..., Any], *arguments: Tensor) -> Callable[..., Any]:
+        if not self._is_traced:
+            return function
         examples = tuple(x.clone() for x in (self._flat.data, *arguments))
         kernels: Callable[..., Any] = trace(function, examples, kept={0: self._flat.data})
         return kernels

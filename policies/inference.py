@@ -33,17 +33,27 @@ _LARGEST_LAYER = 256
 class Acts(Protocol):
     """A policy as an env runner sees it."""
 
+    memory_units: int
+    """Numbers that it remembers of each environment; 0: none."""
+
     def load(self, weights: Weights) -> None:
         """Act by these weights from now on."""
         ...
 
-    def act(self, observation_NO: ObservationArray) -> Draw:
-        """Draw an action for each flat observation; the arrays returned are the caller's."""
+    def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
+        """Draw an action for each flat observation; the arrays returned are the caller's.
+
+        Args:
+            observation_NO: flat.
+            memory_NH: what is remembered of each environment, changed in place; only where it remembers anything.
+        """
         ...
 
 
 class NumpyPolicy:
-    """The policy network of an `ActorCritic` without an encoder, in NumPy alone."""
+    """The policy network of an `ActorCritic` without encoder and memory, in NumPy alone."""
+
+    memory_units = 0
 
     def __init__(self, action_space: gym.Space[Any], *, activation: str, seed: int) -> None:
         self._activate = _ACTIVATIONS[activation]
@@ -75,8 +85,8 @@ class NumpyPolicy:
             self._mean = np.array(weights["policy.0.moments.mean"], np.float32)
             self._over_std = 1 / np.sqrt(np.array(weights["policy.0.moments.variance"], np.float32) + TINY)
 
-    def act(self, observation_NO: ObservationArray) -> Draw:
-        """Draw an action for each observation, float32[N, O]."""
+    def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
+        """Draw an action for each observation, float32[N, O]; nothing is remembered."""
         if self._mean is not None:
             observation_NO = (observation_NO - self._mean) * self._over_std
             np.clip(observation_NO, -FURTHEST, FURTHEST, out=observation_NO)
@@ -148,6 +158,7 @@ def _is_small_mlp(
     activation: str = "tanh",
     shared: bool = False,
     normalise_observations: bool = False,
+    recurrent: int | None = None,
     encoder: EncoderName = "auto",
     encoders: Mapping[str, EncoderName] | None = None,
     vector_features: int = 0,
@@ -162,5 +173,6 @@ def _is_small_mlp(
         and is_action_space(action_space)
         and activation in _ACTIVATIONS
         and max(hidden, default=0) <= _LARGEST_LAYER
+        and not recurrent
         and not others
     )

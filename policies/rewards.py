@@ -46,5 +46,5 @@ def weighted_sum(
         if weight:
             part = weight * sources[name](steps)
             total += part
-            means[name] = steps.mean(part)
+            means[name] = steps.counted(part).mean()
     return total, means

@@ -14,7 +14,9 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from policies.networks import ActorCritic
+from policies.networks import ActorCritic, Context
+
+_MEMORY = "memory"
 
 
 class ActorCriticModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
@@ -31,32 +33,47 @@ class ActorCriticModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
                 space=self.action_space, input_lens=choices
             )
 
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        output = self.network.policy(self._flat(batch))
-        if not self.network.distribution.learns_scale:
+    def get_initial_state(self) -> dict[str, Tensor]:
+        """Return what is remembered where an episode begins; nothing without a memory."""
+        memory = self.network.memory
+        return {} if memory is None else {_MEMORY: torch.zeros(memory.units)}
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        seen = self._see(batch)
+        output = self.network.policy(seen)
+        if self.network.distribution.learns_scale:
+            output = torch.cat([output, self.network.log_scale.expand_as(output)], -1)
+        if self.network.memory is None:
             return {Columns.ACTION_DIST_INPUTS: output}
-        scale = self.network.log_scale.expand_as(output)
-        return {Columns.ACTION_DIST_INPUTS: torch.cat([output, scale], -1)}
+        return {Columns.ACTION_DIST_INPUTS: output, Columns.STATE_OUT: {_MEMORY: seen[:, -1]}}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        """Return the critic's value of each observation, [B]."""
-        return self.network.value(self._flat(batch))
+        """Return the critic's value of each observation, [B], or [B, T] of sequences."""
+        return self.network.value(self._see(batch))
 
-    def _flat(self, batch: dict[str, Any]) -> Tensor:
-        parts = _flat_parts(self.observation_space, batch[Columns.OBS])
-        return torch.cat([part.to(self.network.value_mean.dtype) for part in parts], -1)
+    def _see(self, batch: dict[str, Any]) -> Tensor:
+        """Return what policy and critic read; RLlib shows recurrent policies sequences that lie within an episode."""
+        axes = 1 if self.network.memory is None else 2
+        parts = _flat_parts(self.observation_space, batch[Columns.OBS], axes)
+        observation = torch.cat([part.to(self.network.value_mean.dtype) for part in parts], -1)
+        if self.network.memory is None:
+            return observation
+        begin = torch.zeros(observation.shape[:2], dtype=torch.bool, device=observation.device)
+        return self.network.see(observation, Context(batch[Columns.STATE_IN][_MEMORY], begin))
 
 
-def _flat_parts(space: gym.Space[Any], observation: Any) -> list[Tensor]:
-    """Lay a batch flat, part by part, as `policies.spaces` does with single observations."""
+def _flat_parts(space: gym.Space[Any], observation: Any, axes: int) -> list[Tensor]:
+    """Lay a batch with so many leading axes flat, part by part, as `policies.spaces` does with single observations."""
     if isinstance(space, gym.spaces.Dict):
-        return [part for key, own in space.spaces.items() for part in _flat_parts(own, observation[key])]
+        pairs = [(own, observation[key]) for key, own in space.spaces.items()]
+        return [part for own, inside in pairs for part in _flat_parts(own, inside, axes)]
     if isinstance(space, gym.spaces.Tuple):
-        pairs = zip(space.spaces, observation, strict=True)
-        return [part for own, inside in pairs for part in _flat_parts(own, inside)]
+        pairs = list(zip(space.spaces, observation, strict=True))
+        return [part for own, inside in pairs for part in _flat_parts(own, inside, axes)]
     if isinstance(space, gym.spaces.Discrete):
         return [one_hot(observation.long() - int(space.start), int(space.n))]
+    flat = observation.reshape(*observation.shape[:axes], -1)
     if isinstance(space, gym.spaces.MultiDiscrete):
-        axes = zip(observation.long().flatten(1).unbind(-1), space.nvec.flat, space.start.flat, strict=True)
-        return [one_hot(chosen - int(start), int(options)) for chosen, options, start in axes]
-    return [observation.reshape(len(observation), -1)]
+        choices = zip(flat.long().unbind(-1), space.nvec.flat, space.start.flat, strict=True)
+        return [one_hot(chosen - int(start), int(options)) for chosen, options, start in choices]
+    return [flat]

@@ -56,6 +56,7 @@ class UpdateSettings:
     value_clip: float | None = None
     epochs: int
     minibatch_size: int
+    sequence_steps: int | None = None
     value_coefficient: float
     entropy_coefficient: float
     reference_coefficient: float = 0.0

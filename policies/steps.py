@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from policies.advantages import weighted_mean
 from policies.experience import Actor, Rollout
 
 
@@ -29,9 +28,10 @@ class Steps:
     counts_TN: Tensor | None = None
     """1 where the row stands for a time, 0 where its duration is 0; only where there is such a row."""
 
-    def mean(self, value_TN: Tensor) -> Tensor:
-        """Return the mean over the rows that count."""
-        return value_TN.mean() if self.counts_TN is None else weighted_mean(value_TN, self.counts_TN)
+    def counted(self, value_TN: Tensor) -> Tensor:
+        """Return the values of the rows that count, with one axis for all."""
+        value_P = value_TN.flatten(0, 1)
+        return value_P if self.counts_TN is None else value_P[self.counts_TN.flatten() > 0]
 
     @property
     def observation_TNO(self) -> Tensor:

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from policies.experience import ObservationArray
+from policies.experience import FloatArray, ObservationArray
 from policies.inference import Draw, Weights
 from policies.networks import ActorCritic
 
@@ -23,6 +23,7 @@ class TorchPolicy:
         **model_config: Any,
     ) -> None:
         self._network = ActorCritic(observation_space, action_space, **model_config)
+        self.memory_units = self._network.memory.units if self._network.memory else 0
         self._generator = torch.Generator().manual_seed(seed)
 
     def load(self, weights: Weights) -> None:
@@ -32,7 +33,12 @@ class TorchPolicy:
         self._network.load_state_dict(state, strict=False)
 
     @torch.inference_mode()
-    def act(self, observation_NO: ObservationArray) -> Draw:
-        """Draw an action for each observation."""
-        action, log_prob = self._network.act(torch.from_numpy(observation_NO), generator=self._generator)
+    def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
+        """Draw an action for each observation; a recurrent policy changes `memory_NH` in place."""
+        seen = torch.from_numpy(observation_NO)
+        if self._network.memory is not None:
+            assert memory_NH is not None
+            seen = self._network.memory.step(seen, torch.from_numpy(memory_NH))
+            memory_NH[:] = seen.numpy()
+        action, log_prob = self._network.act(seen, generator=self._generator)
         return action.numpy(), log_prob.numpy()

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from policies.advantages import share_of, weighted_mean
 from policies.batch import Batch, make_batch
-from policies.chunks import in_chunks
 from policies.experience import Rollout
 from policies.gradient_step import GradientStep
-from policies.networks import ActorCritic
+from policies.networks import ActorCritic, Heads
 from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
 from policies.objectives.objective import Objective, PolicyLoss
@@ -67,6 +66,7 @@ class Update:
             optimiser=optimiser,
             max_gradient_norm=settings.max_gradient_norm,
             ranks=ranks,
+            traced=network.memory is None,
         )
 
     def __call__(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
@@ -96,9 +96,7 @@ class Update:
         rewards = {f"reward_{name}": mean for name, mean in means.items()}
         everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
         # Last, so that the policy that was learnt from is the one that acted.
-        network.observe(
-            batch.observation_BO if batch.counts_B is None else batch.observation_BO[batch.counts_B > 0]
-        )
+        network.observe(steps.counted(steps.observation_TNO))
         # One trip from the device for all.
         return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
 
@@ -115,7 +113,10 @@ class Update:
 
     def _epochs(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         whole = self._objective.whole_batch
-        size = len(batch.weight_B) if whole else self._settings.minibatch_size
+        # In sequences where the policy is recurrent: they are never torn apart.
+        size = max(1, self._settings.minibatch_size // batch.weight_B[0].numel())
+        if whole:
+            size = len(batch.weight_B)
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):
             watched = [self._step(*self._loss.inputs(part)) for part in _shuffled(batch, size, generator)]
@@ -124,7 +125,7 @@ class Update:
 
 
 def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """Yield minibatches that visit each step once, in random order."""
+    """Yield minibatches that visit each step (or each sequence) once, in random order."""
     steps = len(batch.weight_B)
     if size >= steps:
         yield batch
@@ -158,8 +159,9 @@ class UpdateLoss(nn.Module):
         """Return the loss and its parts."""
         parts, shares = inputs[: len(self._fields)], inputs[len(self._fields) :]
         minibatch = Batch(**dict(zip(self._fields, parts, strict=True)))
-        value = _value_loss(self.network, minibatch, self._settings)
-        policy = self.objective.loss(self.network, minibatch)
+        heads: Heads = self.network(minibatch.observation_BO, minibatch.context)
+        value = _value_loss(heads.value, minibatch, self._settings)
+        policy = self.objective.loss(self.network, minibatch, heads.output)
         if shares:
             value = value * shares[0]
             policy = policy and PolicyLoss(policy.total * shares[1], policy.surrogate * shares[1])
@@ -183,8 +185,7 @@ def _share(minibatch: Batch, ranks: Ranks) -> tuple[Batch, tuple[Tensor, Tensor]
     return mine, (share_of(mine.counts_B, counts_B), share_of(mine.weight_B, whole.weight_B))
 
 
-def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings) -> Tensor:
-    value_B = network.normalised_value(minibatch.observation_BO)
+def _value_loss(value_B: Tensor, minibatch: Batch, settings: UpdateSettings) -> Tensor:
     if settings.value_clip is None:
         return value_loss(value_B=value_B, target_B=minibatch.target_B, counts_B=minibatch.counts_B)
     assert minibatch.old_value_B is not None
@@ -200,8 +201,8 @@ def _value_loss(network: ActorCritic, minibatch: Batch, settings: UpdateSettings
 @torch.no_grad()
 def _change(network: ActorCritic, batch: Batch, settings: UpdateSettings) -> dict[str, Tensor]:
     """What people watch of the policy after its update."""
-    log_prob_B, entropy_B = in_chunks(
-        lambda *rows_B: torch.stack(network.evaluate(*rows_B), -1), batch.observation_BO, batch.action_BA
+    log_prob_B, entropy_B = batch.seen_by(
+        network, lambda *seen_and_action: torch.stack(network.evaluate(*seen_and_action), -1)
     ).unbind(-1)
     change = policy_change(
         log_prob_B=log_prob_B,

@@ -13,7 +13,6 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.loop.feedback_service import FeedbackLink, FeedbackService
 from cluster.runs.config import (
-    TRPO_SHARES_NOTHING,
     EnvironmentConfig,
     PolicyConfig,
     QuestionsConfig,
@@ -21,7 +20,7 @@ from cluster.runs.config import (
     RewardSourcesConfig,
     RunConfig,
 )
-from cluster.runs.learner_config import ObjectiveConfig
+from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from policies.rllib_module import ActorCriticModule
 from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
 
@@ -214,6 +213,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             normalise_advantages=own.normalise_advantages,
             normalise_rewards=own.normalise_rewards,
             n_step=own.n_step,
+            sequence_steps=own.sequence_steps,
             value_clip=own.value_clip,
             vtrace=VTraceSettings(**own.vtrace.model_dump()),
             ppo_kl=AdaptiveKLSettings(**own.ppo_kl.model_dump()),
@@ -253,11 +253,18 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         """Refuse what cannot work.
 
         Raises:
-            ValueError: more than one learner, TRPO on a shared network, or a learned reward without a service.
+            ValueError: a policy that cannot learn so, or a learned reward without a feedback service.
         """
         super().validate()
-        if self.objective.objective == "trpo" and self.model_config.get("shared"):
-            raise ValueError(TRPO_SHARES_NOTHING)
+        complaint = policy_complaint(
+            self.objective,
+            shared=self.model_config.get("shared", False),
+            recurrent=self.model_config.get("recurrent"),
+            steps=self.rollout_fragment_length,
+        )
+        # RLlib validates a copy for an evaluation of its own, too, whose rollouts nobody learns from.
+        if complaint and not self.in_evaluation:
+            raise ValueError(complaint)
         if self.learns_from_people and self.feedback_link is None:
             raise ValueError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"

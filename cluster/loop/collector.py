@@ -44,6 +44,7 @@ class Collector:
         self._source = source
         self._share_reward = share_reward
         self._observation = envs.reset(seed).copy()
+        self._memory_NH = np.zeros((envs.count, policy.memory_units), np.float32)
         self._episodes = Episodes(envs.count)
         self._action_dtype = np.float32 if isinstance(envs.action_space, gym.spaces.Box) else np.int64
 
@@ -56,14 +57,18 @@ class Collector:
         terminated, truncated = np.empty(shape, bool), np.empty(shape, bool)
         nobody, duration = np.empty(shape, bool), np.empty(shape, np.int64)
         final: list[ObservationArray] = []
+        memory = self._memory_NH if self.policy.memory_units else None
+        remembered = None if memory is None else memory.copy()
         observation[0] = self._observation
         for t in range(steps):
-            action[t], log_prob[t] = self.policy.act(observation[t])
+            action[t], log_prob[t] = self.policy.act(observation[t], memory)
             stepped = self.envs.step(legal(action[t], self.envs.action_space))
             observation[t + 1], reward[t] = stepped.observation_NO, stepped.reward_N
             terminated[t], truncated[t] = stepped.terminated_N, stepped.truncated_N
             nobody[t], duration[t] = stepped.nobody_N, stepped.duration_N
             final.extend(stepped.final_observation_KO)
+            if memory is not None:
+                memory[terminated[t] | truncated[t]] = 0.0
         self._observation = observation[steps].copy()
         ended = terminated | truncated
         numbered = self._episodes.number(ended_TN=ended, duration_TN=duration, reward_TN=reward)
@@ -81,6 +86,7 @@ class Collector:
             episode_TN=numbered.episode_TN,
             step_TN=numbered.step_TN,
             duration_TN=duration,
+            memory_NH=remembered,
             environment_reward_TN=reward if self._share_reward else None,
         )
         lost = dict(self.envs.lost)

@@ -21,12 +21,18 @@ def evaluate(
     """Play greedy episodes and return the true return of each."""
     envs = make_vector(environment, episodes)
     observation_NO = envs.reset(seed)
+    memory_NH = torch.zeros(episodes, network.memory.units) if network.memory else None
     returns, playing = np.zeros(episodes), np.ones(episodes, bool)
     while playing.any():
-        action = network.act_greedily(torch.from_numpy(observation_NO)).numpy()
+        seen = torch.from_numpy(observation_NO)
+        if network.memory and memory_NH is not None:
+            seen = memory_NH = network.memory.step(seen, memory_NH)
+        action = network.act_greedily(seen).numpy()
         stepped = envs.step(legal(action, envs.action_space))
         observation_NO = stepped.observation_NO
         returns += stepped.reward_N * playing
+        if memory_NH is not None:
+            memory_NH = memory_NH * torch.from_numpy(~(stepped.terminated_N | stepped.truncated_N))[:, None]
         # One whose environment was lost is played again.
         lost = playing & (stepped.duration_N == 0)
         returns[lost] = 0.0

@@ -8,14 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cluster.runs.learner_config import LearnerConfig
+from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
 from policies.settings import EncoderName
-
-TRPO_SHARES_NOTHING = (
-    "policy.shared is true, but learner.objective is trpo: the critic's steps would move the policy out of its "
-    "bound; set policy.shared to false, or objective to ppo_kl"
-)
 
 
 class EnvironmentConfig(Section):
@@ -70,6 +65,9 @@ class PolicyConfig(Section):
     """Between the layers; convolutions have relu."""
     shared: bool = False
     """The critic stands on the policy's encoders and hidden layers; otherwise it has as many of its own."""
+    recurrent: Positive | None = None
+    """Units of a memory (GRU) between encoders and hidden layers, for what one observation does not show; the critic
+    stands on it, too. Empty: none. See learner.sequence_steps."""
     normalise_observations: bool = False
     """Bring the numbers of observations to mean 0 and variance 1, by statistics of all that was seen."""
     encoder: EncoderName = "auto"
@@ -281,8 +279,13 @@ class RunConfig(Section):
                 f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
                 f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"
             )
-        if self.learner.objective == "trpo" and self.policy.shared:
-            raise ValueError(TRPO_SHARES_NOTHING)
+        if complaint := policy_complaint(
+            self.learner,
+            shared=self.policy.shared,
+            recurrent=self.policy.recurrent,
+            steps=self.rollouts.steps,
+        ):
+            raise ValueError(complaint)
         if not self.learns_from_people:
             return self
         if questions.segment_steps > self.rollouts.steps:

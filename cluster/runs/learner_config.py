@@ -65,6 +65,9 @@ class ObjectiveConfig(Section):
     """Divide rewards by the standard deviation of the discounted returns so far; their mean stays."""
     n_step: Positive = 5
     """Rows of rewards before the critic's word, for advantages: n_step."""
+    sequence_steps: Positive | None = None
+    """Steps of the sequences that a recurrent policy learns from (policy.recurrent), by backpropagation through them;
+    divides rollouts.steps. Empty: whole rollouts. Minibatches are made of whole sequences."""
     value_clip: PositiveReal | None = None
     """How far the critic may leave what it said before the update, in standard deviations of its targets;
     empty: as far as it likes."""
@@ -96,6 +99,36 @@ class ObjectiveConfig(Section):
                 "known to converge only where it is at most that; lower it"
             )
         return self
+
+
+def policy_complaint(
+    learner: ObjectiveConfig, *, shared: bool, recurrent: int | None, steps: int
+) -> str | None:
+    """Return why the learner cannot train such a policy, and what to do; None if it can.
+
+    Args:
+        learner: how it learns.
+        shared: the critic stands on the policy's layers.
+        recurrent: units of the memory that both stand on.
+        steps: of one rollout.
+    """
+    if learner.objective == "trpo" and (shared or recurrent):
+        key, value = ("policy.recurrent", "null") if recurrent else ("policy.shared", "false")
+        return (
+            f"learner.objective is trpo, but the critic has layers in common with the policy ({key}), and its steps "
+            f"would move the policy out of its bound; set {key} to {value}, or objective to ppo_kl"
+        )
+    if recurrent and learner.reference.coefficient:
+        return (
+            "learner.reference.coefficient is not 0, but what a recurrent policy (policy.recurrent) remembers is no "
+            "memory for another one; set the coefficient to 0, or policy.recurrent to null"
+        )
+    if recurrent and steps % (learner.sequence_steps or steps):
+        return (
+            f"learner.sequence_steps is {learner.sequence_steps}, which does not divide the {steps} steps of a "
+            "rollout (rollouts.steps); change one of them"
+        )
+    return None
 
 
 class LearnerConfig(ObjectiveConfig):

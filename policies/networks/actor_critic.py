@@ -6,7 +6,7 @@ critic.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import torch
@@ -15,14 +15,27 @@ from torch import Tensor, nn
 from policies import distributions
 from policies.networks.encoders import make_encoder
 from policies.networks.layers import mlp, orthogonal
+from policies.networks.memory import Context, Memory
 from policies.networks.normaliser import Normaliser
+
+
+class Heads(NamedTuple):
+    """What policy and critic put out."""
+
+    output: Tensor
+    """The policy's, which its distribution reads."""
+    value: Tensor
+    """The critic's, normalised."""
 
 
 class ActorCritic(nn.Module):
     """A policy and a critic: two networks of the same shape, or one with two heads.
 
-    Both read observations laid flat, as `policies.spaces` does. The critic's output is normalised; `value` undoes it
-    with `value_mean` and `value_std`, which `policies.popart` keeps at the targets' mean and standard deviation.
+    Both read observations laid flat, as `policies.spaces` does; where the policy is recurrent, both read what `memory`
+    makes of them. The critic's output is normalised; `value` undoes it with `value_mean` and `value_std`, which
+    `policies.popart` keeps at the targets' mean and standard deviation.
+
+    The methods that take P have no memory: give them what `see` returns.
     """
 
     value_mean: Tensor
@@ -36,6 +49,7 @@ class ActorCritic(nn.Module):
         hidden: Sequence[int] = (64, 64),
         activation: str = "tanh",
         shared: bool = False,
+        recurrent: int | None = None,
         normalise_observations: bool = False,
         **encoding: Any,
     ) -> None:
@@ -47,6 +61,7 @@ class ActorCritic(nn.Module):
             hidden: units of each layer between encoder and heads.
             activation: tanh or relu, between them.
             shared: the critic stands on the policy's encoder and hidden layers instead of its own.
+            recurrent: units of a memory between encoder and hidden layers, common to both; None: none.
             normalise_observations: by running statistics, which `observe` is given.
             **encoding: keyword arguments of `policies.networks.encoders.make_encoder`.
 
@@ -58,12 +73,20 @@ class ActorCritic(nn.Module):
         self.distribution = distributions.for_space(action_space)
         normaliser = [Normaliser(observation_space)] if normalise_observations else []
 
-        def network(outputs: int, gain: float) -> nn.Sequential:
+        def encode() -> tuple[list[nn.Module], int]:
             encoder, size = make_encoder(observation_space, activation=activation, **encoding)
-            return nn.Sequential(
-                *normaliser, *encoder, *mlp(size, hidden, outputs, activation=activation, last_gain=gain)
-            )
+            return [*normaliser, *encoder], size
 
+        self.memory: Memory | None = None
+        if recurrent:
+            encoder, size = encode()
+            self.memory = Memory(encoder, inputs=size, units=recurrent)
+
+        def network(outputs: int, gain: float) -> nn.Sequential:
+            encoder, size = ([], recurrent) if recurrent else encode()
+            return nn.Sequential(*encoder, *mlp(size, hidden, outputs, activation=activation, last_gain=gain))
+
+        self._shared = shared
         self.policy = network(self.distribution.output_size, 0.01)
         if shared:
             *common, last = self.policy
@@ -78,38 +101,52 @@ class ActorCritic(nn.Module):
 
     def observe(self, observation_PO: Tensor) -> None:
         """Take observations into the statistics by which they are normalised, if they are."""
-        first = self.policy[0]
-        if isinstance(first, Normaliser):
-            first.moments.take(observation_PO)
+        for module in self.modules():
+            if isinstance(module, Normaliser):
+                module.moments.take(observation_PO)
 
-    def act(
-        self, observation_PO: Tensor, *, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def see(self, observation: Tensor, context: Context | None = None) -> Tensor:
+        """Return what policy and critic read: the observations, or [S, L, H] of sequences with their context."""
+        if self.memory is None:
+            return observation
+        assert context is not None
+        seen_SLH: Tensor = self.memory(observation, context)
+        return seen_SLH
+
+    def forward(self, observation: Tensor, context: Context | None = None) -> "Heads":
+        """Return what both put out, with what they share computed once."""
+        seen = self.see(observation, context)
+        if not self._shared:
+            return Heads(self.policy(seen), self.critic(seen)[..., 0])
+        common = self.policy[:-1](seen)
+        return Heads(self.policy[-1](common), self.critic[-1](common)[..., 0])
+
+    def act(self, seen_PF: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draw an action for each observation; returns actions and their log-probabilities."""
-        output = self.policy(observation_PO)
+        output = self.policy(seen_PF)
         action = self.distribution.sample(output, self.log_scale, generator)
         return action, self.distribution.log_prob(output, self.log_scale, action)
 
-    def act_greedily(self, observation_PO: Tensor) -> Tensor:
+    def act_greedily(self, seen_PF: Tensor) -> Tensor:
         """Return the most probable action for each observation."""
-        return self.distribution.mode(self.policy(observation_PO))
+        return self.distribution.mode(self.policy(seen_PF))
 
-    def evaluate(self, observation_PO: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, seen_PF: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities of the actions and the policy's entropies, each [P]."""
-        output = self.policy(observation_PO)
+        output = self.policy(seen_PF)
         return (
             self.distribution.log_prob(output, self.log_scale, action),
             self.distribution.entropy(output, self.log_scale),
         )
 
-    def normalised_value(self, observation_PO: Tensor) -> Tensor:
+    def normalised_value(self, seen_PF: Tensor) -> Tensor:
         """Return the critic's own output, [P]."""
-        value: Tensor = self.critic(observation_PO)
+        value: Tensor = self.critic(seen_PF)
         return value[..., 0]
 
-    def value(self, observation_PO: Tensor) -> Tensor:
+    def value(self, seen_PF: Tensor) -> Tensor:
         """Return the expected discounted return, [P], in reward units."""
-        return self.normalised_value(observation_PO) * self.value_std + self.value_mean
+        return self.normalised_value(seen_PF) * self.value_std + self.value_mean
 
     def normalise(self, value_P: Tensor) -> Tensor:
         """Bring values in reward units to the scale of `normalised_value`."""
@@ -117,4 +154,5 @@ class ActorCritic(nn.Module):
 
     def policy_parameters(self) -> list[nn.Parameter]:
         """Return what the policy's distribution depends on; where layers are shared, the critic's, too."""
-        return [*self.policy.parameters(), self.log_scale]
+        memory = [] if self.memory is None else self.memory.parameters()
+        return [*memory, *self.policy.parameters(), self.log_scale]

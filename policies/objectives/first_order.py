@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
-from policies.chunks import in_chunks
 from policies.networks import ActorCritic
 from policies.objectives.objective import PolicyLoss
 from policies.settings import UpdateSettings
@@ -70,11 +69,11 @@ class FirstOrder(nn.Module):
         """Return the batch with the reference's output, where there is a reference."""
         if self._reference is None:
             return batch
-        return batch._replace(reference_output_BA=in_chunks(self._reference.policy, batch.observation_BO))
+        return batch._replace(reference_output_BA=batch.output_of(self._reference))
 
-    def loss(self, network: ActorCritic, minibatch: Batch) -> PolicyLoss:
+    def loss(self, network: ActorCritic, minibatch: Batch, output_BA: Tensor) -> PolicyLoss:
         """Return the surrogate, less the entropy bonus, plus the penalty for leaving the reference."""
-        output_BA, weight_B = network.policy(minibatch.observation_BO), minibatch.weight_B
+        weight_B = minibatch.weight_B
         log_prob_B = network.distribution.log_prob(output_BA, network.log_scale, minibatch.action_BA)
         policy = PolicyOnBatch(network, output_BA, log_prob_B)
         surrogate = total = self.surrogate(policy, minibatch)
@@ -96,7 +95,7 @@ class FirstOrder(nn.Module):
             return {}
         assert batch.reference_output_BA is not None
         divergence_B = network.distribution.divergence(
-            in_chunks(network.policy, batch.observation_BO),
+            batch.output_of(network),
             network.log_scale,
             batch.reference_output_BA,
             self._reference.log_scale,

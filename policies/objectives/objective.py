@@ -29,8 +29,8 @@ class Objective(Protocol):
         """Return the batch with what `loss` needs of the network as it is now."""
         ...
 
-    def loss(self, network: ActorCritic, minibatch: Batch) -> PolicyLoss | None:
-        """Return what to minimise; None where only the critic learns by gradient steps."""
+    def loss(self, network: ActorCritic, minibatch: Batch, output_BA: Tensor) -> PolicyLoss | None:
+        """Return what to minimise, given what the policy puts out; None where only the critic learns by steps."""
         ...
 
     def finish(self, network: ActorCritic, batch: Batch) -> dict[str, Tensor]:

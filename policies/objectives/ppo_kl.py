@@ -12,7 +12,6 @@ from torch import Tensor
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
-from policies.chunks import in_chunks
 from policies.networks import ActorCritic
 from policies.objectives.first_order import FirstOrder, PolicyOnBatch
 from policies.settings import UpdateSettings
@@ -51,11 +50,7 @@ class PPOAdaptiveKL(FirstOrder):
         """Return the batch with the policy's output before the update."""
         self._old_log_scale = network.log_scale.detach().clone()
         self._coefficient = self._coefficient.to(batch.advantage_B.device)
-        return (
-            super()
-            .begin(network, batch)
-            ._replace(old_output_BA=in_chunks(network.policy, batch.observation_BO))
-        )
+        return super().begin(network, batch)._replace(old_output_BA=batch.output_of(network))
 
     def surrogate(self, policy: PolicyOnBatch, minibatch: Batch) -> Tensor:
         """Return the penalised surrogate."""
@@ -78,7 +73,7 @@ class PPOAdaptiveKL(FirstOrder):
     @torch.no_grad()
     def finish(self, network: ActorCritic, batch: Batch) -> dict[str, Tensor]:
         """Adapt the coefficient; returns kl and the kl_coefficient that the update had."""
-        divergence = self._moved(network, in_chunks(network.policy, batch.observation_BO), batch)
+        divergence = self._moved(network, batch.output_of(network), batch)
         had, start = self._coefficient, self._settings.ppo_kl.coefficient
         self._coefficient = adapted(had, divergence=divergence, target=self._settings.ppo_kl.target).clamp(
             start / _FURTHEST, start * _FURTHEST

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
-from policies.chunks import in_chunks
 from policies.networks import ActorCritic
 from policies.objectives.natural_gradient import conjugate_gradient, flat_gradient, hessian_product
 from policies.objectives.ppo_kl import ratio_surrogate
@@ -48,7 +47,7 @@ class TRPO:
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:
         """Move the policy."""
         with torch.no_grad():
-            batch = batch._replace(old_output_BA=in_chunks(network.policy, batch.observation_BO))
+            batch = batch._replace(old_output_BA=batch.output_of(network))
             old_log_scale = network.log_scale.clone()
         parameters = network.policy_parameters()
         before = _place(network, batch, old_log_scale)
@@ -84,7 +83,7 @@ class TRPO:
         _set(parameters, start)
         return _watched(before, 0.0)
 
-    def loss(self, network: ActorCritic, minibatch: Batch) -> None:
+    def loss(self, network: ActorCritic, minibatch: Batch, output_BA: Tensor) -> None:
         """Leave gradient steps to the critic."""
 
     def finish(self, network: ActorCritic, batch: Batch) -> dict[str, Tensor]:

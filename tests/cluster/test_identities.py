@@ -28,6 +28,8 @@ SETTINGS = UpdateSettings(
     max_gradient_norm=0.5,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ((8, 4, 2), (16, 3, 1))
 
 

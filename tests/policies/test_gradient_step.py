@@ -35,10 +35,10 @@ def _inputs(rows: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(waves(rows, 3)), torch.from_numpy(waves(rows, phase=1.0))
 
 
-def _traced(network: ActorCritic) -> GradientStep:
+def _traced(network: ActorCritic, traced: bool = True) -> GradientStep:
     flat = flatten_parameters(network)
     optimiser = torch.optim.Adam([flat], 0.01, eps=1e-5)
-    return GradientStep(_Loss(network), flat, optimiser=optimiser, max_gradient_norm=MAX_NORM)
+    return GradientStep(_Loss(network), flat, optimiser=optimiser, max_gradient_norm=MAX_NORM, traced=traced)
 
 
 def _by_autograd(
@@ -72,10 +72,11 @@ def test_the_optimiser_is_torchs(kind: type[torch.optim.Adam], decay: float) -> 
     assert int(ours.state[flat]["step"]) == 20
 
 
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "by autograd"])
 @pytest.mark.parametrize("rows", [[6, 6, 6], [6, 4, 6, 1, 4]], ids=["one shape", "several shapes"])
-def test_steps_are_those_of_autograd(rows: list[int]) -> None:
+def test_steps_are_those_of_autograd(rows: list[int], traced: bool) -> None:
     network, plain = _network(), _network()
-    step, optimiser = _traced(network), torch.optim.Adam(plain.parameters(), 0.01, eps=1e-5)
+    step, optimiser = _traced(network, traced), torch.optim.Adam(plain.parameters(), 0.01, eps=1e-5)
     for number in rows:
         loss, entropy = (float(x.detach()) for x in _loss(plain, *_inputs(number)))
         expected_norm = _by_autograd(plain, optimiser, _inputs(number))

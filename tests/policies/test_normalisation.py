@@ -85,6 +85,20 @@ def test_acting_without_torch_normalises_alike() -> None:
     assert np.abs(network.policy(torch.from_numpy(observation)).detach()).max() > 0
 
 
+def test_a_policy_with_a_memory_reads_normalised_observations() -> None:
+    torch.manual_seed(0)
+    network = ActorCritic(
+        OBSERVATION_SPACE, ACTION_SPACE, hidden=(8,), recurrent=4, normalise_observations=True
+    )
+    rollout = made_up_rollout()
+    memory_NH = np.zeros((rollout.terminated_TN.shape[1], 4), np.float32)
+    rollout = dataclasses.replace(rollout, memory_NH=memory_NH, observation_TNO=rollout.observation_TNO + 5)
+    make_update(network, settings(sequence_steps=4))(rollout, torch.Generator().manual_seed(0))
+    (moments,) = [module for module in network.modules() if isinstance(module, Moments)]
+    seen = torch.from_numpy(rollout.observation_TNO[:-1]).flatten(0, 1)
+    torch.testing.assert_close(moments.mean, seen.mean(0))
+
+
 def test_an_update_learns_from_the_policy_that_acted_and_then_takes_the_statistics() -> None:
     network, rollout = _network(), made_up_rollout()
     moments = network.policy[0].moments

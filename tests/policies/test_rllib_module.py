@@ -38,15 +38,51 @@ def _shown(space: gym.Space[Any], count: int) -> tuple[Any, torch.Tensor]:
     samples = [space.sample() for _ in range(count)]
     batched = gym.vector.utils.concatenate(space, samples, gym.vector.utils.create_empty_array(space, count))
     flat = np.stack([spaces.flatten(space, sample) for sample in samples])
-    return _tensors(batched), torch.from_numpy(flat.astype(flat_dtype(space)))
+    return _map(lambda part: torch.from_numpy(np.asarray(part)), batched), torch.from_numpy(
+        flat.astype(flat_dtype(space))
+    )
 
 
-def _tensors(batched: Any) -> Any:
-    if isinstance(batched, dict):
-        return {key: _tensors(part) for key, part in batched.items()}
-    if isinstance(batched, tuple):
-        return tuple(map(_tensors, batched))
-    return torch.from_numpy(np.asarray(batched))
+@pytest.mark.parametrize("kind", ["vector", "dict"])
+def test_rllib_carries_what_a_recurrent_policy_remembers(kind: str, tmp_path: Path) -> None:
+    """One step at a time as its runners do it, and a whole sequence as its learners do it."""
+    observed, acted, _ = NETWORKS[kind]
+    torch.manual_seed(0)
+    module = ActorCriticModule(
+        observation_space=observed, action_space=acted, model_config={"hidden": (8,), "recurrent": 5}
+    )
+    module.save_to_path(tmp_path / "module")
+    loaded = RLModule.from_checkpoint(str(tmp_path / "module"))
+    assert loaded.is_stateful()
+    (name, initial), *_ = loaded.get_initial_state().items()
+    steps, _ = _shown(observed, 6)
+    sequence = _map(lambda part: part[None], steps)
+    start = {name: initial[None]}
+    together = loaded.forward_train({Columns.OBS: sequence, Columns.STATE_IN: start})
+    values = loaded.compute_values({Columns.OBS: sequence, Columns.STATE_IN: start})
+    state = start
+    for t in range(6):
+        now = _map(lambda part, t=t: part[None, t : t + 1], steps)
+        value = loaded.compute_values({Columns.OBS: now, Columns.STATE_IN: state})
+        step = loaded.forward_inference({Columns.OBS: now, Columns.STATE_IN: state})
+        state = step[Columns.STATE_OUT]
+        torch.testing.assert_close(
+            step[Columns.ACTION_DIST_INPUTS][0, 0], together[Columns.ACTION_DIST_INPUTS][0, t]
+        )
+        torch.testing.assert_close(value[0, 0], values[0, t])
+    torch.testing.assert_close(state[name], together[Columns.STATE_OUT][name])
+    assert state[name].abs().min() > 0
+    assert not ActorCriticModule(
+        observation_space=observed, action_space=acted, model_config={"hidden": (8,)}
+    ).is_stateful()
+
+
+def _map(change: Any, tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _map(change, part) for key, part in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(_map(change, part) for part in tree)
+    return change(tree)
 
 
 @pytest.mark.parametrize(("observed", "acted", "model"), NETWORKS.values(), ids=NETWORKS)

@@ -94,6 +94,7 @@ def test_what_is_read_as_it_is_needs_no_encoder() -> None:
         assert chosen_encoders(ALL[name]) is None, name
     bytes_of_a_screen = spaces.Box(0, 255, (8,), np.uint8)
     assert chosen_encoders(bytes_of_a_screen) == {"": "flat"}
+    assert chosen_encoders(spaces.Box(0, 9, (8,), np.uint8)) == {"": "flat"}
     assert chosen_encoders(spaces.Dict(a=bytes_of_a_screen, b=VECTOR), encoder="flat") is not None
 
 

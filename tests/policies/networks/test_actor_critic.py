@@ -2,12 +2,13 @@ import copy
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
 from policies.experience import Actor
-from policies.networks import ActorCritic, mlp
+from policies.networks import ActorCritic, Context, mlp
 from policies.popart import update_statistics
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION_SPACE, STEPS, made_up_rollout
@@ -44,17 +45,28 @@ def test_a_shared_network_has_two_heads_on_the_policys_layers() -> None:
     torch.testing.assert_close(network.value(observation), (head.weight @ hidden.T + head.bias)[0])
 
 
-def test_policy_parameters_are_what_the_distribution_depends_on() -> None:
+@pytest.mark.parametrize(
+    "model", [{}, {"shared": True}, {"recurrent": 5}], ids=["apart", "shared", "recurrent"]
+)
+def test_policy_parameters_are_what_the_distribution_depends_on(model: dict[str, Any]) -> None:
+    network = _network(**model)
+    names = _names(network.policy_parameters(), network)
+    context = Context(torch.zeros(2, 5), torch.zeros(2, 4, dtype=torch.bool)) if network.memory else None
+    output = network(torch.randn(2, 4, 3), context).output.square().sum()
+    gradients = torch.autograd.grad(output, list(network.parameters()), allow_unused=True)
+    moved = [
+        name for (name, _), g in zip(network.named_parameters(), gradients, strict=True) if g is not None
+    ]
+    assert names == {*moved, "log_scale"}
+    assert "critic.0.weight" not in names
+
+
+def test_both_heads_at_once_are_each_alone() -> None:
     for shared in (False, True):
-        network = _network(shared=shared)
-        names = _names(network.policy_parameters(), network)
-        output = network.policy(torch.randn(5, 3)).square().sum()
-        gradients = torch.autograd.grad(output, list(network.parameters()), allow_unused=True)
-        moved = [
-            name for (name, _), g in zip(network.named_parameters(), gradients, strict=True) if g is not None
-        ]
-        assert names == {*moved, "log_scale"}
-        assert ("critic.0.weight" in dict(network.named_parameters())) is not shared
+        network, observation = _network(shared=shared), torch.randn(5, 3)
+        output, value = network(observation)
+        torch.testing.assert_close(output, network.policy(observation))
+        torch.testing.assert_close(value, network.normalised_value(observation))
 
 
 def test_the_critics_scale_leaves_a_shared_policy_as_it_is() -> None:

@@ -144,7 +144,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(
         old, new, frozen = networks if exact else [network.float() for network in networks]
         own = batch if exact else in_single_precision(batch)
         objective = _made(name, frozen, bonus, leash, changes)
-        loss = objective.loss(new, objective.begin(old, own)).total
+        loss = objective.loss(new, objective.begin(old, own), new.policy(own.observation_BO)).total
         assert loss.item() == pytest.approx(expected.item(), abs=tolerance)
         found = _gradient(loss, new).double()
         torch.testing.assert_close(found, gradient, rtol=0, atol=tolerance)

@@ -193,6 +193,7 @@ def test_a_policy_stays_where_no_step_is_better(what: str) -> None:
 
 def test_gradient_steps_are_left_to_the_critic() -> None:
     network = policy(SPACES["discrete"])
-    assert _objective().loss(network, batch_of(network, SPACES["discrete"])) is None
+    batch = batch_of(network, SPACES["discrete"])
+    assert _objective().loss(network, batch, network.policy(batch.observation_BO)) is None
     with pytest.raises(ValueError, match="neither an entropy bonus nor a reference"):
         TRPO(settings(objective="trpo", entropy_coefficient=0.1))
