@@ -24,6 +24,13 @@ def state_of(optimiser: torch.optim.Adam, parameter: Tensor) -> AdamState:
     return AdamState(*(state[name] for name in AdamState._fields))
 
 
+def forget(optimiser: torch.optim.Adam) -> None:
+    """Begin anew, with the state where it is."""
+    for state in optimiser.state.values():
+        for tensor in state.values():
+            tensor.zero_()
+
+
 def adam_step(
     parameter: Tensor, gradient: Tensor, state: AdamState, *, rate: Tensor, group: Mapping[str, Any]
 ) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from policies.adam import AdamState, adam_step, state_of
+from policies.cuda_graph import capture
 from policies.ranks import ALONE, Ranks
 from policies.tracing import trace
 
@@ -57,45 +58,59 @@ class GradientStep:
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
         self._fixed_names = [name for name, _ in everything if name not in self._learnt]
-        self._kernels: dict[tuple[torch.Size, ...], Callable[..., Any]] = {}
+        self._kernels: dict[tuple[object, ...], Callable[..., Any]] = {}
+        self._rate: tuple[float, Tensor] | None = None
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        shapes = tuple(x.shape for x in inputs)
         fixed = [operator.attrgetter(name)(self._loss).data for name in self._fixed_names]
-        rate = torch.as_tensor(self._optimiser.param_groups[0]["lr"])
+        rate = self._rate_now()
         state = state_of(self._optimiser, self._flat)
-        if shapes not in self._kernels:
-            self._kernels[shapes] = self._trace(state, rate, (*fixed, *inputs))
-        watched: tuple[Tensor, ...] = self._kernels[shapes](self._flat.data, *state, rate, *fixed, *inputs)
+        # Captured kernels know where the state lies: one that was loaded lies elsewhere.
+        places = [x.data_ptr() for x in state] if self._flat.is_cuda else []
+        key = (*places, *(x.shape for x in inputs))
+        if key not in self._kernels:
+            self._kernels[key] = self._as_kernels(state, rate, (*fixed, *inputs))
+        watched: tuple[Tensor, ...] = self._kernels[key](self._flat.data, *state, rate, *fixed, *inputs)
         return watched
 
-    def _trace(self, state: AdamState, rate: Tensor, rest: tuple[Tensor, ...]) -> Callable[..., Any]:
+    def _rate_now(self) -> Tensor:
+        """Return the optimiser's step size, on the device; sent there only when it changes."""
+        rate = float(self._optimiser.param_groups[0]["lr"])
+        if self._rate is None or self._rate[0] != rate:
+            self._rate = rate, torch.tensor(rate, device=self._flat.device)
+        return self._rate[1]
+
+    def _as_kernels(self, state: AdamState, rate: Tensor, rest: tuple[Tensor, ...]) -> Callable[..., Any]:
         """Return the whole step as kernels; among several learners, its two halves with their sum in between."""
 
         def step(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            state, rate, rest = AdamState(*arguments[:3]), arguments[3], arguments[4:]
+            state, rate, rest = arguments[:3], arguments[3], arguments[4:]
             gradient, *watched = self._gradient(flat, *rest)
-            return *watched, self._descend(flat, gradient, *state, rate)
+            return *watched, self._descend(flat, *state, gradient, rate)
 
+        flat = self._flat.data
         if self._ranks.alone:
-            return self._traced(step, *state, rate, *rest)
-        ascend = self._traced(self._gradient, *rest)
-        descend = self._traced(self._descend, torch.empty_like(self._flat), *state, rate)
+            return self._traced(step, (flat, *state), (rate, *rest))
+        ascend = self._traced(self._gradient, (flat,), rest)
+        descend = self._traced(self._descend, (flat, *state), (torch.empty_like(flat), rate))
 
         def together(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            gradient, *watched = self._ranks.add_up(*ascend(flat, *arguments[4:]))
-            return *watched, descend(flat, gradient, *arguments[:4])
+            state, rate, rest = arguments[:3], arguments[3], arguments[4:]
+            gradient, *watched = self._ranks.add_up(*ascend(flat, *rest))
+            return *watched, descend(flat, *state, gradient, rate)
 
         return together
 
-    def _traced(self, function: Callable[..., Any], *arguments: Tensor) -> Callable[..., Any]:
+    def _traced(
+        self, function: Callable[..., Any], changed: tuple[Tensor, ...], given: tuple[Tensor, ...]
+    ) -> Callable[..., Any]:
         if not self._is_traced:
             return function
-        examples = tuple(x.clone() for x in (self._flat.data, *arguments))
-        kernels: Callable[..., Any] = trace(function, examples, kept={0: self._flat.data})
-        return kernels
+        examples = tuple(x.clone() for x in (*changed, *given))
+        kernels: Callable[..., Any] = trace(function, examples, kept={0: changed[0]})
+        return capture(kernels, changed, given) if self._flat.is_cuda else kernels
 
     def _gradient(self, flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return the loss's gradient, the loss, and what is watched."""
@@ -109,9 +124,9 @@ class GradientStep:
             (gradient,) = torch.autograd.grad(outputs[0], [learnt])
         return gradient, *(output.detach() for output in outputs)
 
-    def _descend(self, flat: Tensor, gradient: Tensor, *arguments: Tensor) -> Tensor:
+    def _descend(self, flat: Tensor, *arguments: Tensor) -> Tensor:
         """Limit the gradient and take Adam's step in place; returns the norm that the gradient had."""
-        *state, rate = arguments
+        *state, gradient, rate = arguments
         norm: Tensor = torch.linalg.vector_norm(gradient)
         gradient = gradient * (self._max_norm / (norm + 1e-6)).clamp_max(1.0)
         group = self._optimiser.param_groups[0]

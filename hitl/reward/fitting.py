@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hitl.reward.answers import Answer, AnswerArrays
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.likelihoods import comparison_log_likelihood
+from policies.adam import forget
 from policies.gradient_step import GradientStep, flatten_parameters
 
 _TIE = 2
@@ -133,7 +134,7 @@ class Fit:
         """
         device = self._ensemble.input_mean.device
         bootstrap_KP = bootstrap_KP.to(device)
-        self._optimiser.state.clear()
+        forget(self._optimiser)
         loss = torch.zeros(())
         for _ in range(self._settings.gradient_steps):
             pairs = training[_draw(len(training), self._settings.batch_comparisons, generator)].to(device)

@@ -47,6 +47,23 @@ def _fit(ensemble: RewardEnsemble, told: list[Answer], bootstrap_KP: Tensor | No
     )
 
 
+def test_a_fit_knows_nothing_of_the_one_before() -> None:
+    ensemble, told = _ensemble(), answers(20)
+    fit, begun = Fit(ensemble, SETTINGS), {k: v.clone() for k, v in ensemble.state_dict().items()}
+    losses = []
+    for _ in range(2):
+        ensemble.load_state_dict(begun)
+        losses.append(
+            fit(
+                _tensors(told, ensemble),
+                training=torch.arange(len(told)),
+                bootstrap_KP=torch.ones(3, len(told)),
+                generator=torch.Generator().manual_seed(0),
+            )
+        )
+    assert losses[0] == losses[1]
+
+
 def test_the_margin_is_the_difference_of_summed_rewards() -> None:
     told = [
         answer(0, segment("long", steps=6), segment("short", steps=2)),

@@ -114,3 +114,20 @@ def test_parameters_keep_their_values_and_become_views() -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     flat.data.fill_(2.0)
     assert all((parameter == 2.0).all() for parameter in network.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_on_cuda_are_those_on_the_cpu() -> None:
+    network, plain = _network().cuda(), _network()
+    flat, on_cpu = flatten_parameters(network), _traced(plain)
+    optimiser = torch.optim.Adam([flat], 0.01, eps=1e-5, fused=True)
+    step = GradientStep(_Loss(network), flat, optimiser=optimiser, max_gradient_norm=MAX_NORM)
+    for number, rows in enumerate([6, 6, 4, 6]):
+        optimiser.param_groups[0]["lr"] = on_cpu._optimiser.param_groups[0]["lr"] = 0.01 / (1 + number)
+        if number == 2:
+            optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+        watched = step(*(x.cuda() for x in _inputs(rows)))
+        expected = on_cpu(*_inputs(rows))
+        torch.testing.assert_close([x.cpu() for x in watched], list(expected), rtol=1e-4, atol=1e-5)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name].cpu(), value, msg=name)
