@@ -22,8 +22,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from cluster.environments.making import make, make_vector
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make, make_vector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from policies.inference import Acts, acting_policy

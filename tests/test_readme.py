@@ -12,7 +12,7 @@ import yaml
 from gymnasium.utils.env_checker import check_env
 
 from cluster.cli.main import main
-from cluster.loop.environments import check_learnable, make
+from cluster.environments.making import check_learnable, make
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
 

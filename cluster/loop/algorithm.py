@@ -9,9 +9,9 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.result import TRIAL_INFO
 
+from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
-from cluster.loop.feedback_service import FeedbackService
 from cluster.loop.learner import HITLLearner, Learnt, acting_weights
 from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics

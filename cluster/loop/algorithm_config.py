@@ -11,7 +11,7 @@ from gymnasium import VectorizeMode
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from cluster.loop.feedback_service import FeedbackLink, FeedbackService
+from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.runs.config import (
     EnvironmentConfig,
     PolicyConfig,
@@ -191,7 +191,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
 
     @property
     def environment_config(self) -> EnvironmentConfig:
-        """The environment as `cluster.loop.environments` makes it."""
+        """The environment as `cluster.environments.making` makes it."""
         return EnvironmentConfig(
             id=self.env,
             kwargs=dict(self.env_config),

@@ -7,8 +7,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.environments.vector import LostReason, VectorEnvironment, legal
 from cluster.loop.episodes import Episodes, FinishedEpisode
-from cluster.loop.vector import LostReason, VectorEnvironment, legal
 from policies.experience import Actor, ObservationArray, Rollout
 from policies.inference import Acts
 

@@ -16,12 +16,12 @@ import ray
 import torch
 
 from cluster.cli.supervisor import DriverCode
+from cluster.environments.making import check_learnable, task_of
+from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
+from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.environments import check_learnable, task_of
 from cluster.loop.evaluation import evaluate
-from cluster.loop.feedback_service import FeedbackLink
-from cluster.loop.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.metrics import DriverMetrics
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig

@@ -16,10 +16,10 @@ import ray
 import torch
 from ray.rllib.env.env_runner import EnvRunner
 
+from cluster.environments.making import make_vector
+from cluster.environments.vector import LostReason
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
 from cluster.loop.episodes import FinishedEpisode
-from cluster.loop.vector import LostReason
 from policies.inference import acting_policy
 
 

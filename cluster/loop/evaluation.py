@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from cluster.loop.environments import make_vector
+from cluster.environments.making import make_vector
+from cluster.environments.vector import legal
 from cluster.loop.saved_policy import load_policy
-from cluster.loop.vector import legal
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.folder import RunFolder

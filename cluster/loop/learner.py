@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
-from cluster.loop.reward_trainer import model_arrays
+from cluster.feedback.reward_trainer import model_arrays
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble

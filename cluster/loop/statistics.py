@@ -3,9 +3,9 @@
 import time
 from collections import Counter, deque
 
+from cluster.environments.vector import LostReason
 from cluster.loop.env_runner import Sample
 from cluster.loop.learner import Learnt
-from cluster.loop.vector import LostReason
 
 _EPISODES = 100
 _SPEED_UPDATES = 20

@@ -8,12 +8,12 @@ from typing import Any
 
 import ray
 
+from cluster.environments.making import make
+from cluster.feedback.publisher import Publisher
+from cluster.feedback.reward_trainer import Published, RewardTrainer, TeachingState
+from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
-from cluster.loop.environments import make
-from cluster.loop.feedback_service import FeedbackLink
-from cluster.loop.publisher import Publisher
-from cluster.loop.reward_trainer import Published, RewardTrainer, TeachingState
 from hitl.errors import ConfigError
 from hitl.events import Progress, Run
 from hitl.reward.ensemble import InputSpace

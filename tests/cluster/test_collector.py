@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from cluster.environments.fixed_horizon import DURATION
+from cluster.environments.making import make, make_vector
+from cluster.environments.vector import VectorEnvironment
 from cluster.loop.collector import Collected, Collector
-from cluster.loop.environments import make, make_vector
-from cluster.loop.fixed_horizon import DURATION
 from cluster.loop.learner import acting_weights
-from cluster.loop.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from policies.experience import Actor
 from policies.inference import acting_policy

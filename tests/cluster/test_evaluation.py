@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.loop.environments import make
+from cluster.environments.making import make
 from cluster.loop.evaluation import evaluate
 from cluster.runs.config import EnvironmentConfig
 from policies.networks import ActorCritic

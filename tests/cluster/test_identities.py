@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from cluster.environments.making import make_vector
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
 from cluster.loop.evaluation import evaluate
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate
-from cluster.loop.feedback_service import FeedbackLink
 from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import RunConfig
 from hitl.events import Choice, Task

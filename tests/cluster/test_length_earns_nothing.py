@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from cluster.environments.making import make_vector
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut

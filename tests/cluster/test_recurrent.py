@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from cluster.environments.making import make_vector
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
 from cluster.loop.evaluation import evaluate
 from cluster.loop.learner import acting_weights
 from cluster.loop.saved_policy import load_policy

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from cluster.feedback.progress_reporter import VERSION_MARGIN
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.progress_reporter import VERSION_MARGIN
 from cluster.loop.saved_policy import load_policy
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig

@@ -11,13 +11,13 @@ import pytest
 import ray
 from ray import tune
 
+from cluster.environments.making import make_vector
+from cluster.feedback.reward_trainer import RewardTrainer
+from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
-from cluster.loop.feedback_service import FeedbackLink, FeedbackService
 from cluster.loop.learner import acting_weights
-from cluster.loop.reward_trainer import RewardTrainer
 from cluster.runs.config import EnvironmentConfig, QuestionsConfig, RewardModelConfig, RewardSourcesConfig
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
 from hitl.reward.ensemble import InputSpace

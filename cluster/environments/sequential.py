@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.loop.fixed_horizon import DURATION, NOBODY, Env
-from cluster.loop.vector import LostReason, Stepped
+from cluster.environments.fixed_horizon import DURATION, NOBODY, Env
+from cluster.environments.vector import LostReason, Stepped
 from hitl.errors import ConfigError
 from policies.experience import ObservationArray
 from policies.spaces import flat_dtype, flat_size, writable

@@ -17,8 +17,8 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from cluster.loop.asking import Asking
-from cluster.loop.journal_follower import JournalFollower
+from cluster.feedback.asking import Asking
+from cluster.feedback.journal_follower import JournalFollower
 from cluster.runs.config import QuestionsConfig, RewardModelConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError

@@ -16,11 +16,11 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
+from cluster.environments.isolated import IsolatedEnvironments
+from cluster.environments.making import make_vector
+from cluster.environments.sequential import MOST_FAILURES
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
-from cluster.loop.environments import make_vector
-from cluster.loop.isolated import IsolatedEnvironments
-from cluster.loop.sequential import MOST_FAILURES
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from tests.cluster.dice import Dice
@@ -45,7 +45,9 @@ def moody() -> Iterator[IsolatedEnvironments]:
 def _processes() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
     return [
-        child for child in children if child.name() == "sleep" or "env_process" in " ".join(child.cmdline())
+        child
+        for child in children
+        if child.name() == "sleep" or "cluster.environments.process" in " ".join(child.cmdline())
     ]
 
 
@@ -134,7 +136,7 @@ def test_closing_leaves_no_process() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only there the kernel ends those that hang")
 def test_none_outlives_its_parent(tmp_path: Path) -> None:
     code = (
-        "import numpy as np; from cluster.loop.environments import make_vector;"
+        "import numpy as np; from cluster.environments.making import make_vector;"
         "from cluster.runs.config import EnvironmentConfig as Config;"
         "envs = make_vector(Config(id='tests.cluster.worlds:Moody', isolated=True), 2);"
         f"envs.reset(0); envs.step(np.array([{HANGS}, 0]))"

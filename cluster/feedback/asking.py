@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from cluster.loop.publisher import Cutting
+from cluster.feedback.publisher import Cutting
 from cluster.runs.config import QuestionsConfig
 from hitl.events import PairQuestion, Run
 from hitl.reward import candidates

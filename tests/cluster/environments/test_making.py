@@ -5,9 +5,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from cluster.environments.fixed_horizon import DURATION, NOBODY, FixedHorizon
+from cluster.environments.making import check_learnable, make, make_vector, task_of
 from cluster.loop.driver import check_policy
-from cluster.loop.environments import check_learnable, make, make_vector, task_of
-from cluster.loop.fixed_horizon import DURATION, NOBODY, FixedHorizon
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from tests.cluster.identities import SPACES

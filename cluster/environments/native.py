@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.loop.vector import LostReason, Stepped
+from cluster.environments.vector import LostReason, Stepped
 from hitl.errors import ConfigError
 from policies.experience import BoolArray, ObservationArray
 from policies.spaces import flat_dtype, flat_size, writable

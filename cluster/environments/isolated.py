@@ -14,8 +14,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.loop.sequential import EnvironmentLost, SequentialEnvironments
-from cluster.loop.vector import Stepped
+from cluster.environments.sequential import EnvironmentLost, SequentialEnvironments
+from cluster.environments.vector import Stepped
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 
@@ -24,7 +24,7 @@ _CLOSING_SECONDS = 2.0
 
 
 class IsolatedEnvironment(gym.Env[Any, Any]):
-    """An environment in a process of its own (`cluster.loop.env_process`)."""
+    """An environment in a process of its own (`cluster.environments.process`)."""
 
     def __init__(self, config: EnvironmentConfig) -> None:
         """Start the process; `wait_until_made` comes next, so that many can start at once."""
@@ -33,7 +33,7 @@ class IsolatedEnvironment(gym.Env[Any, Any]):
         # Packages may be found by paths that only this process was given, as Ray's workers are.
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.loop.env_process", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-m", "cluster.environments.process", str(theirs.fileno()), str(os.getpid())],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],

@@ -1,7 +1,7 @@
-"""One environment in a process of its own, which `cluster.loop.isolated` starts and may kill.
+"""One environment in a process of its own, which `cluster.environments.isolated` starts and may kill.
 
-`python -m cluster.loop.env_process SOCKET PARENT`: the number of an inherited socket, and the process id of who started
-it. It answers calls of `Served` until the socket is closed.
+`python -m cluster.environments.process SOCKET PARENT`: the number of an inherited socket, and the process id of who
+started it. It answers calls of `Served` until the socket is closed.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from cluster.loop.environments import make
-from cluster.loop.fixed_horizon import DURATION, NOBODY, Env
+from cluster.environments.fixed_horizon import DURATION, NOBODY, Env
+from cluster.environments.making import make
 from cluster.runs.config import EnvironmentConfig
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.loop.environments import check_learnable, task_of
+from cluster.environments.making import check_learnable, task_of
 from cluster.runs.config import EnvironmentConfig
 from hitl.client.training import TrainingClient
 

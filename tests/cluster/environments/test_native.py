@@ -8,11 +8,11 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from cluster.environments.making import check_learnable, make, make_vector
+from cluster.environments.native import NativeEnvironments
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collected, Collector
-from cluster.loop.environments import check_learnable, make, make_vector
 from cluster.loop.evaluation import evaluate
-from cluster.loop.native import NativeEnvironments
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.experience import Actor, Rollout

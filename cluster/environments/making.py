@@ -11,11 +11,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from cluster.loop.fixed_horizon import Env, FixedHorizon
-from cluster.loop.isolated import IsolatedEnvironments
-from cluster.loop.native import NativeEnvironments
-from cluster.loop.sequential import SequentialEnvironments
-from cluster.loop.vector import VectorEnvironment
+from cluster.environments.fixed_horizon import Env, FixedHorizon
+from cluster.environments.isolated import IsolatedEnvironments
+from cluster.environments.native import NativeEnvironments
+from cluster.environments.sequential import SequentialEnvironments
+from cluster.environments.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from hitl.events import Task

@@ -1,0 +1,1 @@
+"""Environments that step together: made from a run file, checked, watched over, and named by a fingerprint."""
