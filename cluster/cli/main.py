@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import evaluate, report, runs, serve, teach, token, train
+from cluster.cli import evaluate, export, report, runs, serve, teach, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -22,6 +22,7 @@ _COMMANDS = {
     "teach": teach,
     "serve": serve,
     "eval": evaluate,
+    "export": export,
     "report": report,
     "runs": runs,
     "token": token,

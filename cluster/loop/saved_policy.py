@@ -1,15 +1,39 @@
 """A policy from a checkpoint."""
 
+import pickle
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
 
 from hitl.errors import ConfigError
 from policies.networks import ActorCritic
 
 _MODULE = Path("learner_group", "learner", "rl_module", "default_policy")
+_COUNTERS = "algorithm_state.pkl"
+
+
+class SavedPolicy(NamedTuple):
+    """A policy and critic on the CPU, and what they were made of."""
+
+    network: ActorCritic
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    settings: dict[str, Any]
+    """Keyword arguments of `ActorCritic`."""
 
 
 def load_policy(checkpoint: Path) -> ActorCritic:
     """Return the policy and critic of a checkpoint, on the CPU.
+
+    Raises:
+        ConfigError: there is none in this folder.
+    """
+    return load_saved_policy(checkpoint).network
+
+
+def load_saved_policy(checkpoint: Path) -> SavedPolicy:
+    """Return the policy and critic of a checkpoint with their spaces and settings.
 
     Raises:
         ConfigError: there is none in this folder.
@@ -19,5 +43,11 @@ def load_policy(checkpoint: Path) -> ActorCritic:
     module = (checkpoint / _MODULE).absolute()
     if not module.is_dir():
         raise ConfigError(f"{checkpoint} is no checkpoint; name a folder inside a run's checkpoints folder")
-    network: ActorCritic = RLModule.from_checkpoint(str(module)).network
-    return network
+    saved = RLModule.from_checkpoint(str(module))
+    return SavedPolicy(saved.network, saved.observation_space, saved.action_space, dict(saved.model_config))
+
+
+def saved_policy_version(checkpoint: Path) -> int:
+    """Return the version of a checkpoint's policy."""
+    with (checkpoint / _COUNTERS).open("rb") as file:
+        return int(pickle.load(file)["handrail"]["policy_version"])

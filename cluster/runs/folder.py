@@ -162,6 +162,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def exports(self) -> Path:
+        """Policies that run without Handrail; it appears with the first one."""
+        return self.path / "exports"
+
+    @property
     def feedback(self) -> Path:
         """What the run's own feedback service keeps: journal and segments."""
         return self.path / "feedback"
