@@ -141,7 +141,7 @@ class UpdateLoss(nn.Module):
     """The loss of a minibatch: the objective's and the critic's."""
 
     def __init__(
-        self, network: ActorCritic, objective: Objective, settings: UpdateSettings, ranks: Ranks
+        self, network: ActorCritic, objective: Objective, settings: UpdateSettings, ranks: Ranks = ALONE
     ) -> None:
         super().__init__()
         self.network, self.objective, self._settings, self._ranks = network, objective, settings, ranks

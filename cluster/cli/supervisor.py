@@ -111,7 +111,7 @@ class Supervisor:
         self._driver: Keeper | None = None
         self._teachers: list[Keeper] = []
         self._row: ProgressRow | None = None
-        self._driver_metrics = ""
+        self._announced: set[str] = set()
 
     def run(self) -> Outcome:
         """Start everything, wait for the end, and leave no process behind.
@@ -239,10 +239,13 @@ class Supervisor:
         self._view.show(self._row, states)
 
     def _announce_driver(self, ready: Mapping[str, Any]) -> None:
-        address = str(ready.get("metrics_address", ""))
-        if address != self._driver_metrics:
-            self._driver_metrics = address
-            self._view.note(f"metrics    http://{address}/metrics (driver)")
+        address, device = ready.get("metrics_address"), ready.get("learner_device")
+        notes = [f"metrics    http://{address}/metrics (driver)"] if address else []
+        notes += [f"learner    on {device}"] if device else []
+        for note in notes:
+            if note not in self._announced:
+                self._announced.add(note)
+                self._view.note(note)
 
     def _keepers(self) -> list[Keeper]:
         return [keeper for keeper in (self._service, self._driver) if keeper] + self._teachers

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink, FeedbackService
+from cluster.loop.device import Device, choose_device
 from cluster.runs.config import (
     EnvironmentConfig,
     PolicyConfig,
@@ -63,6 +64,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
+        self.learner_device: Device | None = None
         self.feedback_link: FeedbackLink | FeedbackService | None = None
 
     @classmethod
@@ -95,7 +97,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             ),
         )
         config.rl_module(model_config=run.policy.model_dump())
-        config.learners(num_learners=learner.learners, num_gpus_per_learner=_gpus(learner.device))
         config.debugging(seed=run.seed)
         config.order(lockstep=run.mode == "lockstep")
         config.horizon(
@@ -107,6 +108,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             questions=run.reward.questions,
             feedback=feedback,
         )
+        config.learner_device = choose_device(run, config.update_settings)
+        on_cuda = config.learner_device.name == "cuda"
+        config.learners(num_learners=learner.learners, num_gpus_per_learner=int(on_cuda))
         return config
 
     def training(
@@ -275,11 +279,3 @@ def _vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
     if environment.vectorised:
         return VectorizeMode.VECTOR_ENTRY_POINT
     return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC
-
-
-def _gpus(device: str) -> int:
-    if device == "cpu":
-        return 0
-    import torch
-
-    return 1 if device == "cuda" or torch.cuda.is_available() else 0

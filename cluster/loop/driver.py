@@ -55,10 +55,13 @@ class Driver:
         self._metrics = DriverMetrics()
         monitoring = self.config.monitoring
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
-        write_json(folder.driver_file, {"metrics_address": address, "pid": os.getpid()})
+        ready = {"metrics_address": address, "pid": os.getpid()}
+        write_json(folder.driver_file, ready)
         self._client, self._run, link = self._open_run(task_of(self.config.environment, env))
         env.close()
         self.algorithm = self._build(link)
+        self._device = str(self.algorithm.config.learner_device)
+        write_json(folder.driver_file, ready | {"learner_device": self._device})
         self._reporter = ProgressReporter(self._client, self._run) if self._client and self._run else None
         self._last_row = self._last_checkpoint = time.monotonic()
 
@@ -213,6 +216,7 @@ class Driver:
             "run_id": self.folder.run_id,
             "environment": self.config.environment.id,
             "seed": self.config.seed,
+            "learner_device": self._device,
             "env_steps": row.env_steps,
             "updates": row.updates,
             "wall_seconds": row.wall_seconds,

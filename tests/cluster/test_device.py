@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from cluster.loop import device
+from cluster.loop.algorithm_config import HITLConfig
+from cluster.loop.device import choose_device
+from cluster.runs.config import RunConfig
+from hitl.errors import ConfigError
+from policies.networks import ActorCritic
+from policies.timing import seconds_per_step
+from tests.policies.objectives.small_policies import DISCRETE, OBSERVATION_SPACE, settings
+
+WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+def _run(**learner: object) -> RunConfig:
+    reward = {"sources": {"environment": 1.0, "learned": 0.0}}
+    return RunConfig.model_validate({"learner": learner, "reward": reward})
+
+
+def test_it_is_what_the_run_file_says() -> None:
+    assert choose_device(_run(device="cpu"), settings()).name == "cpu"
+    # Learners elsewhere may have what this machine lacks.
+    assert choose_device(_run(device="cuda", learners=1), settings()).name == "cuda"
+
+
+@WITHOUT_CUDA
+def test_without_cuda_it_is_the_cpu() -> None:
+    assert str(choose_device(_run(), settings())) == "cpu: there is no CUDA device here"
+    assert HITLConfig.from_run(_run()).num_gpus_per_learner == 0
+    with pytest.raises(ConfigError, match="set it to auto or cpu"):
+        choose_device(_run(device="cuda"), settings())
+
+
+@pytest.mark.parametrize("faster", ["cpu", "cuda"])
+def test_where_there_is_a_choice_it_is_the_faster_one(faster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which was measured is made up, since a machine has a fixed one; how it is measured is tested below."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        device, "seconds_per_step", lambda *_, device, **__: 0.001 if device.type == faster else 0.004
+    )
+    chosen = choose_device(_run(), settings(reference_coefficient=0.5))
+    assert chosen.name == faster
+    assert f"1.00 ms on {faster}" in chosen.because
+    assert HITLConfig.from_run(_run()).num_gpus_per_learner == (faster == "cuda")
+
+
+@pytest.mark.parametrize("objective", ["ppo_clip", "ppo_kl", "a2c"])
+def test_a_step_is_measured_on_every_objective_and_leaves_the_network_alone(objective: str) -> None:
+    network = ActorCritic(OBSERVATION_SPACE, DISCRETE, hidden=(8,))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    own = settings(objective=objective, value_clip=0.2)
+    seconds = seconds_per_step(network, OBSERVATION_SPACE, own, device=torch.device("cpu"), repeats=2)
+    assert seconds > 0
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
