@@ -1,6 +1,7 @@
 """The policy alone, as a robot or a game runs it: flat observations in, actions that the environment takes out.
 
-Axis suffixes: N observation, O number of a flat observation, A axis of an action, K number of a distribution.
+Axis suffixes: N observation, O number of a flat observation, H unit of a memory, A axis of an action, K number of a
+distribution.
 """
 
 from typing import Any
@@ -16,7 +17,8 @@ from policies.networks import ActorCritic
 class Deployment(nn.Module):
     """The greedy policy of an `ActorCritic`, without its critic; what normalises observations is part of it.
 
-    It shares the network's tensors. Each row of a batch is answered alone, whatever the number of rows.
+    Each row of a batch is answered alone, whatever the number of rows. A recurrent policy takes and returns what it
+    remembers. The network's tensors are shared, not copied.
     """
 
     low: Tensor
@@ -33,30 +35,43 @@ class Deployment(nn.Module):
             stochastic: also return what the distribution of actions is made of, for those who draw by themselves.
         """
         super().__init__()
-        self.policy, self.distribution = network.policy, network.distribution
+        self.memory, self.policy, self.distribution = network.memory, network.policy, network.distribution
         self.log_scale = network.log_scale
         self.clips = isinstance(action_space, gym.spaces.Box)
         if isinstance(action_space, gym.spaces.Box):
             self.register_buffer("low", torch.as_tensor(action_space.low, dtype=torch.float32))
             self.register_buffer("high", torch.as_tensor(action_space.high, dtype=torch.float32))
-        self.inputs = ("observation",)
+        self.inputs = ("observation",) if self.memory is None else ("observation", "memory")
         """What `forward` takes, by name."""
-        self.outputs = ("action", *(parameters_of(self.distribution) if stochastic else ()))
+        self.outputs = (
+            "action",
+            *(() if self.memory is None else ("next_memory",)),
+            *(parameters_of(self.distribution) if stochastic else ()),
+        )
         """What `forward` returns, by name."""
         self.eval()
 
-    def forward(self, observation_NO: Tensor) -> tuple[Tensor, ...]:
+    def see(self, observation_NO: Tensor, memory_NH: Tensor | None = None) -> Tensor:
+        """Return what `policy` reads: the observations, or what is remembered after them."""
+        if self.memory is None:
+            return observation_NO
+        assert memory_NH is not None
+        return self.memory.step(observation_NO, memory_NH)
+
+    def forward(self, observation_NO: Tensor, memory_NH: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return what `outputs` names, a row for each observation.
 
         Actions are the most probable ones: int64[N] for Discrete, int64[N, A] for MultiDiscrete, and for Box the mean
-        clipped to its bounds, float32[N, A].
+        clipped to its bounds, float32[N, A]. A memory is float32[N, H], and zero where an episode begins.
         """
-        output_NK = self.policy(observation_NO)
+        seen = self.see(observation_NO, memory_NH)
+        output_NK = self.policy(seen)
         action = self.distribution.mode(output_NK)
         if self.clips:
             action = action.clamp(self.low, self.high)
         parameters = _parameters(self.distribution, output_NK, self.log_scale)
-        return (action, *parameters)[: len(self.outputs)]
+        remembered = () if self.memory is None else (seen,)
+        return (action, *remembered, *parameters)[: len(self.outputs)]
 
 
 def parameters_of(distribution: ActionDistribution) -> tuple[str, ...]:

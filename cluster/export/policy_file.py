@@ -13,7 +13,7 @@ from cluster.export.contract import contract
 from cluster.export.file_format import FileFormat
 from cluster.export.onnx_file import Onnx
 from cluster.export.torchscript import TorchScript
-from cluster.export.verification import OBSERVATIONS, random_observations, verify
+from cluster.export.verification import OBSERVATIONS, random_inputs, verify
 from cluster.loop.saved_policy import load_saved_policy
 from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, write_json
@@ -70,7 +70,7 @@ def export_policy(
         raise ConfigError(f"{there[0]} is there already; add --overwrite, or name another file with --output")
     saved = load_saved_policy(chosen)
     policy = Deployment(saved.network, saved.action_space, stochastic=stochastic)
-    inputs = [random_observations(saved.observation_space, OBSERVATIONS)]
+    inputs = random_inputs(policy, saved.observation_space, OBSERVATIONS)
     about = contract(
         saved, policy, inputs, run_id=folder.run_id, config=load_run(folder.run_file), checkpoint=chosen
     )

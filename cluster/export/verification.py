@@ -31,6 +31,15 @@ def random_observations(space: gym.Space[Any], count: int) -> NDArray[Any]:
     return observation_NO
 
 
+def random_inputs(policy: Deployment, space: gym.Space[Any], count: int) -> list[NDArray[Any]]:
+    """Draw what a policy takes, always the same: observations, and where it is recurrent memories."""
+    observation_NO = random_observations(space, count)
+    if policy.memory is None:
+        return [observation_NO]
+    draws = np.random.default_rng(0)
+    return [observation_NO, draws.uniform(-1, 1, (count, policy.memory.units)).astype(np.float32)]
+
+
 @torch.no_grad()
 def verify(answers: Answers, policy: Deployment, inputs: Sequence[NDArray[Any]], *, what: str) -> None:
     """Compare a loaded file with the policy that it was made of, for a batch and for its first row alone.
@@ -61,7 +70,7 @@ def _agree(
 ) -> bool:
     if name != "action" or isinstance(policy.distribution, DiagonalGaussian):
         return bool(np.allclose(other, own, rtol=_TOLERANCE, atol=_TOLERANCE))
-    output = policy.policy(torch.from_numpy(rows[0]))
+    output = policy.policy(policy.see(*map(torch.from_numpy, rows)))
     best, chosen = (
         policy.distribution.log_prob(output, policy.log_scale, torch.from_numpy(action))
         for action in (own, other)

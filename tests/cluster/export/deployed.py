@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[tuple[Any, Any], dict[str, Any]]] = {
     "box": ((spaces.Box(-1, 1, (3,)), _NARROW), {}),
     "image": (SPACES["image"], {"filters": [[4, 3, 2]], "image_features": 16}),
     "dict": (SPACES["dict"], {"shared": True, "normalise_observations": True, "filters": [[4, 3, 2]]}),
+    "recurrent": ((spaces.Box(-2, 2, (3,)), _NARROW), {"recurrent": 5, "normalise_observations": True}),
     "normalised": ((spaces.Box(-np.inf, np.inf, (3,)), SPACES["box"][1]), {"normalise_observations": True}),
 }
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cluster.cli.main import main
+from cluster.export.file_format import quiet
 from cluster.export.policy_file import FORMATS, export_policy
 from cluster.export.torchscript import TorchScript
 from cluster.export.verification import random_observations
@@ -89,26 +90,29 @@ def test_files_run_without_handrail_as_they_say(
         loaded = "np.load('observation.npy')"
         ours = f"torch.from_numpy({loaded})" if name == "torchscript" else loaded
         program = (
-            f"import numpy as np\n{usage.replace(made, f'observation = {ours}')}\nprint(action.tolist())"
+            f"{usage}\nprint(list(action.shape) + list(log_probabilities.shape))\nimport numpy as np\n"
+            f"{usage.replace(made, f'observation = {ours}')}\nprint(action.tolist())"
         )
         without = OURS | ({"torch"} if name == "onnx" else {"onnx"})
-        assert json.loads(run_without(without, program, tmp_path)) == expected
-        shown = f"{usage}\nprint(action.shape, log_probabilities.shape)"
-        assert "(1, 3)" in run_without(without, shown, tmp_path).replace("torch.Size([1, 3])", "(1, 3)")
+        shapes, action = run_without(without, program, tmp_path).splitlines()
+        assert json.loads(shapes) == [1, 3, 1, 9]
+        assert json.loads(action) == expected
 
 
 def test_what_a_file_says_about_itself(folder: RunFolder, tmp_path: Path) -> None:
     formats = list(FORMATS.values())
     script, graph = export_policy(folder, formats, output=tmp_path / "policy")
     inside = {"handrail.json": ""}
-    torch.jit.load(script.path, _extra_files=inside)
+    with quiet():
+        torch.jit.load(script.path, _extra_files=inside)
     session = onnxruntime.InferenceSession(graph.path)
     for exported, said in (
         (script, inside["handrail.json"]),
         (graph, session.get_modelmeta().custom_metadata_map["handrail.json"]),
     ):
-        assert json.loads(said) == json.loads(exported.description.read_text()) == exported.contract
-    about = script.contract
+        assert json.loads(said) == json.loads(exported.description.read_text())
+        assert json.loads(said) == json.loads(json.dumps(exported.contract))
+    about = json.loads(inside["handrail.json"])
     assert (about["format"], about["run"], about["checkpoint"]) == (
         "torchscript",
         folder.run_id,
@@ -165,17 +169,14 @@ def test_mistakes_are_told_with_what_to_do(
     assert "'torchscript', 'onnx', 'both'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_library_is_named_with_the_way_to_install_it(
-    missing: str, folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_missing_library_is_named_with_the_way_to_install_it(folder: RunFolder, tmp_path: Path) -> None:
     program = (
         f"sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
         "from cluster.cli.main import main\nsys.stderr = sys.stdout\n"
         f"print(main(['export', {str(folder.path)!r}, '--format', 'onnx', '--output', 'walk.onnx']))"
     )
-    said = run_without({missing}, program, tmp_path)
-    assert f"needs {missing} " in said
+    said = run_without({"onnxruntime"}, program, tmp_path)
+    assert "needs onnxruntime " in said
     assert "pip install -c constraints.txt -e '.[export]'" in said
     assert said.endswith("\n2\n")
     assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from cluster.export.file_format import FileFormat
 from cluster.export.policy_file import FORMATS
-from cluster.export.verification import random_observations, verify
+from cluster.export.verification import random_inputs, random_observations, verify
 from hitl.errors import HandrailError
 from policies.deployment import Deployment
+from policies.networks import Context
 from tests.cluster.export.deployed import KINDS, greedy, opinionated
 
 in_each_format = pytest.mark.parametrize("name", FORMATS)
@@ -22,12 +23,14 @@ def _written(name: str, kind: str, folder: Path, **settings: Any) -> tuple[FileF
     (observation_space, action_space), _ = KINDS[kind]
     policy = Deployment(opinionated(kind), action_space, **settings)
     file_format, path = FORMATS[name], folder / f"policy{FORMATS[name].ending}"
-    file_format.write(path, policy, (torch.from_numpy(random_observations(observation_space, 3)),), "{}")
+    file_format.write(
+        path, policy, tuple(map(torch.from_numpy, random_inputs(policy, observation_space, 3))), "{}"
+    )
     return file_format, path
 
 
 @in_each_format
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "recurrent"])
 def test_a_file_acts_as_the_policy_does(name: str, kind: str, tmp_path: Path) -> None:
     (observation_space, action_space), _ = KINDS[kind]
     file_format, path = _written(name, kind, tmp_path)
@@ -39,6 +42,25 @@ def test_a_file_acts_as_the_policy_does(name: str, kind: str, tmp_path: Path) ->
         (action,) = answers([observation[:count]])
         np.testing.assert_allclose(action, expected[:count], atol=1e-5)
         assert action.dtype == expected.dtype
+
+
+@in_each_format
+def test_a_recurrent_file_takes_and_returns_what_it_remembers(name: str, tmp_path: Path) -> None:
+    (observation_space, action_space), _ = KINDS["recurrent"]
+    file_format, path = _written(name, "recurrent", tmp_path, stochastic=True)
+    answers, network = file_format.load(path), opinionated("recurrent")
+    episodes = random_observations(observation_space, 12).reshape(6, 2, -1)
+    found, remembered = [], np.zeros((2, 5), np.float32)
+    for observation in episodes:
+        action, remembered, *_ = answers([observation, remembered])
+        found.append(action)
+    begin = torch.tensor([[True, *[False] * 5]] * 2)
+    context = Context(torch.randn(2, 5), begin)
+    with torch.no_grad():
+        seen = network.see(torch.from_numpy(episodes).transpose(0, 1), context).transpose(0, 1)
+        expected = network.act_greedily(seen).numpy().clip(action_space.low, action_space.high)
+    np.testing.assert_allclose(np.stack(found), expected, atol=1e-5)
+    np.testing.assert_allclose(remembered, seen[-1].numpy(), atol=1e-5)
 
 
 @in_each_format
@@ -77,7 +99,7 @@ def test_an_onnx_file_does_not_tell_where_it_was_made(tmp_path: Path) -> None:
 def test_answers_that_are_not_the_policys_are_refused(kind: str) -> None:
     (observation_space, action_space), _ = KINDS[kind]
     policy = Deployment(opinionated(kind), action_space)
-    inputs = [random_observations(observation_space, 20)]
+    inputs = random_inputs(policy, observation_space, 20)
 
     def answers(rows: list[NDArray[Any]]) -> list[NDArray[Any]]:
         with torch.no_grad():
