@@ -3,9 +3,11 @@
     python -m benchmarks.throughput
 
 CartPole-v1 in gymnasium's sync vector environment, a network of 2x64 tanh units, the same batch, minibatch, epochs and
-number of updates for each. Each contender runs in a process of its own, taking turns; start-up and the first updates
-are not counted, and whoever does not reach a mean return of 475 has not run. The peers come with the extra `bench`.
-The last line is one JSON object; `passed` is null when the size is not the full one.
+number of updates for each. Each contender runs in a process of its own, taking turns, with the number of env runners
+that suits it best; start-up and the first updates are not counted, and whoever does not reach a mean return of 475 has
+not run. Of our time, shares are given: the env runner samples while the learner learns, and the learner waits for the
+rest. The peers come with the extra `bench`. The last line is one JSON object; `passed` is null when the size is not
+the full one.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
@@ -55,7 +57,9 @@ def ours(env_runners: int) -> Iterator[Update]:
         algorithm.train()
         if algorithm.updates > before:
             before = algorithm.updates
-            yield algorithm.statistics.true_return, {"learning": algorithm.statistics.update_seconds}
+            statistics = algorithm.statistics
+            seconds = {"learning": statistics.update_seconds, "sampling": statistics.sampling_seconds}
+            yield statistics.true_return, seconds
 
 
 def rllib(env_runners: int) -> Iterator[Update]:
@@ -129,18 +133,19 @@ def _start_ray() -> None:
 def measure(contender: str, env_runners: int, updates: int) -> dict[str, Any]:
     """Run one contender in this process: steps a second after the warm-up, and whether it learnt."""
     learner = CONTENDERS[contender](env_runners)
-    best, parts = 0.0, deque[float]()
-    start = 0.0
+    best, start, parts = 0.0, 0.0, Counter[str]()
     for update in range(updates + WARM_UP):
         if update == WARM_UP:
             start = time.perf_counter()
+            parts.clear()
         mean_return, seconds = next(learner)
         best = max(best, mean_return or 0.0)
-        parts.append(seconds.get("learning", 0.0))
+        parts.update(seconds)
     wall = time.perf_counter() - start
     figures = {"steps_per_second": updates * BATCH / wall, "best_return": best, "env_runners": env_runners}
-    if learning := sum(list(parts)[WARM_UP:]):
-        figures |= {"learning_share": learning / wall, "waiting_share": 1 - learning / wall}
+    if parts:
+        shares = {f"{part}_share": seconds / wall for part, seconds in parts.items()}
+        figures |= shares | {"waiting_share": 1 - shares["learning_share"]}
     return figures
 
 
@@ -196,7 +201,7 @@ def main() -> int:
         "env_runners": runners,
         "our_shares": {
             part: statistics.median(r["ours"][part] for r in rounds)
-            for part in ("learning_share", "waiting_share")
+            for part in ("sampling_share", "learning_share", "waiting_share")
         },
         "rounds": rounds,
         "versions": {name: version(name) for name in ("ray", "torch", "stable-baselines3", "gymnasium")},

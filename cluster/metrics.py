@@ -14,6 +14,12 @@ TABLE: tuple[Metric, ...] = (
     Metric("hitl_rollout_true_return_rewards", "gauge", (), "Mean true return of the latest episodes."),
     Metric("hitl_rollout_lost_environments_total", "counter", ("reason",), "Environments made anew."),
     Metric("hitl_queue_dropped_rollouts_total", "counter", (), "Rollouts gathered and never trained on."),
+    Metric(
+        "hitl_rollout_duration_seconds",
+        "histogram",
+        (),
+        "Time of the slowest env runner for its part of a batch.",
+    ),
     Metric("hitl_learner_updates_total", "counter", (), "Updates of the policy since the driver started."),
     Metric("hitl_learner_update_duration_seconds", "histogram", (), "Time of one update of the policy."),
     Metric(
@@ -60,10 +66,11 @@ class DriverMetrics:
         """
         return export(self._metrics, host=host, port=port)
 
-    def observe_update(self, *, duration_seconds: float, lag_updates: float) -> None:
-        """Count one update of the policy: how long it took and how old its experience was."""
+    def observe_update(self, *, duration_seconds: float, sampling_seconds: float, lag_updates: float) -> None:
+        """Count one update of the policy: how long it and its rollouts took, and how old these were."""
         self._metrics.counter("hitl_learner_updates_total").inc()
         self._metrics.histogram("hitl_learner_update_duration_seconds").observe(duration_seconds)
+        self._metrics.histogram("hitl_rollout_duration_seconds").observe(sampling_seconds)
         self._metrics.histogram("hitl_learner_policy_lag_updates").observe(lag_updates)
 
     def show(self, row: "ProgressRow") -> None:

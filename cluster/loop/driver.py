@@ -138,7 +138,9 @@ class Driver:
         if algorithm.updates > before:
             statistics = algorithm.statistics
             self._metrics.observe_update(
-                duration_seconds=statistics.update_seconds, lag_updates=statistics.lag_updates
+                duration_seconds=statistics.update_seconds,
+                sampling_seconds=statistics.sampling_seconds,
+                lag_updates=statistics.lag_updates,
             )
         if self._reporter:
             teaching = algorithm.teaching

@@ -5,6 +5,7 @@ and returns a `Sample`: a small header whose arrays stay in the object store, so
 driver. What the environment's reward says lies in an object of its own: learner and reward trainer get the rollout.
 """
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Sample:
     episodes: list[FinishedEpisode]
     lost_environments: Mapping[LostReason, int]
     """Environments that failed and were made anew, by the reason."""
+    seconds: float
+    """From the request's arrival to its answer."""
 
 
 class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
@@ -83,6 +86,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             weights: boxed reference to what to act with.
             start: a new number begins all episodes anew, as a function of the seed and of it.
         """
+        began = time.perf_counter()
         if start != self._start:
             self._begin(start)
         if policy_version != self._policy_version:
@@ -91,13 +95,15 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         collected = self._collector.collect(
             self.config.rollout_fragment_length, policy_version=policy_version
         )
+        rollout, true_reward = ray.put(collected.rollout), ray.put(collected.true_reward_TN)
         return Sample(
             worker=self.worker_index,
             policy_version=policy_version,
             rows=collected.rollout.duration_TN.size,
             steps=int(np.count_nonzero(collected.rollout.duration_TN)),
-            rollout=ray.put(collected.rollout),
-            true_reward=ray.put(collected.true_reward_TN),
+            rollout=rollout,
+            true_reward=true_reward,
+            seconds=time.perf_counter() - began,
             episodes=collected.episodes,
             lost_environments=collected.lost_environments,
         )

@@ -22,6 +22,8 @@ class Statistics:
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
         self.update_seconds = 0.0
+        self.sampling_seconds = 0.0
+        """Of the slowest env runner, for its part of the last batch."""
         self.lost_environments: Counter[LostReason] = Counter()
         """Environments that failed and were made anew, by the reason."""
 
@@ -36,6 +38,7 @@ class Statistics:
         self.losses = learnt.statistics
         self.lag_updates = lag
         self.update_seconds = seconds
+        self.sampling_seconds = max(sample.seconds for sample in samples)
 
     @property
     def true_return(self) -> float | None:

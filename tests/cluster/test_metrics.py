@@ -49,7 +49,7 @@ def test_rows_arrive_at_the_scraper() -> None:
         ProgressRow(time=0, wall_seconds=0, phase="learning", env_steps=1000, dropped_rollouts=2)
     )
     address = driver.serve("127.0.0.1", 0)
-    driver.observe_update(duration_seconds=0.2, lag_updates=1)
+    driver.observe_update(duration_seconds=0.2, sampling_seconds=0.3, lag_updates=1)
     for env_steps in (1500, 1800):
         driver.show(
             ProgressRow(
