@@ -142,7 +142,9 @@ def test_a_file_is_in_the_runs_folder_or_where_one_says(
     assert (folder.exports / f"{folder.run_id}-000000000032.pt").is_file()
     assert export(folder, "--checkpoint", "000000000016", "--output", tmp_path) == 0
     assert (tmp_path / f"{folder.run_id}-000000000016.pt").is_file()
-    assert "policy version 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "policy version 2" in said
+    assert "    action, = policy(observation)" in said
     assert export(folder, "--output", tmp_path / "a.pt") == 0
     assert "a.pt is there already" in refused(capsys, folder, "--output", tmp_path / "a.pt")
     before = (tmp_path / "a.pt").stat().st_mtime_ns
