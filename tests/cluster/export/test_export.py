@@ -124,12 +124,13 @@ def test_what_a_file_says_about_itself(folder: RunFolder, tmp_path: Path) -> Non
     assert about["inputs"] == [{"name": "observation", "dtype": "float32", "shape": ["batch", 68]}]
     assert about["outputs"] == [{"name": "action", "dtype": "int64", "shape": ["batch", 3]}]
     assert about["action"]["options"] == [4, 2, 3]
-    choice, image, number = about["observation"]["parts"]
-    assert choice == {"name": "choice", "begin": 0, "end": 3, "layout": "one-hot", "start": 0}
-    assert (image["begin"], image["end"], image["shape"], image["low"], image["high"]) == (
-        3, 67, [8, 8, 1], 0, 255
-    )  # fmt: skip
-    assert (number["name"], number["begin"], number["end"]) == ("number", 67, 68)
+    image, number, choice = about["observation"]["parts"]
+    numbers = "numbers, the last axis changes fastest"
+    assert image == {
+        "name": "image", "begin": 0, "end": 64, "layout": numbers, "shape": [8, 8, 1], "low": 0, "high": 255
+    }  # fmt: skip
+    assert (number["name"], number["begin"], number["end"]) == ("number", 64, 65)
+    assert choice == {"name": "choice", "begin": 65, "end": 68, "layout": "one-hot", "start": 0}
     (port,) = session.get_inputs()
     assert (port.name, port.shape, port.type) == ("observation", ["batch", 68], "tensor(float)")
 
@@ -141,7 +142,9 @@ def test_a_file_is_in_the_runs_folder_or_where_one_says(
     assert (folder.exports / f"{folder.run_id}-000000000032.pt").is_file()
     assert export(folder, "--checkpoint", "000000000016", "--output", tmp_path) == 0
     assert (tmp_path / f"{folder.run_id}-000000000016.pt").is_file()
-    assert "policy version 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "policy version 2" in said
+    assert "    action, = policy(observation)" in said
     assert export(folder, "--output", tmp_path / "a.pt") == 0
     assert "a.pt is there already" in refused(capsys, folder, "--output", tmp_path / "a.pt")
     before = (tmp_path / "a.pt").stat().st_mtime_ns
