@@ -50,7 +50,7 @@ LONG_UPDATES, LAST_KILL = 60, 45
 def _learnt(algorithm: HITL) -> dict[str, Any]:
     """Everything that learning has changed, and what the last update said of itself."""
     learner = algorithm.learner_group.get_state()["learner"]
-    ours = {name: learner["handrail"][name] for name in ("generator", "objective")}
+    ours = {name: learner["handrail"][name] for name in ("generator", "update")}
     return {
         "network": algorithm.network_state,
         "optimiser": learner["optimizer"],
