@@ -1,6 +1,6 @@
 """A rollout as tensors on the learner's device, and what the epochs read of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -54,6 +54,12 @@ class Batch(NamedTuple):
     def at(self, index: Tensor | slice) -> "Batch":
         """Return some of the steps, or of the sequences."""
         return Batch(*[None if part is None else part[index] for part in self])  # type: ignore[arg-type]
+
+    def split(self, size: int) -> "Iterator[Batch]":
+        """Yield the steps, or the sequences, so many at a time; the last ones may be fewer."""
+        there = [name for name, part in self._asdict().items() if part is not None]
+        for parts in zip(*(torch.split(getattr(self, name), size) for name in there), strict=True):
+            yield Batch(**dict(zip(there, parts, strict=True)))
 
     def seen_by(self, network: ActorCritic, read: Callable[..., Tensor]) -> Tensor:
         """Return what is read of what the network sees, of the whole batch, in parts that fit into memory.

@@ -133,8 +133,7 @@ def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[B
     # One gather an epoch: minibatches are then slices of it.
     order = torch.randperm(steps, generator=generator).to(batch.weight_B.device)
     shuffled = batch.at(order)
-    for start in range(0, steps, size):
-        yield shuffled.at(slice(start, start + size))
+    yield from shuffled.split(size)
 
 
 class UpdateLoss(nn.Module):

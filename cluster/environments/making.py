@@ -1,6 +1,7 @@
 """Environments: made from a run file, alone or as a vector, checked, and named by a fingerprint."""
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -39,7 +40,9 @@ def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
             )
         # A fixed horizon takes the place of the environment's own time limit.
         limit = {"max_episode_steps": -1} if config.fixed_horizon else {}
-        return lambda: gym.make(config.id, disable_env_checker=True, **limit, **config.kwargs)
+        # Nobody steps before a reset here, so nobody needs to look for it in each step.
+        spec = dataclasses.replace(gym.spec(config.id), order_enforce=False)
+        return lambda: gym.make(spec, disable_env_checker=True, **limit, **config.kwargs)
     module_name, _, class_name = config.id.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")

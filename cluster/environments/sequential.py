@@ -4,8 +4,10 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from cluster.environments.fixed_horizon import DURATION, NOBODY, Env
@@ -77,7 +79,9 @@ class SequentialEnvironments:
         nobody_N.fill(False)
         duration_N.fill(1)
         final: list[ObservationArray] = []
-        for n, (env, action) in enumerate(zip(self.envs, action_NA, strict=True)):
+        # Plain numbers where they are numbers: Discrete takes four times as long to check NumPy's.
+        actions: Any = action_NA.tolist() if isinstance(self.action_space, Discrete) else action_NA
+        for n, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             try:
                 observation, reward, terminated, truncated, info = env.step(action)
             except Exception as error:
