@@ -27,7 +27,7 @@ ENVIRONMENTS, STEPS, MINIBATCH, EPOCHS, UPDATES, WARM_UP = 32, 128, 256, 4, 40, 
 BATCH = ENVIRONMENTS * STEPS
 LEARNING_RATE = 1e-3
 REACHED = 475.0
-ROUNDS = 5
+ROUNDS, TRIALS = 5, 3
 GOAL_RLLIB, GOAL_SB3 = 10.0, 4.0
 
 Update = tuple[float | None, dict[str, float]]
@@ -163,12 +163,13 @@ def in_process_of_its_own(contender: str, env_runners: int, updates: int) -> dic
 
 
 def best_env_runners(contender: str, updates: int) -> int:
-    """Try each number of env runners once, briefly."""
+    """Try each number of env runners, some times briefly and in turns, and take the best median."""
     choices = ENV_RUNNERS[contender]
     if len(choices) == 1:
         return choices[0]
-    tried = {n: in_process_of_its_own(contender, n, max(updates // 4, 1)) for n in choices}
-    return max(tried, key=lambda n: float(tried[n]["steps_per_second"]))
+    short = max(updates // 4, 1)
+    trials = [{n: in_process_of_its_own(contender, n, short) for n in choices} for _ in range(TRIALS)]
+    return max(choices, key=lambda n: statistics.median(trial[n]["steps_per_second"] for trial in trials))
 
 
 def main() -> int:
