@@ -68,9 +68,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
         if not self._sampler.in_flight and not self._waiting_for_answers():
             self._request()
-        # Ahead only once there is learning: before it, experience is gathered for the first questions alone.
-        ahead = self.updates > 0 and not self.config.lockstep
-        samples = self._sampler.gather(policy_version=self.policy_version, ahead=ahead)
+        samples = self._sampler.gather(policy_version=self.policy_version)
         self.env_steps += sum(sample.steps for sample in samples)
         reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
         if self.teaching and reward is None:

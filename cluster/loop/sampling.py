@@ -29,40 +29,31 @@ class Sampler:
         self._timeout_seconds = timeout_seconds
         self._max_lag = max_lag
         self._ready: list[Sample] = []
-        self._newest: dict[str, Any] = {}
-        """What the last request said."""
         self.dropped: Counter[str] = Counter()
         """Rollouts that were never used, by reason: stale, lost."""
 
     def request(self, *, policy_version: int, weights: ray.ObjectRef, start: int) -> None:
         """Ask every idle env runner for a rollout by these weights; see `HITLEnvRunner.collect`."""
-        self._newest = {"policy_version": policy_version, "weights": [weights], "start": start}
+        kwargs = {"policy_version": policy_version, "weights": [weights], "start": start}
         if self._group.num_remote_env_runners():
-            self._group.foreach_env_runner_async("collect", kwargs=self._newest, tag=_TAG)
+            self._group.foreach_env_runner_async("collect", kwargs=kwargs, tag=_TAG)
         else:
-            self._ready.append(self._group.local_env_runner.collect(**self._newest))
+            self._ready.append(self._group.local_env_runner.collect(**kwargs))
 
     @property
     def in_flight(self) -> int:
         """Requests under way."""
         return int(self._group.num_in_flight_async_reqs(_TAG))
 
-    def gather(self, *, policy_version: int, ahead: bool = False) -> list[Sample]:
+    def gather(self, *, policy_version: int) -> list[Sample]:
         """Return a batch's samples, ordered by env runner; none if none is under way.
 
         Args:
             policy_version: the newest; samples that are too far behind it are dropped and counted.
-            ahead: ask an env runner anew when it brings its first sample, as the last request did, so that it does not
-                stand still while slower ones are waited for.
         """
-        deadline, brought = time.monotonic() + self._timeout_seconds, set[int]()
+        deadline = time.monotonic() + self._timeout_seconds
         while self._rows() < self._batch_rows and self.in_flight:
-            workers = self._fetch(_POLL_SECONDS)
-            if ahead and (first := [worker for worker in workers if worker not in brought]):
-                self._group.foreach_env_runner_async(
-                    "collect", kwargs=self._newest, tag=_TAG, remote_worker_ids=first
-                )
-            brought.update(workers)
+            self._fetch(_POLL_SECONDS)
             if time.monotonic() > deadline:
                 break
         fresh = [s for s in self._ready if policy_version - s.policy_version <= self._max_lag]
@@ -73,16 +64,12 @@ class Sampler:
     def _rows(self) -> int:
         return sum(sample.rows for sample in self._ready)
 
-    def _fetch(self, seconds: float) -> list[int]:
-        """Wait for an answer and take what is there; returns who brought a sample."""
+    def _fetch(self, seconds: float) -> None:
         manager: Any = self._group._worker_manager
         pending = [ref for ref, (tag, _) in manager._in_flight_req_to_actor_id.items() if tag == _TAG]
         ray.wait(pending, num_returns=1, timeout=seconds)
-        workers = []
         for result in manager.fetch_ready_async_reqs(tags=_TAG, timeout_seconds=0.0):
             if result.ok:
                 self._ready.append(result.get())
-                workers.append(result.actor_id)
             else:
                 self.dropped["lost"] += 1
-        return workers

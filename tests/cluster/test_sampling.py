@@ -44,47 +44,17 @@ def _acted_by(sample: Sample, weights: Any) -> bool:
     return np.allclose(rollout.log_prob_TN, log_prob, atol=1e-5)
 
 
-def _algorithm(folder: Path, timeout_seconds: float = 0.5) -> Watched:
+def _algorithm(folder: Path) -> Watched:
     run = RunConfig.model_validate(
         {
             "environment": {"id": "tests.cluster.worlds:Gated", "kwargs": {"folder": str(folder)}},
             "reward": {"sources": {"environment": 1.0, "learned": 0.0}},
-            "rollouts": {
-                "env_runners": 2,
-                "envs_per_runner": 2,
-                "steps": 20,
-                "timeout_seconds": timeout_seconds,
-            },
+            "rollouts": {"env_runners": 2, "envs_per_runner": 2, "steps": 20, "timeout_seconds": 0.5},
             "learner": {"minibatch_size": 16},
             "policy": {"hidden": (8,)},
         }
     )
     return Watched(HITLConfig.from_run(run))
-
-
-def test_a_fast_env_runner_goes_on_while_a_slow_one_is_waited_for(tmp_path: Path) -> None:
-    """The slow one is let go on by what the fast one does after its first sample: no clock decides anything here."""
-    gate = tmp_path / "open"
-    gate.touch()
-    algorithm = _algorithm(tmp_path, timeout_seconds=60)
-    sampler: Any = algorithm._sampler
-    while not algorithm.updates:
-        algorithm.train()
-    gate.unlink()
-    group = algorithm.env_runner_group
-    asked: list[int] = []
-    ask = group.foreach_env_runner_async
-
-    def watching(*args: Any, remote_worker_ids: list[int] | None = None, **kwargs: Any) -> Any:
-        asked.extend(remote_worker_ids or ())
-        gate.touch()
-        return ask(*args, remote_worker_ids=remote_worker_ids, **kwargs)
-
-    group.foreach_env_runner_async = watching
-    samples = sampler.gather(policy_version=algorithm.policy_version, ahead=True)
-    assert {sample.worker for sample in samples} >= set(asked)
-    assert len(asked) == len(set(asked)) > 0
-    algorithm.stop()
 
 
 def test_new_weights_reach_all_env_runners_and_a_slow_one_stops_nobody(tmp_path: Path) -> None:
