@@ -1,4 +1,4 @@
-"""A rollout as tensors on the learner's device, and what the epochs read of it."""
+"""What the epochs read of a rollout: advantages, targets and what the policy did."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.environments.sequential import EnvironmentLost, SequentialEnvironments
-from cluster.environments.vector import Stepped
+from cluster.environments.vector import Stepped, one_by_one
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 
@@ -130,7 +130,7 @@ class IsolatedEnvironments(SequentialEnvironments):
 
     def step(self, action_NA: NDArray[np.generic]) -> Stepped:
         """Take one action in each environment."""
-        for env, action in zip(self.envs, action_NA, strict=True):
+        for env, action in zip(self.envs, one_by_one(action_NA, self.action_space), strict=True):
             env.begin_step(action)
         return super().step(action_NA)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cluster.environments.making import check_learnable, task_of
 from cluster.runs.config import EnvironmentConfig
 from hitl.client.training import TrainingClient
+from hitl.events import Run, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class FeedbackLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackService:
-    """A service on which every trial of a sweep opens a run of its own."""
+    """A service to open runs on; every trial of a sweep opens one of its own."""
 
     address: str
     token: str
@@ -44,9 +45,18 @@ class FeedbackService:
         task = task_of(environment, env)
         env.close()  # type: ignore[no-untyped-call]
         with TrainingClient(self.address, self.token) as client:
-            client.register_task(task)
-            run = client.open_run(f"{self.name}-{trial_id}", task.task_id, reads_from=self.reads_from)
-        return FeedbackLink(
+            _, link = self.open_task(client, f"{self.name}-{trial_id}", task)
+        return link
+
+    def open_task(self, client: TrainingClient, run_id: str, task: Task) -> tuple[Run, FeedbackLink]:
+        """Start a driver's life of a run on a task, by a client of this service.
+
+        Raises:
+            RequestError: the service refuses, for example to read from a run of another task.
+        """
+        client.register_task(task)
+        run = client.open_run(run_id, task.task_id, reads_from=self.reads_from)
+        return run, FeedbackLink(
             address=self.address,
             token=self.token,
             run_id=run.run_id,

@@ -18,7 +18,7 @@ import torch
 from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
-from cluster.feedback.service import FeedbackLink
+from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate
@@ -107,17 +107,8 @@ class Driver:
                 "or start the run with `handrail train`, which does"
             )
         client = TrainingClient(address, token)
-        client.register_task(task)
-        reads_from = self.config.feedback.reads_from
-        run = client.open_run(self.folder.run_id, task.task_id, reads_from=reads_from)
-        link = FeedbackLink(
-            address=address,
-            token=token,
-            run_id=run.run_id,
-            task_id=run.task_id,
-            epoch=run.epoch,
-            reads_from=reads_from,
-        )
+        service = FeedbackService(address=address, token=token, reads_from=self.config.feedback.reads_from)
+        run, link = service.open_task(client, self.folder.run_id, task)
         return client, run, link
 
     def _build(self, link: FeedbackLink | None) -> HITL:

@@ -13,20 +13,11 @@ from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from policies.inference import acting_policy
 from policies.networks import ActorCritic
-from policies.settings import UpdateSettings
 from tests.cluster.identities import SPACES
+from tests.policies.objectives.small_policies import settings
 from tests.policies.updates import make_update
 
-SETTINGS = UpdateSettings(
-    discount=0.0,
-    gae_lambda=1.0,
-    clip=0.2,
-    epochs=4,
-    minibatch_size=128,
-    value_coefficient=0.5,
-    entropy_coefficient=0.0,
-    max_gradient_norm=0.5,
-)
+SETTINGS = settings(discount=0.0, gae_lambda=1.0, epochs=4, minibatch_size=128)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

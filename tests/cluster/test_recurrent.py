@@ -18,22 +18,14 @@ from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from policies.inference import acting_policy
 from policies.networks import ActorCritic
-from policies.settings import UpdateSettings
 from tests.cluster.remembering import Remember
+from tests.policies.objectives.small_policies import settings
 from tests.policies.updates import make_update
 
 SPACES = (Remember.observation_space, Remember.action_space)
 REMEMBER = EnvironmentConfig(id="tests.cluster.remembering:Remember", kwargs={"delay": 2})
-SETTINGS = UpdateSettings(
-    discount=0.95,
-    gae_lambda=0.95,
-    clip=0.2,
-    epochs=4,
-    minibatch_size=192,
-    sequence_steps=6,
-    value_coefficient=0.5,
-    entropy_coefficient=0.01,
-    max_gradient_norm=0.5,
+SETTINGS = settings(
+    discount=0.95, gae_lambda=0.95, epochs=4, minibatch_size=192, sequence_steps=6, entropy_coefficient=0.01
 )
 
 

@@ -13,8 +13,9 @@ from policies.experience import Actor, Rollout, join
 from policies.networks import ActorCritic
 from policies.objectives import OBJECTIVES
 from policies.rewards import environment_reward
-from policies.settings import EstimatorName, ObjectiveName, UpdateSettings
+from policies.settings import EstimatorName, ObjectiveName
 from policies.steps import Steps, steps_on
+from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import (
     ACTION_SPACE,
     COLUMNS,
@@ -27,16 +28,7 @@ from tests.policies.rollouts import (
 from tests.policies.updates import make_update, steps_taken
 
 CPU = torch.device("cpu")
-SETTINGS = UpdateSettings(
-    discount=0.95,
-    gae_lambda=0.9,
-    clip=0.2,
-    epochs=3,
-    minibatch_size=10,
-    value_coefficient=0.5,
-    entropy_coefficient=0.01,
-    max_gradient_norm=0.5,
-)
+SETTINGS = settings(discount=0.95, gae_lambda=0.9, epochs=3, minibatch_size=10, entropy_coefficient=0.01)
 
 
 def _network(seed: int = 0) -> ActorCritic:
