@@ -26,9 +26,9 @@ from cluster.environments.making import make, make_vector
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from policies.inference import Acts, acting_policy
+from policies.acting.inference import Acts, acting_policy
+from policies.acting.torch_inference import TorchPolicy
 from policies.networks import ActorCritic
-from policies.torch_inference import TorchPolicy
 
 FULL_ENVIRONMENTS, FULL_ROUNDS = 64, 7
 STEPS, GOAL = 128, 0.85

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from policies.descent.timing import made_up_batch, seconds_per_step
 from policies.networks import ActorCritic
 from policies.settings import UpdateSettings
-from policies.timing import made_up_batch, seconds_per_step
 
 EPOCHS, FULL_ROUNDS = 4, 5
 VECTOR = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from policies import advantages, popart
+from policies import advantages
 from policies.advantages import Advantages, Rows
 from policies.chunks import in_chunks
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic, Context
+from policies.normalisation import popart
 from policies.sequences import Seen, context_of_sequences, in_sequences, look
 from policies.settings import UpdateSettings
 from policies.steps import Steps

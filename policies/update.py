@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from policies.advantages import share_of, weighted_mean
 from policies.batch import Batch, make_batch
+from policies.descent.gradient_step import GradientStep
+from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout
-from policies.gradient_step import GradientStep
 from policies.networks import ActorCritic, Heads
+from policies.normalisation.reward_scale import RewardScale
 from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
 from policies.objectives.objective import Objective, PolicyLoss
-from policies.ranks import ALONE, Ranks
-from policies.reward_scale import RewardScale
 from policies.rewards import RewardSource, weighted_sum
 from policies.settings import UpdateSettings
 from policies.steps import steps_on
@@ -44,7 +44,7 @@ class Update:
 
         Args:
             network: the policy and its critic.
-            flat: its parameters, by `policies.gradient_step.flatten_parameters`.
+            flat: its parameters, by `policies.descent.gradient_step.flatten_parameters`.
             optimiser: over `flat`.
             objective: what the policy maximises, made from the same settings.
             sources: reward sources by name, evaluated here for the whole batch.

@@ -18,8 +18,8 @@ from cluster.loop.collector import Collector
 from cluster.loop.env_runner import Sample
 from cluster.loop.learner import acting_weights
 from cluster.loop.sampling import Sampler
+from policies.acting.inference import acting_policy
 from policies.experience import Rollout, join
-from policies.inference import acting_policy
 from policies.networks import ActorCritic
 
 REQUESTS, REPEATS, STEPS = 300, 30, 32

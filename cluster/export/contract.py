@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cluster.loop.saved_policy import SavedPolicy, saved_policy_version
 from cluster.runs.config import RunConfig
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 from policies.spaces import Leaf, leaves
 
 BATCH = "batch"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 
 Answers = Callable[[list[NDArray[Any]]], list[NDArray[np.generic]]]
 """A loaded file: from its inputs to its outputs, in the order of their names."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from cluster.export.contract import BATCH
 from cluster.export.file_format import METADATA, Answers, names, quiet, zeros
 from hitl.errors import ConfigError
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 

@@ -19,7 +19,7 @@ from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError, StorageError
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 
 FORMATS: dict[str, FileFormat] = {each.name: each for each in (TorchScript(), Onnx())}
 """By their names."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cluster.export.file_format import METADATA, Answers, names, quiet, zeros
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 
 
 class TorchScript:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cluster.export.file_format import Answers
 from hitl.errors import HandrailError
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 from policies.distributions import DiagonalGaussian
 from policies.spaces import flat_dtype
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from cluster.environments.vector import LostReason, VectorEnvironment, legal
 from cluster.loop.episodes import Episodes, FinishedEpisode
+from policies.acting.inference import Acts
 from policies.experience import Actor, ObservationArray, Rollout
-from policies.inference import Acts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

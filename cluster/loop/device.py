@@ -8,9 +8,9 @@ import torch
 from cluster.environments.making import make
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
+from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
 from policies.settings import UpdateSettings
-from policies.timing import seconds_per_step
 
 
 class Device(NamedTuple):

@@ -21,7 +21,7 @@ from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
-from policies.inference import acting_policy
+from policies.acting.inference import acting_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

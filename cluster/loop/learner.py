@@ -20,11 +20,11 @@ from cluster.feedback.reward_trainer import model_arrays
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.descent.gradient_step import flatten_parameters
+from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout, join
-from policies.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
-from policies.ranks import ALONE, Ranks
 from policies.rewards import RewardSource, environment_reward
 from policies.steps import Steps
 from policies.update import Update

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from hitl.reward.answers import Answer, AnswerArrays
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.likelihoods import comparison_log_likelihood
-from policies.adam import forget
-from policies.gradient_step import GradientStep, flatten_parameters
+from policies.descent.adam import forget
+from policies.descent.gradient_step import GradientStep, flatten_parameters
 
 _TIE = 2
 

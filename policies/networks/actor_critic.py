@@ -33,7 +33,7 @@ class ActorCritic(nn.Module):
 
     Both read observations laid flat, as `policies.spaces` does; where the policy is recurrent, both read what `memory`
     makes of them. The critic's output is normalised; `value` undoes it with `value_mean` and `value_std`, which
-    `policies.popart` keeps at the targets' mean and standard deviation.
+    `policies.normalisation.popart` keeps at the targets' mean and standard deviation.
 
     The methods that take P have no memory: give them what `see` returns.
     """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.encoding import normalised_numbers
-from policies.moments import Moments
+from policies.normalisation.moments import Moments
 from policies.settings import FURTHEST, TINY
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from policies.inference import Draw, Weights
+from policies.acting.inference import Draw, Weights
 
 
 class Dice:

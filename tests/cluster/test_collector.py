@@ -12,8 +12,8 @@ from cluster.environments.vector import VectorEnvironment
 from cluster.loop.collector import Collected, Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
+from policies.acting.inference import acting_policy
 from policies.experience import Actor
-from policies.inference import acting_policy
 from policies.networks import ActorCritic
 
 COLUMNS, STEPS, ROLLOUTS, SEED = 3, 7, 3, 11

@@ -6,8 +6,8 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.device import choose_device
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
+from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
-from policies.timing import seconds_per_step
 from tests.policies.objectives.small_policies import DISCRETE, OBSERVATION_SPACE, settings
 
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -11,7 +11,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.evaluation import evaluate
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from policies.inference import acting_policy
+from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
 from tests.cluster.identities import SPACES
 from tests.policies.objectives.small_policies import settings

@@ -10,9 +10,9 @@ from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.acting.inference import acting_policy
 from policies.advantages import Rows, gae, over_duration
 from policies.experience import Rollout
-from policies.inference import acting_policy
 from policies.networks import ActorCritic
 
 HORIZON = 20

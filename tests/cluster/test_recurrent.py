@@ -16,7 +16,7 @@ from cluster.loop.evaluation import evaluate
 from cluster.loop.learner import acting_weights
 from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import EnvironmentConfig, RunConfig
-from policies.inference import acting_policy
+from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
 from tests.cluster.remembering import Remember
 from tests.policies.objectives.small_policies import settings

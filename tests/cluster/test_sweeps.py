@@ -21,7 +21,7 @@ from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig, QuestionsConfig, RewardModelConfig, RewardSourcesConfig
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
 from hitl.reward.ensemble import InputSpace
-from policies.inference import acting_policy
+from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
 from tests.hitl.live import LiveService, eventually
 

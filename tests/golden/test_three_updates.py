@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
-from policies.gradient_step import flatten_parameters
+from policies.descent.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
 from policies.rewards import environment_reward

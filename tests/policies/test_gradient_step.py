@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from policies.gradient_step import GradientStep, flatten_parameters
+from policies.descent.gradient_step import GradientStep, flatten_parameters
 from policies.networks import ActorCritic
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, waves
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from policies.inference import Acts, NumpyPolicy, Weights, acting_policy
+from policies.acting.inference import Acts, NumpyPolicy, Weights, acting_policy
+from policies.acting.torch_inference import TorchPolicy
 from policies.networks import ActorCritic
 from policies.spaces import flat_dtype
-from policies.torch_inference import TorchPolicy
 
 OBSERVATIONS = gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
 TWO, SEVEN = gym.spaces.Discrete(2), gym.spaces.Discrete(7)
@@ -188,7 +188,7 @@ def test_a_small_network_acts_without_torch() -> None:
 import sys
 import gymnasium as gym
 import numpy as np
-from policies.inference import acting_policy
+from policies.acting.inference import acting_policy
 policy = acting_policy(gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2), seed=0, hidden=())
 policy.load({"policy.0.weight": np.eye(2), "policy.0.bias": np.zeros(2), "log_scale": np.zeros(0)})
 policy.act(np.ones((3, 2), np.float32))

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from cluster.loop.learner import acting_weights
+from policies.acting.inference import NumpyPolicy, acting_policy
+from policies.acting.torch_inference import TorchPolicy
 from policies.experience import Rollout, join
-from policies.inference import NumpyPolicy, acting_policy
-from policies.moments import Moments
 from policies.networks import ActorCritic
-from policies.reward_scale import RewardScale
+from policies.normalisation.moments import Moments
+from policies.normalisation.reward_scale import RewardScale
 from policies.settings import FURTHEST
 from policies.steps import steps_on
-from policies.torch_inference import TorchPolicy
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout, waves
 from tests.policies.updates import make_update

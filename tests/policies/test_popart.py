@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from policies.networks import ActorCritic
-from policies.popart import update_statistics
+from policies.normalisation.popart import update_statistics
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION, OBSERVATION_SPACE
 
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import multiprocessing
 
+from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
-from policies.ranks import ALONE, Ranks
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout
 from tests.policies.updates import make_update

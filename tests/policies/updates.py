@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import torch
 
-from policies.gradient_step import flatten_parameters
+from policies.descent.gradient_step import flatten_parameters
+from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
-from policies.ranks import ALONE, Ranks
 from policies.rewards import RewardSource, environment_reward
 from policies.settings import UpdateSettings
 from policies.update import Update

@@ -23,7 +23,7 @@ from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import save_run
 from hitl.errors import HandrailError
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 from tests.cluster.export.deployed import greedy, run_without
 
 RUN = {

@@ -12,7 +12,7 @@ from cluster.export.file_format import FileFormat
 from cluster.export.policy_file import FORMATS
 from cluster.export.verification import random_inputs, random_observations, verify
 from hitl.errors import HandrailError
-from policies.deployment import Deployment
+from policies.acting.deployment import Deployment
 from policies.networks import Context
 from tests.cluster.export.deployed import KINDS, greedy, opinionated
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from policies.experience import Actor
 from policies.networks import ActorCritic, Context, mlp
-from policies.popart import update_statistics
+from policies.normalisation.popart import update_statistics
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION_SPACE, STEPS, made_up_rollout
 from tests.policies.updates import make_update

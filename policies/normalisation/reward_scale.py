@@ -11,7 +11,7 @@ from torch import Tensor
 from policies.advantages import over_duration
 from policies.advantages.rows import summed_backwards
 from policies.experience import Rollout
-from policies.moments import Moments
+from policies.normalisation.moments import Moments
 from policies.settings import FURTHEST, TINY
 from policies.steps import Steps
 

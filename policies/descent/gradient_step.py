@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from policies.adam import AdamState, adam_step, state_of
-from policies.cuda_graph import capture
-from policies.ranks import ALONE, Ranks
-from policies.tracing import trace
+from policies.descent.adam import AdamState, adam_step, state_of
+from policies.descent.cuda_graph import capture
+from policies.descent.ranks import ALONE, Ranks
+from policies.descent.tracing import trace
 
 
 def flatten_parameters(network: nn.Module) -> nn.Parameter:

@@ -1,4 +1,4 @@
-"""Acting with torch: for every network that `policies.inference.NumpyPolicy` does not know."""
+"""Acting with torch: for every network that `policies.acting.inference.NumpyPolicy` does not know."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from policies.acting.inference import Draw, Weights
 from policies.experience import FloatArray, ObservationArray
-from policies.inference import Draw, Weights
 from policies.networks import ActorCritic
 
 

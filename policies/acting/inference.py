@@ -1,7 +1,7 @@
 """Acting without torch: small networks answer faster from NumPy, where a call costs next to nothing.
 
 Env runners act through `Acts` and do not know what is behind it. `acting_policy` chooses: `NumpyPolicy` where the
-network is a small multi-layer perceptron, `policies.torch_inference.TorchPolicy` elsewhere. Both take the arrays of
+network is a small multi-layer perceptron, `TorchPolicy` (`torch_inference.py`) elsewhere. Both take the arrays of
 `ActorCritic.state_dict()`, each has a random generator of its own, and they agree in log-probabilities, not in draws.
 """
 
@@ -145,7 +145,7 @@ def acting_policy(
     """
     if _is_small_mlp(observation_space, action_space, **model_config):
         return NumpyPolicy(action_space, activation=model_config.get("activation", "tanh"), seed=seed)
-    from policies.torch_inference import TorchPolicy
+    from policies.acting.torch_inference import TorchPolicy
 
     return TorchPolicy(observation_space, action_space, seed=seed, **model_config)
 

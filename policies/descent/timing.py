@@ -8,7 +8,7 @@ import gymnasium as gym
 import torch
 
 from policies.batch import Batch
-from policies.gradient_step import GradientStep, flatten_parameters
+from policies.descent.gradient_step import GradientStep, flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective
 from policies.settings import UpdateSettings

@@ -1,0 +1,1 @@
+"""Acting with a trained policy: in NumPy or torch inside env runners, and alone for deployment."""

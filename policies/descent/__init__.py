@@ -1,0 +1,1 @@
+"""One step down the gradient of a loss, as fast as the device allows: traced, and run without autograd."""

@@ -1,0 +1,1 @@
+"""Running moments, and what is brought to unit scale by them: observations, rewards, and the critic's targets."""
