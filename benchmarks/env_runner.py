@@ -20,7 +20,6 @@ from importlib.metadata import version
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 from cluster.environments.making import make, make_vector
 from cluster.loop.collector import Collector
@@ -29,6 +28,7 @@ from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.torch_inference import TorchPolicy
 from policies.networks import ActorCritic
+from policies.threads import one_thread
 
 FULL_ENVIRONMENTS, FULL_ROUNDS = 64, 7
 STEPS, GOAL = 128, 0.85
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=FULL_ROUNDS)
     options = parser.parse_args()
     count = options.environments
-    torch.set_num_threads(1)
+    one_thread()
     ways = {
         "gymnasium_alone": gymnasium_alone(count),
         "sync_alone": alone(SYNC, count),

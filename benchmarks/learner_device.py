@@ -22,6 +22,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
 from policies.descent.timing import made_up_batch, seconds_per_step
@@ -115,6 +116,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    threadpool_limits(options.threads, user_api="blas")
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     figures: dict[str, Any] = {}
     for device in devices:

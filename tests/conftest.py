@@ -1,7 +1,8 @@
 import pytest
-import torch
 
-torch.set_num_threads(1)
+from policies.threads import one_thread
+
+one_thread()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

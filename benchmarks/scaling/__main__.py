@@ -20,10 +20,10 @@ from importlib.metadata import version
 from typing import Any
 
 import ray
-import torch
 
 from benchmarks.scaling import costs, efficiency
 from benchmarks.scaling.sleeping import STEP_SECONDS
+from policies.threads import one_thread
 
 FULL_COUNTS, FULL_UPDATES = [1, 2, 4, 8, 16], 15
 QUICK_COUNTS, QUICK_UPDATES = [1, 4], 5
@@ -47,7 +47,7 @@ def main() -> int:
     options = parser.parse_args()
     counts = options.env_runners or (QUICK_COUNTS if options.quick else FULL_COUNTS)
     updates = options.updates or (QUICK_UPDATES if options.quick else FULL_UPDATES)
-    torch.set_num_threads(1)
+    one_thread()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(num_cpus=max(counts) + 1, include_dashboard=False, logging_level="error", log_to_driver=False)
     if options.costs:

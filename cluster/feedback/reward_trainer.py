@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import ray
-import torch
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking
@@ -27,6 +26,7 @@ from hitl.reward.ensemble import InputSpace
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
 from policies.experience import Rollout
+from policies.threads import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class RewardTrainer:
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
         """
-        torch.set_num_threads(1)
+        one_thread()
         self._client = TrainingClient(address, token)
         self._run = run
         self._model = OnlineRewardModel(

@@ -5,6 +5,7 @@ and returns a `Sample`: a small header whose arrays stay in the object store, so
 driver. What the environment's reward says lies in an object of its own: learner and reward trainer get the rollout.
 """
 
+import gc
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import ray
-import torch
 from ray.rllib.env.env_runner import EnvRunner
 
 from cluster.environments.making import make_vector
@@ -22,6 +22,7 @@ from cluster.environments.vector import LostReason
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
 from policies.acting.inference import acting_policy
+from policies.threads import one_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +52,15 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
     def __init__(self, *, config: Any, worker_index: int = 0, **kwargs: Any) -> None:
         """Make the environments and the policy; RLlib passes `config`, `worker_index` and more."""
         super().__init__(config=config, **kwargs)
-        torch.set_num_threads(1)
+        one_thread()
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
         self._life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
         self._begin(0)
+        # Stepping makes many small objects: collections of garbage need not look through all that was imported.
+        gc.collect()
+        gc.freeze()
 
     def _begin(self, start: int) -> None:
         """Begin all episodes anew; what is random from here on follows from the seed and `start` alone."""

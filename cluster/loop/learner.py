@@ -27,6 +27,7 @@ from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
 from policies.steps import Steps
+from policies.threads import one_thread
 from policies.update import Update
 
 _OURS = "handrail"
@@ -78,8 +79,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """Build what RLlib's learner has, the reward model and the source of shuffles."""
         super().build()
         if self._device.type == "cpu":
-            # Networks this small lose by more threads, and env runners need the other cores.
-            torch.set_num_threads(1)
+            one_thread()
         module = self.module[DEFAULT_MODULE_ID]
         self.network: ActorCritic = module.network
         self._ranks = Ranks.of_process_group() if self.distributed else ALONE

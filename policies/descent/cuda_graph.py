@@ -11,33 +11,33 @@ _WARM_UPS = 3
 
 
 def capture(
-    function: Callable[..., Any], changed: Sequence[Tensor], given: Sequence[Tensor]
+    function: Callable[..., Any], staying: Sequence[Tensor], given: Sequence[Tensor]
 ) -> Callable[..., Any]:
     """Record what a function does on a CUDA device, and return what repeats it on other values.
 
     Args:
         function: of all tensors below, in their order; returns a tensor or a tuple of them.
-        changed: tensors that stay where they are, and that the function may change in place.
+        staying: tensors that stay where they are, and that the function may change in place.
         given: tensors whose values are copied in at each call, from tensors of the same shapes.
 
     Returns:
-        A function of the same tensors; it reads `changed` where they lay at the capture.
+        A function of the tensors in `given`.
     """
-    places, before = [x.clone() for x in given], [x.clone() for x in changed]
+    places, before = [x.clone() for x in given], [x.clone() for x in staying]
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(_WARM_UPS):
-            function(*changed, *places)
+            function(*staying, *places)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        outputs = function(*changed, *places)
-    for tensor, value in zip(changed, before, strict=True):
+        outputs = function(*staying, *places)
+    for tensor, value in zip(staying, before, strict=True):
         tensor.copy_(value)
 
-    def replay(*arguments: Tensor) -> Any:
-        torch._foreach_copy_(places, list(arguments[len(before) :]), non_blocking=True)
+    def replay(*now: Tensor) -> Any:
+        torch._foreach_copy_(places, list(now), non_blocking=True)
         graph.replay()
         return outputs.clone() if isinstance(outputs, Tensor) else tuple(output.clone() for output in outputs)
 

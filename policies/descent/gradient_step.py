@@ -5,8 +5,8 @@ are views of one tensor, so that clipping and Adam are a few kernels. For networ
 autograd's and the optimiser's bookkeeping is most of a step.
 """
 
+import functools
 import itertools
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from policies.descent.adam import AdamState, adam_step, state_of
-from policies.descent.cuda_graph import capture
 from policies.descent.ranks import ALONE, Ranks
 from policies.descent.tracing import trace
 
@@ -58,59 +57,58 @@ class GradientStep:
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
         self._fixed_names = [name for name, _ in everything if name not in self._learnt]
+        owners = (name.rpartition(".") for name in self._fixed_names)
+        self._fixed = [(loss.get_submodule(owner), name) for owner, _, name in owners]
         self._kernels: dict[tuple[object, ...], Callable[..., Any]] = {}
-        self._rate: tuple[float, Tensor] | None = None
+        self._rate, self._rate_is = torch.zeros((), device=flat.device), 0.0
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        fixed = [operator.attrgetter(name)(self._loss).data for name in self._fixed_names]
-        rate = self._rate_now()
+        fixed = [getattr(owner, name).data for owner, name in self._fixed]
         state = state_of(self._optimiser, self._flat)
-        # Captured kernels know where the state lies: one that was loaded lies elsewhere.
-        places = [x.data_ptr() for x in state] if self._flat.is_cuda else []
+        self._set_rate()
+        # Kernels know where these lie: those that were loaded may lie elsewhere.
+        places = [x.data_ptr() for x in (self._flat, *state, *fixed)]
         key = (*places, *(x.shape for x in inputs))
         if key not in self._kernels:
-            self._kernels[key] = self._as_kernels(state, rate, (*fixed, *inputs))
-        watched: tuple[Tensor, ...] = self._kernels[key](self._flat.data, *state, rate, *fixed, *inputs)
+            self._kernels[key] = self._as_kernels(state, fixed, inputs)
+        watched: tuple[Tensor, ...] = self._kernels[key](*inputs)
         return watched
 
-    def _rate_now(self) -> Tensor:
-        """Return the optimiser's step size, on the device; sent there only when it changes."""
+    def _set_rate(self) -> None:
+        """Take over the optimiser's step size; sent to the device only when it changes."""
         rate = float(self._optimiser.param_groups[0]["lr"])
-        if self._rate is None or self._rate[0] != rate:
-            self._rate = rate, torch.tensor(rate, device=self._flat.device)
-        return self._rate[1]
+        if self._rate_is != rate:
+            self._rate.fill_(rate)
+            self._rate_is = rate
 
-    def _as_kernels(self, state: AdamState, rate: Tensor, rest: tuple[Tensor, ...]) -> Callable[..., Any]:
+    def _as_kernels(
+        self, state: AdamState, fixed: list[Tensor], inputs: tuple[Tensor, ...]
+    ) -> Callable[..., Any]:
         """Return the whole step as kernels; among several learners, its two halves with their sum in between."""
+        flat, rate = self._flat.data, self._rate
 
-        def step(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            state, rate, rest = arguments[:3], arguments[3], arguments[4:]
+        def step(flat: Tensor, rate: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+            state, rest = rest[:3], rest[3:]
             gradient, *watched = self._gradient(flat, *rest)
-            return *watched, self._descend(flat, *state, gradient, rate)
+            return *watched, self._descend(flat, rate, *state, gradient)
 
-        flat = self._flat.data
         if self._ranks.alone:
-            return self._traced(step, (flat, *state), (rate, *rest))
-        ascend = self._traced(self._gradient, (flat,), rest)
-        descend = self._traced(self._descend, (flat, *state), (torch.empty_like(flat), rate))
+            return self._traced(step, (flat, rate, *state, *fixed), inputs)
+        ascend = self._traced(self._gradient, (flat, *fixed), inputs)
+        descend = self._traced(self._descend, (flat, rate, *state), (torch.empty_like(flat),))
 
-        def together(flat: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            state, rate, rest = arguments[:3], arguments[3], arguments[4:]
-            gradient, *watched = self._ranks.add_up(*ascend(flat, *rest))
-            return *watched, descend(flat, *state, gradient, rate)
+        def together(*inputs: Tensor) -> tuple[Tensor, ...]:
+            gradient, *watched = self._ranks.add_up(*ascend(*inputs))
+            return *watched, descend(gradient)
 
         return together
 
     def _traced(
-        self, function: Callable[..., Any], changed: tuple[Tensor, ...], given: tuple[Tensor, ...]
+        self, function: Callable[..., Any], staying: tuple[Tensor, ...], given: tuple[Tensor, ...]
     ) -> Callable[..., Any]:
-        if not self._is_traced:
-            return function
-        examples = tuple(x.clone() for x in (*changed, *given))
-        kernels: Callable[..., Any] = trace(function, examples, kept={0: changed[0]})
-        return capture(kernels, changed, given) if self._flat.is_cuda else kernels
+        return trace(function, staying, given) if self._is_traced else functools.partial(function, *staying)
 
     def _gradient(self, flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return the loss's gradient, the loss, and what is watched."""
@@ -124,9 +122,9 @@ class GradientStep:
             (gradient,) = torch.autograd.grad(outputs[0], [learnt])
         return gradient, *(output.detach() for output in outputs)
 
-    def _descend(self, flat: Tensor, *arguments: Tensor) -> Tensor:
+    def _descend(self, flat: Tensor, rate: Tensor, *state_and_gradient: Tensor) -> Tensor:
         """Limit the gradient and take Adam's step in place; returns the norm that the gradient had."""
-        *state, gradient, rate = arguments
+        *state, gradient = state_and_gradient
         norm: Tensor = torch.linalg.vector_norm(gradient)
         gradient = gradient * (self._max_norm / (norm + 1e-6)).clamp_max(1.0)
         group = self._optimiser.param_groups[0]

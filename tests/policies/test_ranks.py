@@ -12,6 +12,7 @@ from torch import multiprocessing
 
 from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
+from policies.threads import one_thread
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout
 from tests.policies.updates import make_update
@@ -39,7 +40,7 @@ def _learnt(case: str, ranks: Ranks) -> NDArray[np.float32]:
 
 
 def _learner(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
+    one_thread()
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=COUNT
     )
