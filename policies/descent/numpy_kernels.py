@@ -72,6 +72,7 @@ _UFUNCS: dict[Any, np.ufunc] = {
     _aten.pow.Scalar: np.power,
     _aten.reciprocal.default: np.reciprocal,
     _aten.sgn.default: np.sign,
+    _aten.sign.default: np.sign,
     _aten.sqrt.default: np.sqrt,
     _aten.sqrt_.default: np.sqrt,
     _aten.sub.Scalar: np.subtract,
@@ -127,8 +128,10 @@ class _Program:
     def __call__(self, *given: Tensor) -> Any:
         """Run; the tensors returned are the caller's."""
         torch._foreach_copy_(self._places, given)
-        for call in self._calls:
-            call()
+        # About infinities and what comes of them torch says nothing either.
+        with np.errstate(all="ignore"):
+            for call in self._calls:
+                call()
         if isinstance(self._outputs, np.ndarray):
             return torch.from_numpy(self._outputs.copy())
         return tuple(torch.from_numpy(output.copy()) for output in self._outputs)
@@ -216,7 +219,7 @@ class _Memory:
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Array:
     size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + _ALIGNMENT, np.uint8)
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
 
@@ -295,7 +298,7 @@ def _fill_masked(emit: Emit, borrow: Borrow, out: _Array, x: _Array, mask: _Arra
     emit(np.copyto, x, value, where=mask)
 
 
-@_lowers(_aten.where.self, _aten.where.ScalarOther, _aten.where.ScalarSelf)
+@_lowers(_aten.where.self)
 def _where(emit: Emit, borrow: Borrow, out: _Array, condition: _Array, x: Any, other: Any) -> None:
     emit(np.copyto, out, other)
     emit(np.copyto, out, x, where=condition)
@@ -308,6 +311,13 @@ def _sigmoid(emit: Emit, borrow: Borrow, out: _Array, x: _Array) -> None:
     emit(np.tanh, out, out=out)
     emit(np.multiply, out, 0.5, out=out)
     emit(np.add, out, 0.5, out=out)
+
+
+@_lowers(_aten.sigmoid_backward.default)
+def _sigmoid_backward(emit: Emit, borrow: Borrow, out: _Array, d: _Array, y: _Array) -> None:
+    emit(np.multiply, y, y, out=out)
+    emit(np.subtract, y, out, out=out)
+    emit(np.multiply, out, d, out=out)
 
 
 @_lowers(_aten.relu.default)
