@@ -37,9 +37,10 @@ Update = tuple[float | None, dict[str, float]]
 def ours(env_runners: int) -> Iterator[Update]:
     """Train with Handrail, sampling and learning overlapped."""
     from cluster.loop.algorithm_config import HITLConfig
+    from cluster.loop.local_ray import start_ray
     from cluster.runs.config import RewardSourcesConfig
 
-    _start_ray()
+    start_ray(cpus=env_runners + 1)
     config = (
         HITLConfig()
         .environment("CartPole-v1")
@@ -66,7 +67,9 @@ def rllib(env_runners: int) -> Iterator[Update]:
     """Train with RLlib's PPO."""
     from ray.rllib.algorithms.ppo import PPOConfig
 
-    _start_ray()
+    from cluster.loop.local_ray import start_ray
+
+    start_ray(cpus=env_runners + 1)
     config = (
         PPOConfig()
         .environment("CartPole-v1")
@@ -121,13 +124,6 @@ def sb3(env_runners: int) -> Iterator[Update]:
 CONTENDERS: dict[str, Callable[[int], Iterator[Update]]] = {"ours": ours, "rllib": rllib, "sb3": sb3}
 ENV_RUNNERS = {"ours": (1,), "rllib": (0, 1, 2), "sb3": (1,)}
 """Each is tried with these numbers, and runs with its best one."""
-
-
-def _start_ray() -> None:
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(include_dashboard=False, logging_level="error", log_to_driver=False)
 
 
 def measure(contender: str, env_runners: int, updates: int) -> dict[str, Any]:

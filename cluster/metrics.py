@@ -13,7 +13,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("hitl_rollout_speed_steps_per_second", "gauge", (), "Environment steps per second, lately."),
     Metric("hitl_rollout_true_return_rewards", "gauge", (), "Mean true return of the latest episodes."),
     Metric("hitl_rollout_lost_environments_total", "counter", ("reason",), "Environments made anew."),
-    Metric("hitl_queue_dropped_rollouts_total", "counter", (), "Rollouts gathered and never trained on."),
+    Metric("hitl_queue_dropped_rollouts_total", "counter", ("reason",), "Rollouts never trained on."),
     Metric(
         "hitl_rollout_duration_seconds",
         "histogram",
@@ -56,7 +56,7 @@ class DriverMetrics:
     def __init__(self) -> None:
         self._metrics = build(TABLE)
         self._before: dict[str, int] = {}
-        self._lost: Counter[str] = Counter()
+        self._by_reason: dict[str, Counter[str]] = {}
 
     def serve(self, host: str, port: int) -> str:
         """Serve http://host:port/metrics from a daemon thread; returns host:port, as it really is.
@@ -97,10 +97,14 @@ class DriverMetrics:
             before = self._before.get(name, 0)
             self._metrics.counter(name).inc(max(0, total - before))
             self._before[name] = max(total, before)
-        lost = Counter(row.lost_environments)
-        for reason, count in (lost - self._lost).items():
-            self._metrics.counter("hitl_rollout_lost_environments_total").labels(reason=reason).inc(count)
-        self._lost |= lost
+        for name, reasons in (
+            ("hitl_rollout_lost_environments_total", Counter(row.lost_environments)),
+            ("hitl_queue_dropped_rollouts_total", Counter(row.dropped_rollouts)),
+        ):
+            known = self._by_reason.setdefault(name, Counter())
+            for reason, count in (reasons - known).items():
+                self._metrics.counter(name).labels(reason=reason).inc(count)
+            self._by_reason[name] = known | reasons
 
     def start_from(self, row: "ProgressRow") -> None:
         """Count from this row on: what a resumed run did before is no work of this driver."""
@@ -111,6 +115,5 @@ def _totals(row: "ProgressRow") -> dict[str, int]:
     """What a row counts since the run began, by the counter that exports it."""
     return {
         "hitl_rollout_env_steps_total": row.env_steps,
-        "hitl_queue_dropped_rollouts_total": row.dropped_rollouts,
         "hitl_reward_refused_versions_total": row.refused_reward_versions,
     }

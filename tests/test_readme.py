@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -13,12 +14,14 @@ from gymnasium.utils.env_checker import check_env
 
 from cluster.cli.main import main
 from cluster.environments.making import check_learnable, make
+from cluster.runs.config import RunConfig
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
+from policies.settings import ObjectiveName
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 RINGS = ("policies", "hitl", "cluster")
 GENERATED = re.compile(r"_pb2(_grpc)?\.py$")
 
@@ -147,3 +150,14 @@ def test_the_script_of_continuous_integration_can_be_run() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("objective", get_args(ObjectiveName))
+def test_every_objective_has_a_page_whose_settings_are_valid(objective: str) -> None:
+    (shown,) = _blocks((ROOT / "docs" / "objectives" / f"{objective}.md").read_text(), "yaml")
+    whole = {
+        "environment": {"id": "CartPole-v1"},
+        "reward": {"sources": {"environment": 1.0, "learned": 0.0}},
+    }
+    run = RunConfig.model_validate(whole | yaml.safe_load(shown))
+    assert run.learner.objective == objective

@@ -70,15 +70,11 @@ class Recorder:
 
 def ours(env_id: str, task: Task, seed: int, env_steps: int) -> list[Snapshot]:
     """Train with Handrail."""
-    import os
-
-    import ray
-
     from cluster.loop.algorithm_config import HITLConfig
+    from cluster.loop.local_ray import start_ray
     from cluster.runs.config import RunConfig
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(include_dashboard=False, logging_level="error", log_to_driver=False)
+    start_ray(cpus=2)
     tree = {
         "seed": seed,
         "environment": {"id": env_id},

@@ -3,12 +3,13 @@
     python -m benchmarks.scaling [--quick]
     python -m benchmarks.scaling --costs
 
-PPO on the environment's reward with overlapped sampling and learning, as `HITLConfig` does it by default. Each env
-runner steps four environments one after the other, whose steps sleep 5 ms and cost next to no processor, so that many
-fit on a few cores. Efficiency is environment steps a second over what the environments would give if nothing else took
-any time: env runners / 5 ms. One environment alone is a little slower, because sleeps end late; efficiency over that
-speed, from the same run, stands beside it. Ray's start and the first updates are not counted. `--costs` measures what
-docs/scaling.md reckons with. The last line is one JSON object; `passed` is null when the size is not the full one.
+PPO on the environment's reward with overlapped sampling and learning and 128 steps a rollout, as `HITLConfig` does it
+by default. Each env runner steps four environments one after the other, whose steps sleep 5 ms and cost next to no
+processor, so that many fit on a few cores. Efficiency is environment steps a second over what the environments would
+give if nothing else took any time: env runners / 5 ms. One environment alone is a little slower, because sleeps end
+late; efficiency over that speed, from the same run, stands beside it. Ray's start and the first updates are not
+counted. `--costs` measures what docs/scaling.md reckons with. The last line is one JSON object; `passed` is null when
+the size is not the full one.
 """
 
 import argparse
@@ -19,10 +20,9 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-import ray
-
 from benchmarks.scaling import costs, efficiency
 from benchmarks.scaling.sleeping import STEP_SECONDS
+from cluster.loop.local_ray import start_ray
 from policies.threads import one_thread
 
 FULL_COUNTS, FULL_UPDATES = [1, 2, 4, 8, 16], 15
@@ -48,8 +48,7 @@ def main() -> int:
     counts = options.env_runners or (QUICK_COUNTS if options.quick else FULL_COUNTS)
     updates = options.updates or (QUICK_UPDATES if options.quick else FULL_UPDATES)
     one_thread()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(num_cpus=max(counts) + 1, include_dashboard=False, logging_level="error", log_to_driver=False)
+    start_ray(cpus=max(counts) + 1)
     if options.costs:
         return _print("scaling_costs", None, costs.measure(), None)
     alone, rows = efficiency.alone(), []

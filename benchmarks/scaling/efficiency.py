@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.scaling.sleeping import STEP_SECONDS, Sleeping
 from cluster.loop.algorithm_config import HITLConfig
 
-ENVIRONMENTS, STEPS, WARM_UP = 4, 64, 3
+ENVIRONMENTS, STEPS, WARM_UP = 4, 128, 3
 
 
 def alone(steps: int = 400) -> float:

@@ -54,11 +54,11 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.policy_version = 1
         self._start = 0
         self.statistics = Statistics()
-        runners = max(self.config.num_env_runners, 1)
-        rows = runners * self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
+        rows = self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
         self._sampler = Sampler(
             self.env_runner_group,
-            batch_rows=rows,
+            rollout_rows=rows,
+            batch_rows=rows * max(self.config.num_env_runners, 1),
             timeout_seconds=self.config.sample_timeout_s,
             max_lag=self.config.max_policy_lag,
         )

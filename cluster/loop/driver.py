@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 
 from cluster.cli.supervisor import DriverCode
@@ -22,6 +21,7 @@ from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate
+from cluster.loop.local_ray import start_ray
 from cluster.metrics import DriverMetrics
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
@@ -51,7 +51,7 @@ class Driver:
         self._spaces = (env.observation_space, env.action_space)
         check_policy(self._spaces, self.config)
         # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
-        _start_ray(self.config)
+        start_ray(cpus=self.config.rollouts.env_runners + 1)
         self._metrics = DriverMetrics()
         monitoring = self.config.monitoring
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
@@ -193,7 +193,7 @@ class Driver:
             train_accuracy=report.train_accuracy if report else None,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
-            dropped_rollouts=sum(algorithm.dropped_rollouts.values()),
+            dropped_rollouts=algorithm.dropped_rollouts,
             lost_environments={str(why): count for why, count in statistics.lost_environments.items()},
         )
 
@@ -234,21 +234,6 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
             ActorCritic(*spaces, **config.policy.model_dump())
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
-
-
-def _start_ray(config: RunConfig) -> None:
-    # Ray's usage report is slow to give up where there is no way out.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = os.environ.get("RAY_ADDRESS")
-    local = {} if address else {"num_cpus": max(os.cpu_count() or 1, config.rollouts.env_runners + 1)}
-    ray.init(
-        address=address,
-        namespace="handrail",
-        include_dashboard=False if not address else None,
-        logging_level=logging.WARNING,
-        ignore_reinit_error=True,
-        **local,
-    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
-from policies.acting.inference import acting_policy
+from policies.acting.inference import Weights, acting_policy
 from policies.threads import one_thread
 
 
@@ -37,8 +37,8 @@ class Sample:
     """Environment steps: the rows whose duration is not 0."""
     rollout: ray.ObjectRef
     """Of a `policies.experience.Rollout`."""
-    true_reward: ray.ObjectRef
-    """Of a float32[T, N]; for the segment publisher alone."""
+    true_reward: ray.ObjectRef | None
+    """Of a float32[T, N]; for the segment publisher alone, so None where nobody teaches."""
     episodes: list[FinishedEpisode]
     lost_environments: Mapping[LostReason, int]
     """Environments that failed and were made anew, by the reason."""
@@ -82,24 +82,25 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         )
         self._policy_version = 0
 
-    def collect(self, *, policy_version: int, weights: list[ray.ObjectRef], start: int) -> Sample:
+    def collect(self, *, policy_version: int, weights: Weights, start: int) -> Sample:
         """Gather one rollout.
 
         Args:
             policy_version: of the weights.
-            weights: boxed reference to what to act with.
+            weights: what to act with.
             start: a new number begins all episodes anew, as a function of the seed and of it.
         """
         began = time.perf_counter()
         if start != self._start:
             self._begin(start)
         if policy_version != self._policy_version:
-            self._policy.load(ray.get(weights[0]))
+            self._policy.load(weights)
             self._policy_version = policy_version
         collected = self._collector.collect(
             self.config.rollout_fragment_length, policy_version=policy_version
         )
-        rollout, true_reward = ray.put(collected.rollout), ray.put(collected.true_reward_TN)
+        rollout = ray.put(collected.rollout)
+        true_reward = ray.put(collected.true_reward_TN) if self.config.feedback_link else None
         return Sample(
             worker=self.worker_index,
             policy_version=policy_version,

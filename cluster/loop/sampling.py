@@ -5,6 +5,7 @@ over; what comes late joins the next batch, unless its policy is too old by then
 nobody: RLlib restarts it, and it gets a request when it is back.
 """
 
+import math
 import time
 from collections import Counter
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from cluster.loop.env_runner import Sample
+from cluster.loop.env_runner import HITLEnvRunner, Sample
 
 _TAG = "collect"
 _POLL_SECONDS = 0.2
@@ -22,10 +23,16 @@ class Sampler:
     """Keeps env runners busy and hands out what they gathered."""
 
     def __init__(
-        self, group: EnvRunnerGroup, *, batch_rows: int, timeout_seconds: float, max_lag: int
+        self,
+        group: EnvRunnerGroup,
+        *,
+        rollout_rows: int,
+        batch_rows: int,
+        timeout_seconds: float,
+        max_lag: int,
     ) -> None:
         self._group = group
-        self._batch_rows = batch_rows
+        self._rollout_rows, self._batch_rows = rollout_rows, batch_rows
         self._timeout_seconds = timeout_seconds
         self._max_lag = max_lag
         self._ready: list[Sample] = []
@@ -34,10 +41,12 @@ class Sampler:
 
     def request(self, *, policy_version: int, weights: ray.ObjectRef, start: int) -> None:
         """Ask every idle env runner for a rollout by these weights; see `HITLEnvRunner.collect`."""
-        kwargs = {"policy_version": policy_version, "weights": [weights], "start": start}
+        kwargs = {"policy_version": policy_version, "weights": weights, "start": start}
         if self._group.num_remote_env_runners():
-            self._group.foreach_env_runner_async("collect", kwargs=kwargs, tag=_TAG)
+            # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
+            self._group.foreach_env_runner_async(HITLEnvRunner.collect, kwargs=kwargs, tag=_TAG)
         else:
+            kwargs["weights"] = ray.get(weights)
             self._ready.append(self._group.local_env_runner.collect(**kwargs))
 
     @property
@@ -52,8 +61,11 @@ class Sampler:
             policy_version: the newest; samples that are too far behind it are dropped and counted.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        while self._rows() < self._batch_rows and self.in_flight:
-            self._fetch(_POLL_SECONDS)
+        while (
+            missing := self._batch_rows - sum(sample.rows for sample in self._ready)
+        ) > 0 and self.in_flight:
+            # All that are needed in one look: looks are most of what a rollout costs the driver.
+            self._fetch(math.ceil(missing / self._rollout_rows), _POLL_SECONDS)
             if time.monotonic() > deadline:
                 break
         fresh = [s for s in self._ready if policy_version - s.policy_version <= self._max_lag]
@@ -61,13 +73,10 @@ class Sampler:
         self._ready = []
         return sorted(fresh, key=lambda sample: (sample.worker, sample.policy_version))
 
-    def _rows(self) -> int:
-        return sum(sample.rows for sample in self._ready)
-
-    def _fetch(self, seconds: float) -> None:
+    def _fetch(self, most: int, seconds: float) -> None:
         manager: Any = self._group._worker_manager
         pending = [ref for ref, (tag, _) in manager._in_flight_req_to_actor_id.items() if tag == _TAG]
-        ray.wait(pending, num_returns=1, timeout=seconds)
+        ray.wait(pending, num_returns=min(most, len(pending)), timeout=seconds)
         for result in manager.fetch_ready_async_reqs(tags=_TAG, timeout_seconds=0.0):
             if result.ok:
                 self._ready.append(result.get())

@@ -28,7 +28,6 @@ _TAGS = {
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
-    "dropped_rollouts": "learner/dropped_rollouts",
     "steps_per_second": "speed/env_steps_per_second",
     "wall_seconds": "speed/wall_seconds",
 }
@@ -77,8 +76,8 @@ class ProgressRow:
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0
     """Reward models that judged worse than the one before and were not used."""
-    dropped_rollouts: int = 0
-    """Rollouts gathered and never trained on."""
+    dropped_rollouts: dict[str, int] = field(default_factory=dict)
+    """Rollouts gathered and never trained on, by the reason: stale, lost; since this driver started."""
     lost_environments: dict[str, int] = field(default_factory=dict)
     """Environments that were made anew, by the reason; since this driver started."""
 
@@ -128,6 +127,7 @@ def scalars(row: ProgressRow) -> dict[str, float]:
     """Return the numbers of a row under their tags in TensorBoard."""
     values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
     values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
+    values |= {f"rollouts/dropped_{why}": count for why, count in row.dropped_rollouts.items()}
     values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

@@ -69,11 +69,11 @@ class GradientStep:
         state = state_of(self._optimiser, self._flat)
         self._set_rate()
         # Kernels know where these lie: those that were loaded may lie elsewhere.
-        places = [x.data_ptr() for x in (self._flat, *state, *fixed)]
+        places = [x.data_ptr() for x in (self._flat, *state)]
         key = (*places, *(x.shape for x in inputs))
         if key not in self._kernels:
-            self._kernels[key] = self._as_kernels(state, fixed, inputs)
-        watched: tuple[Tensor, ...] = self._kernels[key](*inputs)
+            self._kernels[key] = self._as_kernels(state, (*fixed, *inputs))
+        watched: tuple[Tensor, ...] = self._kernels[key](*fixed, *inputs)
         return watched
 
     def _set_rate(self) -> None:
@@ -83,9 +83,7 @@ class GradientStep:
             self._rate.fill_(rate)
             self._rate_is = rate
 
-    def _as_kernels(
-        self, state: AdamState, fixed: list[Tensor], inputs: tuple[Tensor, ...]
-    ) -> Callable[..., Any]:
+    def _as_kernels(self, state: AdamState, given: tuple[Tensor, ...]) -> Callable[..., Any]:
         """Return the whole step as kernels; among several learners, its two halves with their sum in between."""
         flat, rate = self._flat.data, self._rate
 
@@ -95,12 +93,12 @@ class GradientStep:
             return *watched, self._descend(flat, rate, *state, gradient)
 
         if self._ranks.alone:
-            return self._traced(step, (flat, rate, *state, *fixed), inputs)
-        ascend = self._traced(self._gradient, (flat, *fixed), inputs)
+            return self._traced(step, (flat, rate, *state), given)
+        ascend = self._traced(self._gradient, (flat,), given)
         descend = self._traced(self._descend, (flat, rate, *state), (torch.empty_like(flat),))
 
-        def together(*inputs: Tensor) -> tuple[Tensor, ...]:
-            gradient, *watched = self._ranks.add_up(*ascend(*inputs))
+        def together(*given: Tensor) -> tuple[Tensor, ...]:
+            gradient, *watched = self._ranks.add_up(*ascend(*given))
             return *watched, descend(gradient)
 
         return together

@@ -46,7 +46,7 @@ def scrape(address: str) -> dict[str, float]:
 def test_rows_arrive_at_the_scraper() -> None:
     driver = DriverMetrics()
     driver.start_from(
-        ProgressRow(time=0, wall_seconds=0, phase="learning", env_steps=1000, dropped_rollouts=2)
+        ProgressRow(time=0, wall_seconds=0, phase="learning", env_steps=1000, dropped_rollouts={"stale": 9})
     )
     address = driver.serve("127.0.0.1", 0)
     driver.observe_update(duration_seconds=0.2, sampling_seconds=0.3, lag_updates=1)
@@ -55,12 +55,15 @@ def test_rows_arrive_at_the_scraper() -> None:
             ProgressRow(
                 time=0, wall_seconds=0, phase="learning", env_steps=env_steps, policy_version=7,
                 reward_version=3, true_return=12.5, heldout_accuracy=0.75, losses={"value": 0.25},
-                dropped_rollouts=3, asked=40, lost_environments={"timeout": 2, "error": env_steps // 500},
+                dropped_rollouts={"stale": 3, "lost": 1}, asked=40,
+                lost_environments={"timeout": 2, "error": env_steps // 500},
             )
         )  # fmt: skip
     seen = scrape(address)
     assert seen["hitl_rollout_env_steps_total"] == 800
-    assert seen["hitl_queue_dropped_rollouts_total"] == 1
+    # A driver drops its own: what the one before it dropped is in no row of this one.
+    assert seen['hitl_queue_dropped_rollouts_total{reason="stale"}'] == 3
+    assert seen['hitl_queue_dropped_rollouts_total{reason="lost"}'] == 1
     assert seen['hitl_rollout_lost_environments_total{reason="timeout"}'] == 2
     assert seen['hitl_rollout_lost_environments_total{reason="error"}'] == 3
     assert seen["hitl_rollout_true_return_rewards"] == 12.5

@@ -95,7 +95,12 @@ def test_buffers_may_change_between_steps() -> None:
             one.value_std.fill_(std)
         _by_autograd(plain, optimiser, _inputs(5))
         step(*_inputs(5))
+    for one in (network, plain):
+        one.value_std = torch.full_like(one.value_std, 3.0)
+    _by_autograd(plain, optimiser, _inputs(5))
+    step(*_inputs(5))
     torch.testing.assert_close(network.critic[-1].weight, plain.critic[-1].weight)
+    assert len(step._kernels) == 1, "it was traced anew"
 
 
 def test_weights_that_are_loaded_are_learnt_on() -> None:
