@@ -72,7 +72,7 @@ def greedy_return(env_id: str, snapshot: Snapshot) -> float:
     from cluster.runs.config import EnvironmentConfig
 
     environment = EnvironmentConfig(id=env_id)
-    returns = evaluate(snapshot.policy, environment, episodes=EPISODES, seed=EVALUATION_SEED)  # type: ignore[arg-type]
+    returns = evaluate(snapshot.policy, environment, episodes=EPISODES, seed=EVALUATION_SEED)
     return statistics.fmean(returns)
 
 

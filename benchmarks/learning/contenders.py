@@ -10,23 +10,16 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.learning.tasks import Task
+from cluster.loop.evaluation import Judged
 
 SNAPSHOTS = 50
 """Policies handed out by a run."""
-
-
-class GreedyPolicy(Protocol):
-    """What is judged."""
-
-    def act_greedily(self, observation_NO: Tensor) -> Tensor:
-        """Return the most probable action for each observation."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +31,7 @@ class Snapshot:
     """Of training, after the first update."""
     training_return: float | None
     """Mean over the last 100 episodes of training."""
-    policy: GreedyPolicy
+    policy: Judged
 
 
 class Recorder:
@@ -85,9 +78,9 @@ def ours(env_id: str, task: Task, seed: int, env_steps: int) -> list[Snapshot]:
     tree["learner"] = {"device": "cpu", **tree["learner"]}
     algorithm = HITLConfig.from_run(RunConfig.model_validate(tree)).build_algo()
 
-    def policy() -> GreedyPolicy:
+    def policy() -> Judged:
         (answer,) = algorithm.learner_group.foreach_learner(lambda learner: copy.deepcopy(learner.network))
-        network: GreedyPolicy = answer.get()
+        network: Judged = answer.get()
         return network
 
     recorder = Recorder(env_steps)
@@ -99,6 +92,8 @@ def ours(env_id: str, task: Task, seed: int, env_steps: int) -> list[Snapshot]:
 
 class _SB3Policy:
     """Stable-Baselines3's policy with the scale of its observations."""
+
+    memory = None
 
     def __init__(self, model: Any) -> None:
         # The policy itself cannot be copied: it holds the distribution of its last actions.

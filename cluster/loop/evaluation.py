@@ -1,7 +1,10 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
+from typing import Protocol
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from cluster.environments.making import make_vector
 from cluster.environments.vector import legal
@@ -11,22 +14,33 @@ from cluster.runs.config import EnvironmentConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
-from policies.networks import ActorCritic
+from policies.networks.memory import Memory
+
+
+class Judged(Protocol):
+    """A policy to be judged, such as an `ActorCritic`."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """What makes its features out of observations and what it remembers; None where it remembers nothing."""
+
+    def act_greedily(self, seen_PF: Tensor, /) -> Tensor:
+        """Return the most probable actions by its features, or by observations where it remembers nothing."""
+        ...
 
 
 @torch.inference_mode()
-def evaluate(
-    network: ActorCritic, environment: EnvironmentConfig, *, episodes: int, seed: int
-) -> list[float]:
+def evaluate(network: Judged, environment: EnvironmentConfig, *, episodes: int, seed: int) -> list[float]:
     """Play greedy episodes and return the true return of each."""
     envs = make_vector(environment, episodes)
     observation_NO = envs.reset(seed)
-    memory_NH = torch.zeros(episodes, network.memory.units) if network.memory else None
+    memory = network.memory
+    memory_NH = torch.zeros(episodes, memory.units) if memory else None
     returns, playing = np.zeros(episodes), np.ones(episodes, bool)
     while playing.any():
         seen = torch.from_numpy(observation_NO)
-        if network.memory and memory_NH is not None:
-            seen = memory_NH = network.memory.step(seen, memory_NH)
+        if memory and memory_NH is not None:
+            seen = memory_NH = memory.step(seen, memory_NH)
         action = network.act_greedily(seen).numpy()
         stepped = envs.step(legal(action, envs.action_space))
         observation_NO = stepped.observation_NO
