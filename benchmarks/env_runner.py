@@ -28,7 +28,7 @@ from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.torch_inference import TorchPolicy
 from policies.networks import ActorCritic
-from policies.threads import one_thread
+from policies.threads import use_threads
 
 FULL_ENVIRONMENTS, FULL_ROUNDS = 64, 7
 STEPS, GOAL = 128, 0.85
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=FULL_ROUNDS)
     options = parser.parse_args()
     count = options.environments
-    one_thread()
+    use_threads(1)
     ways = {
         "gymnasium_alone": gymnasium_alone(count),
         "sync_alone": alone(SYNC, count),

@@ -22,12 +22,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
 from policies.descent.timing import made_up_batch, seconds_per_step
 from policies.networks import ActorCritic
 from policies.settings import UpdateSettings
+from policies.threads import use_threads
 
 EPOCHS, FULL_ROUNDS = 4, 5
 VECTOR = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -115,8 +115,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=100, help="steps of a round, of small minibatches")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    threadpool_limits(options.threads, user_api="blas")
+    use_threads(options.threads)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     figures: dict[str, Any] = {}
     for device in devices:

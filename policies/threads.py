@@ -4,10 +4,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 
-def one_thread() -> None:
-    """Let torch and NumPy compute on one thread in this process.
+def use_threads(count: int) -> None:
+    """Let torch and NumPy compute on so many threads in this process.
 
-    Networks as small as those that people teach lose by more, and the other processors are needed by other processes.
+    Networks as small as those that people teach are fastest on one, and the other processors are needed by other
+    processes.
     """
-    torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")
+    torch.set_num_threads(count)
+    threadpool_limits(count, user_api="blas")

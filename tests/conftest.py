@@ -1,8 +1,8 @@
 import pytest
 
-from policies.threads import one_thread
+from policies.threads import use_threads
 
-one_thread()
+use_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

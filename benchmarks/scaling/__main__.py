@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.scaling import costs, efficiency
 from benchmarks.scaling.sleeping import STEP_SECONDS
 from cluster.loop.local_ray import start_ray
-from policies.threads import one_thread
+from policies.threads import use_threads
 
 FULL_COUNTS, FULL_UPDATES = [1, 2, 4, 8, 16], 15
 QUICK_COUNTS, QUICK_UPDATES = [1, 4], 5
@@ -47,7 +47,7 @@ def main() -> int:
     options = parser.parse_args()
     counts = options.env_runners or (QUICK_COUNTS if options.quick else FULL_COUNTS)
     updates = options.updates or (QUICK_UPDATES if options.quick else FULL_UPDATES)
-    one_thread()
+    use_threads(1)
     start_ray(cpus=max(counts) + 1)
     if options.costs:
         return _print("scaling_costs", None, costs.measure(), None)

@@ -26,7 +26,7 @@ from hitl.reward.ensemble import InputSpace
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
 from policies.experience import Rollout
-from policies.threads import one_thread
+from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class RewardTrainer:
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
         """
-        one_thread()
+        use_threads(1)
         self._client = TrainingClient(address, token)
         self._run = run
         self._model = OnlineRewardModel(

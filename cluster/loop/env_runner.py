@@ -22,7 +22,7 @@ from cluster.environments.vector import LostReason
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
 from policies.acting.inference import Weights, acting_policy
-from policies.threads import one_thread
+from policies.threads import use_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
     def __init__(self, *, config: Any, worker_index: int = 0, **kwargs: Any) -> None:
         """Make the environments and the policy; RLlib passes `config`, `worker_index` and more."""
         super().__init__(config=config, **kwargs)
-        one_thread()
+        use_threads(1)
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.

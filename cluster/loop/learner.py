@@ -27,7 +27,7 @@ from policies.networks import ActorCritic
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
 from policies.steps import Steps
-from policies.threads import one_thread
+from policies.threads import use_threads
 from policies.update import Update
 
 _OURS = "handrail"
@@ -79,7 +79,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """Build what RLlib's learner has, the reward model and the source of shuffles."""
         super().build()
         if self._device.type == "cpu":
-            one_thread()
+            use_threads(1)
         module = self.module[DEFAULT_MODULE_ID]
         self.network: ActorCritic = module.network
         self._ranks = Ranks.of_process_group() if self.distributed else ALONE

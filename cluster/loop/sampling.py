@@ -41,13 +41,13 @@ class Sampler:
 
     def request(self, *, policy_version: int, weights: ray.ObjectRef, start: int) -> None:
         """Ask every idle env runner for a rollout by these weights; see `HITLEnvRunner.collect`."""
-        kwargs = {"policy_version": policy_version, "weights": weights, "start": start}
+        request = {"policy_version": policy_version, "start": start}
         if self._group.num_remote_env_runners():
             # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
+            kwargs = {**request, "weights": weights}
             self._group.foreach_env_runner_async(HITLEnvRunner.collect, kwargs=kwargs, tag=_TAG)
         else:
-            kwargs["weights"] = ray.get(weights)
-            self._ready.append(self._group.local_env_runner.collect(**kwargs))
+            self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
 
     @property
     def in_flight(self) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from policies.descent.places import on_other_values
+
 _WARM_UPS = 3
 """Runs before the capture, in which libraries choose their kernels."""
 
@@ -36,9 +38,4 @@ def capture(
     for tensor, value in zip(staying, before, strict=True):
         tensor.copy_(value)
 
-    def replay(*now: Tensor) -> Any:
-        torch._foreach_copy_(places, list(now), non_blocking=True)
-        graph.replay()
-        return outputs.clone() if isinstance(outputs, Tensor) else tuple(output.clone() for output in outputs)
-
-    return replay
+    return on_other_values(graph.replay, places, outputs)

@@ -56,16 +56,15 @@ class GradientStep:
         self._max_norm, self._ranks, self._is_traced = max_gradient_norm, ranks, traced
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
         everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
-        self._fixed_names = [name for name, _ in everything if name not in self._learnt]
-        owners = (name.rpartition(".") for name in self._fixed_names)
-        self._fixed = [(loss.get_submodule(owner), name) for owner, _, name in owners]
+        parts = {name: name.rpartition(".") for name, _ in everything if name not in self._learnt}
+        self._fixed = {name: (loss.get_submodule(owner), own) for name, (owner, _, own) in parts.items()}
         self._kernels: dict[tuple[object, ...], Callable[..., Any]] = {}
         self._rate, self._rate_is = torch.zeros((), device=flat.device), 0.0
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
-        fixed = [getattr(owner, name).data for owner, name in self._fixed]
+        fixed = [getattr(owner, name).data for owner, name in self._fixed.values()]
         state = state_of(self._optimiser, self._flat)
         self._set_rate()
         # Kernels know where these lie: those that were loaded may lie elsewhere.
@@ -110,7 +109,7 @@ class GradientStep:
 
     def _gradient(self, flat: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return the loss's gradient, the loss, and what is watched."""
-        names, sizes = self._fixed_names, [shape.numel() for shape in self._learnt.values()]
+        names, sizes = list(self._fixed), [shape.numel() for shape in self._learnt.values()]
         with torch.enable_grad():
             learnt = flat.detach().requires_grad_()
             parts = torch.split(learnt, sizes)

@@ -126,7 +126,7 @@ def _same_as(node: fx.Node) -> fx.Node | None:
             return source.args[0]  # type: ignore[no-any-return]
         case _aten.view.default | _aten.expand.default if _shape(source) == tuple(node.args[1]):  # type: ignore[arg-type]
             return source  # type: ignore[no-any-return]
-        case _aten.pow.Tensor_Scalar if node.args[1] == 1:
+        case _aten.pow.Tensor_Scalar if node.args[1] == 1 and _dtype(source) == _dtype(node):
             return source  # type: ignore[no-any-return]
     return None
 
@@ -138,3 +138,8 @@ def _nothing_like(node: fx.Node) -> Tensor:
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
+
+
+def _dtype(node: fx.Node) -> torch.dtype:
+    dtype: torch.dtype = node.meta["val"].dtype
+    return dtype

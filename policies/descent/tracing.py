@@ -1,7 +1,7 @@
 """A function of tensors as a fixed list of kernels: what is left of it once Python and autograd are done.
 
 The function is run once, the kernels that ran are written down and simplified, and what is returned repeats them on
-other values: with NumPy on the CPU, where a call costs a third of torch's, as TorchScript where a kernel has no
+other values: with NumPy on the CPU, where a call costs less than one of torch's, as TorchScript where a kernel has no
 counterpart there, and on CUDA launched as one graph.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from policies.descent.cuda_graph import capture
-from policies.descent.numpy_kernels import as_numpy
+from policies.descent.numpy_program import as_numpy
 from policies.descent.simplification import simplify
 
 _aten = torch.ops.aten

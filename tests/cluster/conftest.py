@@ -13,14 +13,3 @@ def ray_session() -> Iterator[str]:
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, namespace="handrail-tests")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """As the learner sets it for networks as small as those of the tests."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

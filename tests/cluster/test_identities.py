@@ -18,9 +18,6 @@ from tests.policies.objectives.small_policies import settings
 from tests.policies.updates import make_update
 
 SETTINGS = settings(discount=0.0, gae_lambda=1.0, epochs=4, minibatch_size=128)
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = ((8, 4, 2), (16, 3, 1))
 
 

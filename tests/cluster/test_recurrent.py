@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from cluster.environments.making import make_vector
@@ -27,9 +26,6 @@ REMEMBER = EnvironmentConfig(id="tests.cluster.remembering:Remember", kwargs={"d
 SETTINGS = settings(
     discount=0.95, gae_lambda=0.95, epochs=4, minibatch_size=192, sequence_steps=6, entropy_coefficient=0.01
 )
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _collector(network: ActorCritic, environment: EnvironmentConfig, count: int, **model: Any) -> Collector:

@@ -12,7 +12,7 @@ from torch import multiprocessing
 
 from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
-from policies.threads import one_thread
+from policies.threads import use_threads
 from tests.policies.objectives.small_policies import settings
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout
 from tests.policies.updates import make_update
@@ -40,7 +40,7 @@ def _learnt(case: str, ranks: Ranks) -> NDArray[np.float32]:
 
 
 def _learner(rank: int, folder: str) -> None:
-    one_thread()
+    use_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=COUNT
     )

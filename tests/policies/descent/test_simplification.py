@@ -38,6 +38,12 @@ def test_kernels_with_other_numbers_are_others() -> None:
     assert module(whole)[2].tolist() == [2, 3, 4]
 
 
+def test_the_first_power_is_struck_out_where_it_changes_nothing() -> None:
+    assert _kernels(_simplified(lambda x: x**1.0, X)) == []
+    whole = torch.arange(3)
+    assert _simplified(lambda x: x**1.0, whole)(whole).dtype == torch.float32
+
+
 def test_after_a_change_in_place_it_is_done_again() -> None:
     def function(x: Tensor) -> Tensor:
         view = x.view(-1)
