@@ -109,7 +109,7 @@ def all_runs(asked: dict[str, tuple[range, int]], results: Path | None) -> list[
     for env_id, (seeds, env_steps) in asked.items():
         for seed in seeds:
             for contender in CONTENDERS:
-                key = (contender, env_id, seed, env_steps, TASKS[env_id].digest)
+                key = (contender, env_id, seed, env_steps, TASKS[env_id].digest(contender))
                 if key not in done:
                     done[key] = {"key": key, **in_process_of_its_own(contender, env_id, seed, env_steps)}
                     print(json.dumps(done[key]), file=sys.stderr, flush=True)

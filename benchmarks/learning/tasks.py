@@ -38,10 +38,10 @@ class Task:
         """Bring a return to the scale on which random actions have 0 and the expert 1."""
         return (score - self.random) / (self.expert - self.random)
 
-    @property
-    def digest(self) -> str:
-        """Names the settings of both sides, so that results of other ones are not mixed in."""
-        settings = [self.ours, self.sb3, self.sb3_envs, self.sb3_normalises, self.sb3_policy]
+    def digest(self, contender: str) -> str:
+        """Names one side's settings, so that results of other ones are not mixed in."""
+        theirs = [self.sb3, self.sb3_envs, self.sb3_normalises, self.sb3_policy]
+        settings = {"ours": [self.ours], "sb3": theirs}[contender]
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
