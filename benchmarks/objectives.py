@@ -3,14 +3,13 @@
     python -m benchmarks.objectives
     python -m benchmarks.objectives --objectives trpo --seeds 2
 
-Each trains on the environment's reward for 100,000 steps with settings that suit it, which are those of its page in
-`docs/objectives/`; its score is the mean return of 20 greedy episodes afterwards. Scores are given for each seed, with
-the interquartile mean and its bootstrap interval. Nobody is compared with: `benchmarks.learning` does that for PPO.
+Each trains on the environment's reward for 100,000 steps at the settings below; its score is the mean return of 20
+greedy episodes afterwards. Scores are given for each seed, with the interquartile mean and its bootstrap interval.
+Nobody is compared with: `benchmarks.learning` does that for PPO.
 The last line is one JSON object.
 """
 
 import argparse
-import copy
 import json
 import os
 import platform
@@ -40,30 +39,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def score(objective: str, seed: int, env_steps: int) -> float:
     """Train once, and return the mean return of greedy episodes."""
-    from cluster.loop.algorithm_config import HITLConfig
+    from benchmarks.own_policy import on_true_reward, policy_of
     from cluster.loop.evaluation import evaluate
-    from cluster.runs.config import EnvironmentConfig, RunConfig
+    from cluster.runs.config import EnvironmentConfig
 
     settings = SETTINGS[objective]
-    run = RunConfig.model_validate(
-        {
-            "seed": seed,
-            "environment": {"id": ENVIRONMENT},
-            "reward": {"sources": {"environment": 1.0, "learned": 0.0}},
-            "stop": {"env_steps": env_steps},
-            "rollouts": settings["rollouts"],
-            "learner": {"objective": objective, "device": "cpu", **settings["learner"]},
-        }
+    learner = {"objective": objective, **settings["learner"]}
+    algorithm = on_true_reward(
+        ENVIRONMENT, seed=seed, env_steps=env_steps, tree={**settings, "learner": learner}
     )
-    algorithm = HITLConfig.from_run(run).build_algo()
     while algorithm.env_steps < env_steps:
         algorithm.train()
-    (answer,) = algorithm.learner_group.foreach_learner(lambda learner: copy.deepcopy(learner.network))
+    policy = policy_of(algorithm)
     algorithm.stop()
-    returns = evaluate(
-        answer.get(), EnvironmentConfig(id=ENVIRONMENT), episodes=EPISODES, seed=1_000_000 + seed
-    )
-    return statistics.fmean(returns)
+    environment = EnvironmentConfig(id=ENVIRONMENT)
+    return statistics.fmean(evaluate(policy, environment, episodes=EPISODES, seed=1_000_000 + seed))
 
 
 def main() -> int:

@@ -63,30 +63,17 @@ class Recorder:
 
 def ours(env_id: str, task: Task, seed: int, env_steps: int) -> list[Snapshot]:
     """Train with Handrail."""
-    from cluster.loop.algorithm_config import HITLConfig
+    from benchmarks.own_policy import on_true_reward, policy_of
     from cluster.loop.local_ray import start_ray
-    from cluster.runs.config import RunConfig
 
     start_ray(cpus=2)
-    tree = {
-        "seed": seed,
-        "environment": {"id": env_id},
-        "reward": {"sources": {"environment": 1.0, "learned": 0.0}},
-        "stop": {"env_steps": env_steps},
-        **task.ours,
-    }
-    tree["learner"] = {"device": "cpu", **tree["learner"]}
-    algorithm = HITLConfig.from_run(RunConfig.model_validate(tree)).build_algo()
-
-    def policy() -> Judged:
-        (answer,) = algorithm.learner_group.foreach_learner(lambda learner: copy.deepcopy(learner.network))
-        network: Judged = answer.get()
-        return network
-
+    algorithm = on_true_reward(env_id, seed=seed, env_steps=env_steps, tree=task.ours)
     recorder = Recorder(env_steps)
     while algorithm.env_steps < env_steps:
         algorithm.train()
-        recorder.after_update(algorithm.env_steps, algorithm.statistics.true_return, policy)
+        recorder.after_update(
+            algorithm.env_steps, algorithm.statistics.true_return, lambda: policy_of(algorithm)
+        )
     return recorder.snapshots
 
 
