@@ -1,6 +1,7 @@
 """Asking: when questions are due, which ones, and which still wait for an answer."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,16 @@ _SCHEDULE = {"budget", "initial", "initial_env_steps", "per_round", "round_env_s
 _EARLIER = "asked in an earlier life"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskingState:
+    """How far asking has come, for a run in lockstep, where nobody is waited for at a checkpoint."""
+
+    questions: int
+    """Asked so far."""
+    last_round: int | None
+    """Environment steps of the newest round; None before the first one."""
+
+
 class Asking:
     """The questions of one run, as one life of its reward trainer knows them."""
 
@@ -34,6 +45,7 @@ class Asking:
         """
         self.schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
         self.answered: set[str] = set()
+        self._asked: set[str] = set()
         self._questions, self._run, self._publisher = questions, run, publisher
         self._rng = np.random.default_rng(seed)
         self._number = run.open_questions + run.answered_questions + run.closed_questions
@@ -56,6 +68,23 @@ class Asking:
         if self._expire_time.pop(question_id, None) is None:
             earlier = next((name for name in self._expire_time if name.startswith(_EARLIER)), None)
             self._expire_time.pop(earlier or "", None)
+
+    def has_asked(self, question_id: str) -> bool:
+        """Whether a question was asked in this life, or before the state that this life goes on from."""
+        return question_id in self._asked
+
+    def begin_anew(self, seed: int) -> None:
+        """Choose from here on as a function of this seed."""
+        self._rng = np.random.default_rng(seed)
+
+    def get_state(self) -> AskingState:
+        """Return what `set_state` takes."""
+        return AskingState(questions=self._number, last_round=self._last_round)
+
+    def set_state(self, state: AskingState) -> None:
+        """Go on from there; the answers come from the journal."""
+        self._number, self._last_round = state.questions, state.last_round
+        self._asked = {self._id(number) for number in range(1, state.questions + 1)}
 
     def skip_rounds_until(self, env_steps: int) -> None:
         """Count the next round's distance from here, if none was asked in this life."""
@@ -108,6 +137,7 @@ class Asking:
         """Publish the segments and ask; returns when the service has the questions."""
         ends = {question.question_id: self._expires() for question in questions}
         self._expire_time |= ends
+        self._asked |= ends.keys()
         for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
             self._expire_time.pop(lost, None)
         self._last_round = env_steps
@@ -115,7 +145,7 @@ class Asking:
     def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
         self._number += 1
         return PairQuestion(
-            question_id=f"q{self._run.epoch}-{self._number:05d}",
+            question_id=self._id(self._number),
             run_id=self._run.run_id,
             first_segment_id=first.segment.segment_id,
             second_segment_id=second.segment.segment_id,
@@ -124,6 +154,9 @@ class Asking:
             reward_version=reward_version,
             expire_time=self._expires(),
         )
+
+    def _id(self, number: int) -> str:
+        return f"q{self._run.epoch}-{number:05d}"
 
     def _expires(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)

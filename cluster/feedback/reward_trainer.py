@@ -16,12 +16,12 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from cluster.feedback.asking import Asking
+from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.runs.config import QuestionsConfig, RewardModelConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Progress, Run
+from hitl.events import Comparison, JournalEntry, Progress, Run, Segment
 from hitl.reward.ensemble import InputSpace
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
@@ -115,8 +115,12 @@ class RewardTrainer:
         self._refused = 0
         self._base: Published | None = None
         self._news = threading.Event()
-        stands = replace(self._client.get_run(run.run_id), epoch=run.epoch)
-        self._asking = Asking(questions, stands, publisher=publisher, seed=seed)
+        stands = self._client.get_run(run.run_id)
+        # A life in lockstep asks again what a lost one asked, by the same names, and finds the answers in the journal.
+        life = replace(run, epoch=0) if lockstep else replace(stands, epoch=run.epoch)
+        self._asking = Asking(questions, life, publisher=publisher, seed=seed)
+        self._lockstep = lockstep
+        self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due = False
         self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
         self._read_others()
@@ -144,6 +148,23 @@ class RewardTrainer:
             self._batches.append(batch)
         self._env_steps, self._base = env_steps, base
         self._news.set()
+
+    def get_state(self) -> AskingState:
+        """Return what a checkpoint in lockstep needs beside the newest version."""
+        return self._asking.get_state()
+
+    def set_state(self, base: Published, state: AskingState) -> None:
+        """Go on in lockstep from a checkpoint: what was asked after it is asked again."""
+        self._adopt(base)
+        self._asking.set_state(state)
+        self._read_journal()
+        self._fit_due = False
+
+    def begin_anew(self, seed: int) -> None:
+        """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
+        self._batches.clear()
+        self._model.begin_anew(seed)
+        self._asking.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -212,11 +233,16 @@ class RewardTrainer:
 
     def _read_journal(self) -> None:
         self._news.clear()
-        for entry, segments in self._journal.take():
+        read, self._unread = [*self._unread, *self._journal.take()], []
+        for entry, segments in read:
+            event = entry.event
+            if isinstance(event, Comparison):
+                if self._lockstep and not self._asking.has_asked(event.question_id):
+                    self._unread.append((entry, segments))
+                    continue
+                self._asking.take_answer(event.question_id)
             self._model.take(entry, segments)
             self._fit_due = True
-            if isinstance(entry.event, Comparison):
-                self._asking.take_answer(entry.event.question_id)
 
     def _read_others(self) -> None:
         for journal in self._others:

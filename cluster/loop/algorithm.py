@@ -145,9 +145,9 @@ class HITL(Algorithm):  # type: ignore[misc]
         ours = state["handrail"]
         self.env_steps, self.updates = ours["env_steps"], ours["updates"]
         self.policy_version = ours["policy_version"]
-        self._begin_anew()
         if self.teaching and ours["reward"]:
             self.teaching.set_state(ours["reward"])
+        self._begin_anew()
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """Return what a checkpoint consists of: the learner. Env runners have nothing to keep."""
@@ -162,6 +162,8 @@ class HITL(Algorithm):  # type: ignore[misc]
     def _begin_anew(self) -> None:
         # Not by the policy's version: those of a driver that comes back are others.
         self._start = self.env_steps if self.config.lockstep else 0
+        if self.teaching:
+            self.teaching.begin_anew(self.config.seed_for(f"reward trainer {self._start}"))
 
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint."""

@@ -65,7 +65,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
     def _begin(self, start: int) -> None:
         """Begin all episodes anew; what is random from here on follows from the seed and `start` alone."""
         config, self._start = self.config, start
-        epoch = config.feedback_link.epoch if config.feedback_link else 0
+        # In lockstep a later life lives through the same again, and calls it the same.
+        epoch = 0 if config.lockstep or not config.feedback_link else config.feedback_link.epoch
         name = f"{epoch}.{self.worker_index}" + (f".{start}" if start else "")
         self._policy = acting_policy(
             self.envs.observation_space,

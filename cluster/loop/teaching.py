@@ -4,11 +4,13 @@ Everything is by reference and nothing is waited for, but in lockstep. A trainer
 """
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import ray
 
 from cluster.environments.making import make
+from cluster.feedback.asking import AskingState
 from cluster.feedback.publisher import Publisher
 from cluster.feedback.reward_trainer import Published, RewardTrainer, TeachingState
 from cluster.feedback.service import FeedbackLink
@@ -46,6 +48,8 @@ class Teaching:
             journal_end=0,
         )
         again = {"num_cpus": 0, "max_restarts": -1}
+        # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
+        trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
         batches = config.questions.fresh_batches + 2
         self.publisher = (
             ray.remote(Publisher)
@@ -59,7 +63,7 @@ class Teaching:
         )
         self.trainer = (
             ray.remote(RewardTrainer)
-            .options(**again, max_concurrency=4)
+            .options(**trainer_again, max_concurrency=4)
             .remote(
                 address=link.address,
                 token=link.token,
@@ -148,11 +152,21 @@ class Teaching:
         """Return the newest version with its arrays, for a checkpoint."""
         if self._base is None:
             return None
-        return {"version": self._base.version, "arrays": dict(ray.get(self._base.arrays[0]))}
+        asking = ray.get(self.trainer.get_state.remote()) if self._lockstep else None
+        arrays = dict(ray.get(self._base.arrays[0]))
+        return {"version": self._base.version, "arrays": arrays, "asking": asking and asdict(asking)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's version."""
-        self._keep(Published(version=state["version"], arrays=[ray.put(state["arrays"])]))
+        published = Published(version=state["version"], arrays=[ray.put(state["arrays"])])
+        self._keep(published)
+        if self._lockstep:
+            ray.get(self.trainer.set_state.remote(published, AskingState(**state["asking"])))
+
+    def begin_anew(self, seed: int) -> None:
+        """In lockstep, make what follows a function of what a checkpoint holds and of a seed."""
+        if self._lockstep:
+            ray.get(self.trainer.begin_anew.remote(seed))
 
     def stop(self) -> None:
         """End the two actors."""

@@ -59,6 +59,10 @@ class OnlineRewardModel:
         self._retracted: set[tuple[str, str, str]] = set()
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    def begin_anew(self, seed: int) -> None:
+        """Draw minibatches from here on as a function of this seed."""
+        self._generator.manual_seed(seed)
+
     def set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
         observation = torch.tensor(observation_PO, device=self._device)

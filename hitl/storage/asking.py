@@ -34,7 +34,7 @@ def publish(
 
 
 def ask(connection: Connection, run: RunEpoch, asked: Sequence[NewQuestion]) -> None:
-    """Store questions; a known question_id changes nothing.
+    """Store questions; a known question_id that is still open gets its new time to expire, and no more.
 
     Raises:
         NotFound: a segment is not published, or as `lock_epoch`.

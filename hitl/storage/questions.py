@@ -42,6 +42,15 @@ _ASKED = (
     .where(_THESE)
     .with_for_update()
 )
+_ASK_AGAIN = (
+    update(_questions)
+    .where(
+        _questions.c.run_id == bindparam("of_run"),
+        _questions.c.question_id == bindparam("of_question"),
+        _questions.c.state == OPEN,
+    )
+    .values(expire_us=bindparam("until"))
+)
 _CLOSE_ANSWERED = update(_questions).where(_THESE).values(state=ANSWERED)
 
 
@@ -93,9 +102,20 @@ class Asked:
 
 
 def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQuestion]) -> None:
-    """Store questions; one whose id exists changes nothing. The caller has locked the run."""
+    """Store questions; of one that still waits for an answer, only the time is changed when it is asked again.
+
+    The caller has locked the run.
+    """
     wanted = {new.question.question_id: new for new in reversed(list(asked))}
     known = set(connection.execute(select(_questions.c.question_id).where(_these(run_id, wanted))).scalars())
+    if known:
+        connection.execute(
+            _ASK_AGAIN,
+            [
+                {"of_run": run_id, "of_question": question_id, "until": _expire_us(wanted[question_id])}
+                for question_id in known
+            ],
+        )
     rows = [
         {
             "run_id": run_id,
@@ -105,7 +125,7 @@ def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQue
             "value": new.question.value,
             "policy_version": new.question.policy_version,
             "state": OPEN,
-            "expire_us": None if new.question.expire_time is None else to_us(new.question.expire_time),
+            "expire_us": _expire_us(new),
             "lease_teacher_id": None,
             "lease_end_us": 0,
         }
@@ -114,6 +134,10 @@ def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQue
     ]
     if rows:
         connection.execute(insert(_questions), rows)
+
+
+def _expire_us(new: NewQuestion) -> int | None:
+    return None if new.question.expire_time is None else to_us(new.question.expire_time)
 
 
 def withdraw_questions(connection: Connection, run_id: str, question_ids: Collection[str]) -> None:

@@ -131,7 +131,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AskQuestions(self, request, context):
-        """Asks teachers. A repeat of a question_id changes nothing. The segments must be published.
+        """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+        The segments must be published.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

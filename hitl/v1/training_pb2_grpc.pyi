@@ -48,7 +48,9 @@ class TrainingServiceStub:
     GetSegments: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]
     """Reads stored segments back. Never their true reward."""
     AskQuestions: _grpc.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]
-    """Asks teachers. A repeat of a question_id changes nothing. The segments must be published."""
+    """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+    The segments must be published.
+    """
     WithdrawQuestions: _grpc.UnaryUnaryMultiCallable[_training_pb2.WithdrawQuestionsRequest, _training_pb2.WithdrawQuestionsResponse]
     """Closes open questions that are not worth an answer any more."""
     TailJournal: _grpc.UnaryStreamMultiCallable[_training_pb2.TailJournalRequest, _training_pb2.TailJournalResponse]
@@ -74,7 +76,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     GetSegments: _aio.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]  # type: ignore[assignment]
     """Reads stored segments back. Never their true reward."""
     AskQuestions: _aio.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]  # type: ignore[assignment]
-    """Asks teachers. A repeat of a question_id changes nothing. The segments must be published."""
+    """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+    The segments must be published.
+    """
     WithdrawQuestions: _aio.UnaryUnaryMultiCallable[_training_pb2.WithdrawQuestionsRequest, _training_pb2.WithdrawQuestionsResponse]  # type: ignore[assignment]
     """Closes open questions that are not worth an answer any more."""
     TailJournal: _aio.UnaryStreamMultiCallable[_training_pb2.TailJournalRequest, _training_pb2.TailJournalResponse]  # type: ignore[assignment]
@@ -139,7 +143,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.AskQuestionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.AskQuestionsResponse, _abc.Awaitable[_training_pb2.AskQuestionsResponse]]:
-        """Asks teachers. A repeat of a question_id changes nothing. The segments must be published."""
+        """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+        The segments must be published.
+        """
 
     @_abc_1.abstractmethod
     def WithdrawQuestions(

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import yaml
 
 from cluster.feedback.progress_reporter import VERSION_MARGIN
+from cluster.loop import teaching
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.saved_policy import load_policy
@@ -20,6 +22,8 @@ from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.progress import ProgressRow, read_status
+from tests.cluster.line_people import PEOPLE, Answering, link
+from tests.hitl.live import LiveService
 
 SMALL: dict[str, Any] = {
     "mode": "lockstep",
@@ -50,7 +54,7 @@ LONG_UPDATES, LAST_KILL = 60, 45
 def _learnt(algorithm: HITL) -> dict[str, Any]:
     """Everything that learning has changed, and what the last update said of itself."""
     learner = algorithm.learner_group.get_state()["learner"]
-    ours = {name: learner["handrail"][name] for name in ("generator", "update")}
+    ours = {name: learner["handrail"][name] for name in ("generator", "update", "reward_model")}
     return {
         "network": algorithm.network_state,
         "optimiser": learner["optimizer"],
@@ -81,6 +85,55 @@ def test_going_on_from_any_checkpoint_ends_at_the_same_bits(variant: str, tmp_pa
         resumed.restore_from_path(tmp_path / str(checkpoint))
         resumed.policy_version += VERSION_MARGIN
         np.testing.assert_equal(_train(resumed, tmp_path / "resumed"), whole)
+
+
+ROUND = 4
+
+
+def _taught(service: LiveService, run_id: str) -> HITLConfig:
+    """A life of a run on answers, that asks its second round in the fourth update."""
+    questions = PEOPLE["reward"]["questions"] | {"per_round": ROUND, "round_env_steps": 400}
+    settings = PEOPLE | {"reward": PEOPLE["reward"] | {"questions": questions}}
+    return HITLConfig.from_run(RunConfig.model_validate(settings), link(service, run_id))
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("killed", ["after its end", "in a round"])
+def test_a_taught_run_goes_on_to_the_same_bits(
+    killed: str, service: LiveService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later life asks again what an earlier one asked after the checkpoint, and finds the answers in the journal."""
+    name = f"not {killed}"
+    config = _taught(service, name)
+    with Answering(service, name) as teacher:
+        whole = _train(HITL(config), tmp_path)
+    run_id, folder, answered = name, tmp_path, len(teacher.answers)
+    if killed == "in a round":
+        run_id, folder, answered = killed, tmp_path / "life", len(teacher.answers) - ROUND // 2
+        _live_until(service, run_id, folder, monkeypatch, answers=answered)
+    config = _taught(service, run_id)
+    with Answering(service, run_id) as again:
+        resumed = HITL(config)
+        resumed.restore_from_path(folder / str(EVERY))
+        resumed.policy_version += VERSION_MARGIN
+        np.testing.assert_equal(_train(resumed, tmp_path / "resumed"), whole)
+    assert len(again.answers) == len(teacher.answers) - answered
+    with service.cluster() as client:
+        stands = client.get_run(run_id)
+    assert (stands.answered_questions, stands.open_questions) == (len(teacher.answers), 0)
+
+
+def _live_until(
+    service: LiveService, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, answers: int
+) -> None:
+    """A life that ends because its teacher goes home."""
+    config = _taught(service, run_id)
+    with Answering(service, run_id, most=answers), monkeypatch.context() as patch:
+        patch.setattr(teaching, "_ANSWER_SECONDS", 3.0)
+        algorithm = HITL(config)
+        with pytest.raises(ray.exceptions.RayTaskError, match="had no answer"):
+            _train(algorithm, folder)
+        algorithm.stop()
 
 
 def test_a_run_killed_at_any_update_and_resumed_ends_at_the_same_bits(

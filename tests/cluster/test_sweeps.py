@@ -1,7 +1,7 @@
 """A sweep of Tune over HITLConfig: four trials that learn from one shared run's feedback, told to trackers."""
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,6 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 LINE = EnvironmentConfig(id="tests.cluster.small_worlds:Line", allow_variable_horizon=True)
 STEPS, PAIRS = 5, 24
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    live = LiveService(tmp_path_factory.mktemp("service") / "folder")
-    yield live
-    live.kill()
 
 
 def feedback(service: LiveService, *reads_from: str) -> FeedbackService:
