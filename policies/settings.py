@@ -5,6 +5,7 @@ from typing import Literal
 
 ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "reinforce"]
 EncoderName = Literal["auto", "flat", "mlp", "cnn"]
+PrecisionName = Literal["float32", "bfloat16"]
 EstimatorName = Literal["gae", "n_step", "vtrace", "reward_to_go", "total_return"]
 
 

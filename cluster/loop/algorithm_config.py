@@ -23,7 +23,13 @@ from cluster.runs.config import (
 )
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from policies.rllib_module import ActorCriticModule
-from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
+from policies.settings import (
+    AdaptiveKLSettings,
+    PrecisionName,
+    TRPOSettings,
+    UpdateSettings,
+    VTraceSettings,
+)
 
 
 class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
@@ -56,6 +62,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.entropy_coeff = 0.0
         self.anneal_over_env_steps: int | None = None
         self.objective = ObjectiveConfig()
+        self.precision: PrecisionName = "float32"
         self._model_config = PolicyConfig().model_dump()
         self.lockstep = False
         self.max_policy_lag = 2
@@ -111,6 +118,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         config.learner_device = choose_device(run, config.update_settings)
         on_cuda = config.learner_device.name == "cuda"
         config.learners(num_learners=learner.learners, num_gpus_per_learner=int(on_cuda))
+        config.training(precision=config.learner_device.precision)
         return config
 
     def training(
@@ -122,6 +130,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         entropy_coeff: float | None = None,
         anneal_over_env_steps: int | None = None,
         objective: ObjectiveConfig | None = None,
+        precision: PrecisionName | None = None,
         **kwargs: Any,
     ) -> Self:
         """Set what the learner does; the names are those of RLlib's PPO, but for the objective.
@@ -133,6 +142,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             entropy_coeff: weight of the entropy bonus.
             anneal_over_env_steps: lower the learning rate linearly to 0 over so many steps.
             objective: what the policy maximises.
+            precision: of convolutions while they learn.
             **kwargs: lr, gamma, minibatch_size, num_epochs, grad_clip and RLlib's other ones.
         """
         super().training(**kwargs)
@@ -143,6 +153,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             "entropy_coeff": entropy_coeff,
             "anneal_over_env_steps": anneal_over_env_steps,
             "objective": objective,
+            "precision": precision,
         }
         for name, value in own.items():
             if value is not None:

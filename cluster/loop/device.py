@@ -1,4 +1,4 @@
-"""Where the learner computes: on what was measured to be faster for its network."""
+"""Where the learner computes, and in which precision: whatever was measured to be fastest for its network."""
 
 import dataclasses
 from typing import NamedTuple
@@ -10,7 +10,10 @@ from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
 from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
-from policies.settings import UpdateSettings
+from policies.networks.convolutional import has_convolutions, set_precision
+from policies.settings import PrecisionName, UpdateSettings
+
+_Way = tuple[str, PrecisionName]
 
 
 class Device(NamedTuple):
@@ -19,10 +22,13 @@ class Device(NamedTuple):
     name: str
     """cpu or cuda."""
     because: str
+    precision: PrecisionName = "float32"
+    """Of convolutions."""
 
     def __str__(self) -> str:
-        """Return both as one line."""
-        return f"{self.name}: {self.because}"
+        """Return it as one line."""
+        precision = "" if self.precision == "float32" else f" in {self.precision}"
+        return f"{self.name}{precision}: {self.because}"
 
 
 def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
@@ -31,30 +37,40 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
     Raises:
         ConfigError: CUDA is asked for, and there is none.
     """
-    asked, there = run.learner.device, torch.cuda.is_available()
-    if asked == "cuda" and not there and not run.learner.learners:
+    learner, there = run.learner, torch.cuda.is_available()
+    if learner.device == "cuda" and not there and not learner.learners:
         raise ConfigError(
             "learner.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, "
             "or install a build of torch for CUDA"
         )
-    if asked != "auto":
-        return Device(asked, "learner.device says so")
-    if not there:
-        return Device("cpu", "there is no CUDA device here")
-    if run.policy.recurrent:
-        return Device("cuda", "there is a CUDA device; a recurrent policy is not measured")
-    return _faster(run, settings)
-
-
-def _faster(run: RunConfig, settings: UpdateSettings) -> Device:
+    devices, because = [learner.device], "learner.device says so"
+    if learner.device == "auto":
+        devices, because = (["cpu", "cuda"], "") if there else (["cpu"], "there is no CUDA device here")
+    if run.policy.recurrent and len(devices) > 1:
+        devices, because = ["cuda"], "there is a CUDA device; a recurrent policy is not measured"
+    precisions: list[PrecisionName] = ["float32", "bfloat16"]
+    if learner.precision != "auto":
+        precisions = [learner.precision]
+    elif run.policy.recurrent or not there or "cuda" not in devices:
+        precisions = ["float32"]
     env = make(run.environment)
-    settings = dataclasses.replace(settings, reference_coefficient=0.0)
-    network = ActorCritic(env.observation_space, env.action_space, **run.policy.model_dump())
-    seconds = {
-        name: seconds_per_step(network, env.observation_space, settings, device=torch.device(name))
-        for name in ("cpu", "cuda")
-    }
+    space = env.observation_space
+    network = ActorCritic(space, env.action_space, **run.policy.model_dump())
     env.close()  # type: ignore[no-untyped-call]
-    name = min(seconds, key=lambda name: seconds[name])
-    times = ", ".join(f"{1e3 * value:.2f} ms on {name}" for name, value in seconds.items())
-    return Device(name, f"a gradient step was measured at {times}")
+    if not has_convolutions(network):
+        precisions = precisions[:1]
+    # Where a choice is left to us, a CPU computes in float32.
+    ways = [(d, p) for d in devices for p in (precisions if d == "cuda" else precisions[:1])]
+    if len(ways) == 1:
+        return Device(devices[0], because, precisions[0])
+    settings = dataclasses.replace(settings, reference_coefficient=0.0)
+    seconds: dict[_Way, float] = {}
+    for name, precision in ways:
+        set_precision(network, precision)
+        seconds[name, precision] = seconds_per_step(network, space, settings, device=torch.device(name))
+    name, precision = min(ways, key=lambda way: seconds[way])
+    times = ", ".join(
+        f"{1e3 * value:.2f} ms on {name}{' in ' + precision if len(precisions) > 1 else ''}"
+        for (name, precision), value in seconds.items()
+    )
+    return Device(name, f"a gradient step was measured at {times}", precision)

@@ -24,6 +24,7 @@ from policies.descent.gradient_step import flatten_parameters
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout, join
 from policies.networks import ActorCritic
+from policies.networks.convolutional import set_precision
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
 from policies.steps import Steps
@@ -82,6 +83,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             use_threads(1)
         module = self.module[DEFAULT_MODULE_ID]
         self.network: ActorCritic = module.network
+        set_precision(self.network, self.config.precision)
         self._ranks = Ranks.of_process_group() if self.distributed else ALONE
         for tensor in (self._flat.data, *self.network.buffers()):
             self._ranks.agree(tensor)
@@ -119,6 +121,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                     "learner.reference.checkpoint is a policy for other actions than this run's"
                 )
             reference = copy.deepcopy(network).to(self.network.value_mean.device)
+            set_precision(reference, self.config.precision)
         return make_objective(self.config.update_settings, reference)
 
     def _make_modules_ddp_if_necessary(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
-from policies.settings import EstimatorName, ObjectiveName
+from policies.settings import EstimatorName, ObjectiveName, PrecisionName
 
 
 class VTraceConfig(Section):
@@ -158,6 +158,9 @@ class LearnerConfig(ObjectiveConfig):
     """Ray actors that make each update together, each with a share of every minibatch; 0: one, in the driver."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA where there is one, and where it was measured to be faster for this network."""
+    precision: Literal["auto"] | PrecisionName = "auto"
+    """Of the encoder cnn while it learns; env runners act in float32, and parameters stay so. auto: bfloat16 on CUDA
+    where it was measured to be faster, float32 elsewhere."""
 
     @model_validator(mode="after")
     def _bounded_or_penalised(self) -> Self:

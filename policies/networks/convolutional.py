@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.networks.layers import orthogonal
+from policies.settings import PrecisionName
 from policies.spaces import Leaf
 
 Filter = tuple[int, int, int]
@@ -20,6 +21,18 @@ Filter = tuple[int, int, int]
 _NATURE: tuple[Filter, ...] = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _SMALLEST_FOR_NATURE = 36
 _SMALL: tuple[Filter, ...] = ((32, 3, 1), (64, 3, 2), (64, 3, 2))
+
+
+def set_precision(network: nn.Module, precision: PrecisionName) -> None:
+    """Let the convolutional encoders of a network compute in this precision."""
+    for module in network.modules():
+        if isinstance(module, Convolutional):
+            module.in_bfloat16 = precision == "bfloat16"
+
+
+def has_convolutions(network: nn.Module) -> bool:
+    """Whether a precision makes a difference to a network."""
+    return any(isinstance(module, Convolutional) for module in network.modules())
 
 
 class Convolutional(nn.Module):
@@ -63,9 +76,18 @@ class Convolutional(nn.Module):
         self.linear = nn.Sequential(orthogonal(nn.Linear(flat, features)), nn.ReLU())
         self.size = features
         self.register_buffer("scale", torch.tensor(1 / 255 if leaf.is_bytes else 1.0), persistent=False)
+        self.in_bfloat16 = False
+        """Products and their gradients; parameters, features and what is added up stay as they are."""
 
     def forward(self, observation_PO: Tensor) -> Tensor:
         """Return features, [P, F]; bytes are scaled to [0, 1]."""
+        if not self.in_bfloat16:
+            return self._features(observation_PO)
+        # Without a cache of weights: kernels that are traced must not know those of another call.
+        with torch.autocast(observation_PO.device.type, torch.bfloat16, cache_enabled=False):
+            return self._features(observation_PO).to(self.scale.dtype)
+
+    def _features(self, observation_PO: Tensor) -> Tensor:
         image = observation_PO.reshape(-1, *self._shape)
         if not self._channels_first:
             image = image.movedim(-1, 1)

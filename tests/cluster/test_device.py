@@ -4,10 +4,11 @@ import torch
 from cluster.loop import device
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.device import choose_device
-from cluster.runs.config import RunConfig
+from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
+from policies.networks.convolutional import Convolutional
 from tests.policies.objectives.small_policies import DISCRETE, OBSERVATION_SPACE, settings
 
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -43,6 +44,35 @@ def test_where_there_is_a_choice_it_is_the_faster_one(faster: str, monkeypatch: 
     assert chosen.name == faster
     assert f"1.00 ms on {faster}" in chosen.because
     assert HITLConfig.from_run(_run()).num_gpus_per_learner == (faster == "cuda")
+
+
+IMAGES = {"id": "tests.cluster.identities:Identity", "kwargs": {"kind": "image"}}
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [((5, 4, 3), "bfloat16"), ((5, 3, 4), "float32")])
+def test_convolutions_on_cuda_learn_in_the_faster_precision(
+    seconds: tuple[int, int, int], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(network: ActorCritic, *_: object, device: torch.device, **__: object) -> float:
+        (encoder,) = {m.in_bfloat16 for m in network.modules() if isinstance(m, Convolutional)}
+        return 1e-3 * dict(zip(WAYS, seconds, strict=True))[device.type, encoder]
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "seconds_per_step", measured)
+    images = _run().model_copy(update={"environment": EnvironmentConfig.model_validate(IMAGES)})
+    found = choose_device(images, settings())
+    assert (found.name, found.precision) == ("cuda", chosen)
+    assert "5.00 ms on cpu in float32" in found.because
+    assert HITLConfig.from_run(images).precision == chosen
+
+
+WAYS = [("cpu", False), ("cuda", False), ("cuda", True)]
+
+
+@WITHOUT_CUDA
+def test_the_precision_is_what_the_run_file_says() -> None:
+    assert choose_device(_run(precision="bfloat16"), settings()).precision == "bfloat16"
+    assert choose_device(_run(), settings()).precision == "float32"
 
 
 @pytest.mark.parametrize("objective", ["ppo_clip", "ppo_kl", "a2c"])

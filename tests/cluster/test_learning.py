@@ -13,6 +13,7 @@ from cluster.loop.evaluation import evaluate
 from cluster.loop.saved_policy import load_policy
 from cluster.runs.config import RunConfig
 from hitl.events import Choice
+from policies.networks.convolutional import Convolutional
 from tests.cluster.line_people import PEOPLE, SMALL, Answering, link
 from tests.hitl.live import LiveService
 
@@ -155,7 +156,12 @@ def test_a_policy_with_encoders_survives_its_checkpoint(tmp_path: Path) -> None:
     """From the run file to the env runner, the learner, the checkpoint and back."""
     dicts = {"id": "tests.cluster.identities:Identity", "kwargs": {"kind": "dict"}}
     policy = {"hidden": (16,), "shared": True, "encoders": {"number": "flat"}, "filters": [[4, 3, 2]]}
-    algorithm = HITL(environment_run(environment=dicts, policy=policy))
+    learner = SMALL["learner"] | {"precision": "bfloat16"}
+    algorithm = HITL(environment_run(environment=dicts, policy=policy, learner=learner))
+    (precise,) = algorithm.learner_group.foreach_learner(
+        lambda learner: [m.in_bfloat16 for m in learner.network.modules() if isinstance(m, Convolutional)]
+    )
+    assert precise.get() == [True]
     began = copy.deepcopy(algorithm.network_state)
     for _ in range(2):
         algorithm.train()

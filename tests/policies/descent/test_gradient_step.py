@@ -1,11 +1,14 @@
 import copy
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from policies.descent.gradient_step import GradientStep, flatten_parameters
 from policies.networks import ActorCritic
+from policies.networks.convolutional import set_precision
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, waves
 
 MAX_NORM = 0.3
@@ -85,6 +88,26 @@ def test_steps_are_those_of_autograd(rows: list[int], traced: bool) -> None:
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value, msg=name)
     assert not torch.equal(network.policy[0].weight, _network().policy[0].weight)
+
+
+def test_convolutions_in_bfloat16_are_traced_as_autograd_takes_them() -> None:
+    """What is small in both ways of rounding a sum in bfloat16 is as good as equal."""
+    torch.manual_seed(0)
+    image = gym.spaces.Box(0, 255, (8, 8, 1), np.uint8)
+    network = ActorCritic(image, ACTION_SPACE, hidden=(8,), filters=[(4, 3, 2)], image_features=8)
+    set_precision(network, "bfloat16")
+    plain, before = copy.deepcopy(network), copy.deepcopy(network)
+    step, optimiser = _traced(network), torch.optim.Adam(plain.parameters(), 0.01, eps=1e-5)
+    observation = torch.randint(256, (6, 64), dtype=torch.uint8)
+    inputs = (observation, torch.from_numpy(waves(6, phase=1.0)))
+    for _ in range(3):
+        *_, norm = step(*inputs)
+        torch.testing.assert_close(norm, _by_autograd(plain, optimiser, inputs), rtol=2e-2, atol=0)
+    for ours, theirs, first in zip(
+        network.parameters(), plain.parameters(), before.parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-3)
+        assert not torch.equal(ours, first) or not len(ours)
 
 
 def test_buffers_may_change_between_steps() -> None:

@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from policies.networks.convolutional import Convolutional
+from policies.networks.convolutional import Convolutional, set_precision
 from policies.networks.encoders import make_encoder
 from policies.spaces import flat_dtype, leaves
 
@@ -75,6 +75,25 @@ def test_channels_may_come_first_or_last() -> None:
     features = _cnn(last)(flat)
     torch.testing.assert_close(features, _cnn(first)(moved))
     assert not torch.allclose(features[0], features[1])
+
+
+def test_in_bfloat16_features_and_gradients_are_nearly_the_same() -> None:
+    space = _image(40, 40, 3)
+    network = _cnn(space)
+    _, observation = _shown(space, 8)
+
+    def features_and_gradients() -> list[Tensor]:
+        features = network(observation)
+        gradients = torch.autograd.grad(features.square().mean(), list(network.parameters()))
+        return [features.detach(), *gradients]
+
+    exact = features_and_gradients()
+    set_precision(network, "bfloat16")
+    for rough, fine in zip(features_and_gradients(), exact, strict=True):
+        assert rough.dtype == fine.dtype == torch.float32
+        assert 1e-4 < float((rough - fine).norm() / fine.norm()) < 3e-2
+    set_precision(network, "float32")
+    torch.testing.assert_close(features_and_gradients(), exact, rtol=0, atol=0)
 
 
 def test_bytes_are_scaled_and_other_numbers_are_not() -> None:
