@@ -4,9 +4,10 @@
 
 Pure torch, without Ray. PPO's clipped objective on made-up experience: two layers of 64 tanh units with a batch of
 65,536 steps, and the Nature CNN on 84x84x4 bytes. Eager is autograd with the same Adam; ours is the traced step, on
-CUDA captured as a graph; with convolutions also in bfloat16. Rounds take turns between the ways; figures are medians over rounds. Steps a second are
-environment steps that could be learnt from in 4 epochs, with nothing but gradient steps. The peak is that of a matrix
-product of 2,048 x 2,048 in float32, measured here. The last line is one JSON object.
+CUDA captured as a graph; with convolutions also in bfloat16. Rounds take turns between the ways; figures are medians
+over rounds. Steps a second are environment steps that could be learnt from in 4 epochs, with nothing but gradient
+steps. The peak is that of a matrix product of 2,048 x 2,048 in float32, measured here. The last line is one JSON
+object.
 """
 
 import argparse
