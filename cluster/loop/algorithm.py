@@ -57,7 +57,6 @@ class HITL(Algorithm):  # type: ignore[misc]
         rows = self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
         self._sampler = Sampler(
             self.env_runner_group,
-            rollout_rows=rows,
             batch_rows=rows * max(self.config.num_env_runners, 1),
             timeout_seconds=self.config.sample_timeout_s,
             max_lag=self.config.max_policy_lag,
@@ -68,7 +67,8 @@ class HITL(Algorithm):  # type: ignore[misc]
         """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
         if not self._sampler.in_flight and not self._waiting_for_answers():
             self._request()
-        samples = self._sampler.gather(policy_version=self.policy_version)
+        ask_again = None if self.config.lockstep or self._without_a_reward() else self._request
+        samples = self._sampler.gather(policy_version=self.policy_version, ask_again=ask_again)
         self.env_steps += sum(sample.steps for sample in samples)
         reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
         if self.teaching and reward is None:
@@ -83,8 +83,13 @@ class HITL(Algorithm):  # type: ignore[misc]
         """Whether there is no reward yet and experience enough to ask the first questions."""
         return self.teaching is not None and self.teaching.waiting
 
-    def _request(self) -> None:
-        self._sampler.request(policy_version=self.policy_version, weights=self._weights, start=self._start)
+    def _without_a_reward(self) -> bool:
+        return self.teaching is not None and not self.teaching.version
+
+    def _request(self, workers: list[int] | None = None) -> None:
+        self._sampler.request(
+            policy_version=self.policy_version, weights=self._weights, start=self._start, workers=workers
+        )
 
     def _learn(self, samples: list[Sample], reward_model: ray.ObjectRef | None) -> None:
         rollouts = [sample.rollout for sample in samples]

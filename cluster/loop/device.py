@@ -53,6 +53,8 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
         precisions = [learner.precision]
     elif run.policy.recurrent or not there or "cuda" not in devices:
         precisions = ["float32"]
+    if len(devices) == len(precisions) == 1:
+        return Device(devices[0], because, precisions[0])
     env = make(run.environment)
     space = env.observation_space
     network = ActorCritic(space, env.action_space, **run.policy.model_dump())

@@ -1,13 +1,14 @@
 """Requests to env runners and the batches that come of them.
 
-At most one request is under way at each env runner. A batch closes when its rows are together or a bounded wait is
-over; what comes late joins the next batch, unless its policy is too old by then. A dead env runner is waited for by
-nobody: RLlib restarts it, and it gets a request when it is back.
+At most one request is under way at each env runner, and whoever hands a rollout over goes on with the next one at
+once, so nobody stands still while a batch waits for others. A batch takes one rollout of each; it closes when its rows
+are together or a bounded wait is over. What comes late joins the next batch, unless its policy is too old by then. A
+dead env runner is waited for by nobody: RLlib restarts it, and it gets a request when it is back.
 """
 
-import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -26,59 +27,84 @@ class Sampler:
         self,
         group: EnvRunnerGroup,
         *,
-        rollout_rows: int,
         batch_rows: int,
         timeout_seconds: float,
         max_lag: int,
     ) -> None:
         self._group = group
-        self._rollout_rows, self._batch_rows = rollout_rows, batch_rows
+        self._manager: Any = group._worker_manager
+        self._batch_rows = batch_rows
         self._timeout_seconds = timeout_seconds
         self._max_lag = max_lag
         self._ready: list[Sample] = []
+        """For the next batch."""
         self.dropped: Counter[str] = Counter()
         """Rollouts that were never used, by reason: stale, lost."""
 
-    def request(self, *, policy_version: int, weights: ray.ObjectRef, start: int) -> None:
-        """Ask every idle env runner for a rollout by these weights; see `HITLEnvRunner.collect`."""
+    def request(
+        self, *, policy_version: int, weights: ray.ObjectRef, start: int, workers: list[int] | None = None
+    ) -> None:
+        """Ask idle env runners, all or these, for a rollout by these weights; see `HITLEnvRunner.collect`."""
         request = {"policy_version": policy_version, "start": start}
         if self._group.num_remote_env_runners():
             # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
-            kwargs = {**request, "weights": weights}
-            self._group.foreach_env_runner_async(HITLEnvRunner.collect, kwargs=kwargs, tag=_TAG)
-        else:
+            self._group.foreach_env_runner_async(
+                HITLEnvRunner.collect,
+                kwargs={**request, "weights": weights},
+                tag=_TAG,
+                remote_worker_ids=workers,
+            )
+        elif workers is None:
             self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
 
     @property
     def in_flight(self) -> int:
         """Requests under way."""
-        return int(self._group.num_in_flight_async_reqs(_TAG))
+        return len(self._under_way())
 
-    def gather(self, *, policy_version: int) -> list[Sample]:
+    def gather(
+        self, *, policy_version: int, ask_again: Callable[[list[int]], None] | None = None
+    ) -> list[Sample]:
         """Return a batch's samples, ordered by env runner; none if none is under way.
 
         Args:
             policy_version: the newest; samples that are too far behind it are dropped and counted.
+            ask_again: called with the env runners that have handed over, while others are waited for.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        while (
-            missing := self._batch_rows - sum(sample.rows for sample in self._ready)
-        ) > 0 and self.in_flight:
-            # All that are needed in one look: looks are most of what a rollout costs the driver.
-            self._fetch(math.ceil(missing / self._rollout_rows), _POLL_SECONDS)
-            if time.monotonic() > deadline:
-                break
-        fresh = [s for s in self._ready if policy_version - s.policy_version <= self._max_lag]
-        self.dropped["stale"] += len(self._ready) - len(fresh)
+        batch: dict[int, Sample] = {}
+        awaited, arrived = self._under_way(), self._ready
         self._ready = []
-        return sorted(fresh, key=lambda sample: (sample.worker, sample.policy_version))
+        while True:
+            idle = []
+            for sample in arrived:
+                if sample.worker in batch:
+                    self._ready.append(sample)
+                else:
+                    batch[sample.worker] = sample
+                    idle.append(sample.worker)
+            missing = self._batch_rows - sum(sample.rows for sample in batch.values())
+            if missing <= 0 or not awaited or time.monotonic() > deadline:
+                break
+            if ask_again and idle:
+                ask_again(idle)
+            arrived = self._fetch(awaited)
+            awaited &= self._under_way()
+        fresh = [s for s in batch.values() if policy_version - s.policy_version <= self._max_lag]
+        self.dropped["stale"] += len(batch) - len(fresh)
+        return sorted(fresh, key=lambda sample: sample.worker)
 
-    def _fetch(self, most: int, seconds: float) -> None:
-        manager: Any = self._group._worker_manager
-        pending = [ref for ref, (tag, _) in manager._in_flight_req_to_actor_id.items() if tag == _TAG]
-        ray.wait(pending, num_returns=min(most, len(pending)), timeout=seconds)
-        for result in manager.fetch_ready_async_reqs(tags=_TAG, timeout_seconds=0.0):
+    def _under_way(self) -> set[ray.ObjectRef]:
+        requests: dict[ray.ObjectRef, tuple[str, int]] = self._manager._in_flight_req_to_actor_id
+        return {reference for reference, (tag, _) in requests.items() if tag == _TAG}
+
+    def _fetch(self, awaited: set[ray.ObjectRef]) -> list[Sample]:
+        """Wait a little for one of these, and return all samples that have come."""
+        ray.wait(list(awaited), num_returns=1, timeout=_POLL_SECONDS)
+        samples = []
+        for result in self._manager.fetch_ready_async_reqs(tags=_TAG, timeout_seconds=0.0):
             if result.ok:
-                self._ready.append(result.get())
+                samples.append(result.get())
             else:
                 self.dropped["lost"] += 1
+        return samples
