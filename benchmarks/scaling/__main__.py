@@ -6,9 +6,9 @@
 PPO on the environment's reward with overlapped sampling and learning and 128 steps a rollout, as `HITLConfig` does it
 by default. Each env runner steps four environments one after the other, whose steps sleep 5 ms and cost next to no
 processor, so that many fit on a few cores. Efficiency is environment steps a second over what the environments would
-give if nothing else took any time: env runners / 5 ms. One environment alone is a little slower, because sleeps end
-late; efficiency over that speed, from the same run, stands beside it. Ray's start and the first updates are not
-counted. `--costs` measures what docs/scaling.md reckons with. The last line is one JSON object; `passed` is null when
+give if nothing else took any time: env runners / 5 ms. Sleeps end late, the more so the more processes sleep; so beside
+it stands efficiency over as many processes that do nothing but step one environment each, measured right before and
+right after. Ray's start and the first updates are not counted. `--costs` measures what docs/scaling.md reckons with. The last line is one JSON object; `passed` is null when
 the size is not the full one.
 """
 
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 from importlib.metadata import version
 from typing import Any
@@ -51,10 +52,13 @@ def main() -> int:
     start_ray(cpus=max(counts) + 1)
     if options.costs:
         return _print("scaling_costs", None, costs.measure(), None)
-    alone, rows = efficiency.alone(), []
+    rows = []
     for count in counts:
+        before = efficiency.bare(count)
         row = efficiency.measure(count, environments=options.environments, updates=updates)
-        row["efficiency_over_alone"] = round(row["steps_per_second"] / count / alone, 3)
+        bare = [before, efficiency.bare(count)]
+        row["bare_efficiency"] = [round(speed * STEP_SECONDS / count, 3) for speed in bare]
+        row["efficiency_over_bare"] = round(row["steps_per_second"] / statistics.mean(bare), 3)
         rows.append(row)
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     least = min(row["efficiency"] for row in rows)
@@ -62,7 +66,6 @@ def main() -> int:
         "least_efficiency": least,
         "by_env_runners": rows,
         "nominal_steps_per_second": 1 / STEP_SECONDS,
-        "alone_steps_per_second": round(alone, 1),
         "environments": options.environments,
         "updates": updates,
     }

@@ -1,5 +1,6 @@
 """Speed of the whole algorithm with some number of env runners, against what their environments allow."""
 
+import multiprocessing
 import time
 from typing import Any
 
@@ -9,14 +10,27 @@ from cluster.loop.algorithm_config import HITLConfig
 ENVIRONMENTS, STEPS, WARM_UP = 4, 128, 3
 
 
-def alone(steps: int = 400) -> float:
-    """Steps a second of one environment with nothing around it: 1 / 5 ms less what a sleep is late."""
+def bare(processes: int, *, steps: int = 600) -> float:
+    """Steps a second of environments with nothing around them, one in each process: what late sleeps leave."""
+    context = multiprocessing.get_context("spawn")
+    together, speeds = context.Barrier(processes), context.SimpleQueue()
+    workers = [context.Process(target=_step, args=(steps, together, speeds)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    speed = sum(speeds.get() for _ in workers)
+    for worker in workers:
+        worker.join()
+    return float(speed)
+
+
+def _step(steps: int, together: Any, speeds: Any) -> None:
     env = Sleeping()
     env.reset()
+    together.wait()
     start = time.perf_counter()
     for _ in range(steps):
         env.step(0)
-    return steps / (time.perf_counter() - start)
+    speeds.put(steps / (time.perf_counter() - start))
 
 
 def measure(env_runners: int, *, environments: int, updates: int) -> dict[str, Any]:

@@ -68,6 +68,9 @@ class PolicyConfig(Section):
     recurrent: Positive | None = None
     """Units of a memory (GRU) between encoders and hidden layers, for what one observation does not show; the critic
     stands on it, too. Empty: none. See learner.sequence_steps."""
+    initial_log_std: float = 0.0
+    """Of Box actions: the logarithm of the standard deviation that a young policy draws them with. 0 tries much, -2
+    stays near its means: for robots, which fall over from noise."""
     normalise_observations: bool = False
     """Bring the numbers of observations to mean 0 and variance 1, by statistics of all that was seen."""
     encoder: EncoderName = "auto"

@@ -163,6 +163,7 @@ def _is_small_mlp(
     encoders: Mapping[str, EncoderName] | None = None,
     vector_features: int = 0,
     image_features: int = 0,
+    initial_log_std: float = 0.0,
     filters: Any = (),
     **others: Any,
 ) -> bool:

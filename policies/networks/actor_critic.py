@@ -51,6 +51,7 @@ class ActorCritic(nn.Module):
         shared: bool = False,
         recurrent: int | None = None,
         normalise_observations: bool = False,
+        initial_log_std: float = 0.0,
         **encoding: Any,
     ) -> None:
         """Build it.
@@ -63,6 +64,7 @@ class ActorCritic(nn.Module):
             shared: the critic stands on the policy's encoder and hidden layers instead of its own.
             recurrent: units of a memory between encoder and hidden layers, common to both; None: none.
             normalise_observations: by running statistics, which `observe` is given.
+            initial_log_std: of Box actions.
             **encoding: keyword arguments of `policies.networks.encoders.make_encoder`.
 
         Raises:
@@ -94,8 +96,8 @@ class ActorCritic(nn.Module):
             self.critic = nn.Sequential(*common, orthogonal(nn.Linear(last.in_features, 1), 1.0))
         else:
             self.critic = network(1, 1.0)
-        scale = torch.zeros(self.distribution.output_size if self.distribution.learns_scale else 0)
-        self.log_scale = nn.Parameter(scale)
+        scales = self.distribution.output_size if self.distribution.learns_scale else 0
+        self.log_scale = nn.Parameter(torch.full((scales,), initial_log_std))
         self.register_buffer("value_mean", torch.zeros(()))
         self.register_buffer("value_std", torch.ones(()))
 

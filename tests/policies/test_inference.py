@@ -169,6 +169,7 @@ def test_weights_are_copied_and_results_are_the_callers(make: str) -> None:
     [
         ({}, NumpyPolicy),
         ({"hidden": (256, 32), "activation": "relu"}, NumpyPolicy),
+        ({"initial_log_std": -2.0}, NumpyPolicy),
         ({"hidden": (257,)}, TorchPolicy),
     ],
     ids=str,

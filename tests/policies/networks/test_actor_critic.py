@@ -1,4 +1,5 @@
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_policy_parameters_are_what_the_distribution_depends_on(model: dict[str,
     ]
     assert names == {*moved, "log_scale"}
     assert "critic.0.weight" not in names
+
+
+def test_box_actions_begin_with_the_scale_that_is_set() -> None:
+    box = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    network = ActorCritic(OBSERVATION_SPACE, box, hidden=(8,), initial_log_std=-2.0)
+    output = network.policy(torch.zeros(20_000, 3))
+    action, _ = network.act(torch.zeros(20_000, 3), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close((action - output).std(0), torch.full((2,), math.exp(-2.0)), rtol=0.03, atol=0)
 
 
 def test_both_heads_at_once_are_each_alone() -> None:
