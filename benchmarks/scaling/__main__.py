@@ -8,8 +8,8 @@ by default. Each env runner steps four environments one after the other, whose s
 processor, so that many fit on a few cores. Efficiency is environment steps a second over what the environments would
 give if nothing else took any time: env runners / 5 ms. Sleeps end late, the more so the more processes sleep; so beside
 it stands efficiency over as many processes that do nothing but step one environment each, measured right before and
-right after. Ray's start and the first updates are not counted. `--costs` measures what docs/scaling.md reckons with. The last line is one JSON object; `passed` is null when
-the size is not the full one.
+right after. Ray's start and the first updates are not counted. `--costs` measures what docs/scaling.md reckons with.
+The last line is one JSON object; `passed` is null when the size is not the full one.
 """
 
 import argparse
