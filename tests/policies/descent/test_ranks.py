@@ -14,27 +14,33 @@ from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
 from policies.threads import use_threads
 from tests.policies.objectives.small_policies import settings
+from tests.policies.recurrent.recall import UNITS, remembering_rollout
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout
 from tests.policies.updates import make_update
 
 COUNT = 3
+RECURRENT = "recurrent"
 CASES: dict[str, dict[str, Any]] = {
     # 32 rows: the last minibatch has 2, fewer than there are learners.
     "ppo_clip": {"minibatch_size": 10, "entropy_coefficient": 0.1, "value_clip": 0.2},
     "ppo_kl": {"objective": "ppo_kl", "minibatch_size": 8},
     "a2c": {"objective": "a2c"},
     "trpo": {"objective": "trpo", "minibatch_size": 16},
+    # 4 sequences in a minibatch of 2: one learner has none.
+    RECURRENT: {"sequence_steps": 8, "minibatch_size": 16, "value_clip": 0.2},
 }
 
 
 def _learnt(case: str, ranks: Ranks) -> NDArray[np.float32]:
     """Three updates; the statistics and weights after them."""
     torch.manual_seed(0)
-    network = ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8))
+    memory = {"recurrent": UNITS} if case == RECURRENT else {}
+    network = ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, hidden=(8, 8), **memory)
     update = make_update(network, settings(**CASES[case]), ranks=ranks)
+    rollout = remembering_rollout() if memory else made_up_rollout()
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):
-        statistics = update(copy.deepcopy(made_up_rollout()), generator)
+        statistics = update(copy.deepcopy(rollout), generator)
     weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy()
     return np.concatenate([np.array(list(statistics.values()), np.float32), weights])
 
