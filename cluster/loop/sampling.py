@@ -44,15 +44,20 @@ class Sampler:
     def request(
         self, *, policy_version: int, weights: ray.ObjectRef, start: int, workers: list[int] | None = None
     ) -> None:
-        """Ask idle env runners, all or these, for a rollout by these weights; see `HITLEnvRunner.collect`."""
+        """Ask idle env runners, all or these, for a rollout by these weights; see `HITLEnvRunner.collect`.
+
+        One that is a rollout ahead already is left out: by the time its next one counts these weights are too old.
+        """
         request = {"policy_version": policy_version, "start": start}
         if self._group.num_remote_env_runners():
+            ahead = {sample.worker for sample in self._ready}
+            asked = self._manager.healthy_actor_ids() if workers is None else workers
             # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
             self._group.foreach_env_runner_async(
                 HITLEnvRunner.collect,
                 kwargs={**request, "weights": weights},
                 tag=_TAG,
-                remote_worker_ids=workers,
+                remote_worker_ids=[worker for worker in asked if worker not in ahead],
             )
         elif workers is None:
             self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
