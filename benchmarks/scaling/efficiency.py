@@ -8,16 +8,18 @@ from benchmarks.scaling.sleeping import STEP_SECONDS, Sleeping
 from cluster.loop.algorithm_config import HITLConfig
 
 ENVIRONMENTS, STEPS, WARM_UP = 4, 128, 3
+_SECONDS = 120.0
+"""By then all processes have begun and ended, or one has died."""
 
 
 def bare(processes: int, *, steps: int = 600) -> float:
     """Steps a second of environments with nothing around them, one in each process: what late sleeps leave."""
     context = multiprocessing.get_context("spawn")
-    together, speeds = context.Barrier(processes), context.SimpleQueue()
+    together, speeds = context.Barrier(processes, timeout=_SECONDS), context.Queue()
     workers = [context.Process(target=_step, args=(steps, together, speeds)) for _ in range(processes)]
     for worker in workers:
         worker.start()
-    speed = sum(speeds.get() for _ in workers)
+    speed = sum(speeds.get(timeout=_SECONDS) for _ in workers)
     for worker in workers:
         worker.join()
     return float(speed)

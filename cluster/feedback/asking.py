@@ -34,12 +34,13 @@ class AskingState:
 class Asking:
     """The questions of one run, as one life of its reward trainer knows them."""
 
-    def __init__(self, questions: QuestionsConfig, run: Run, *, publisher: Any, seed: int) -> None:
+    def __init__(self, questions: QuestionsConfig, run: Run, *, life: str, publisher: Any, seed: int) -> None:
         """Begin.
 
         Args:
             questions: what to ask and when.
             run: as the service knows it, with the questions of earlier lives.
+            life: begins the ids of questions.
             publisher: handle of the actor that asks.
             seed: of the candidates.
         """
@@ -47,6 +48,7 @@ class Asking:
         self.answered: set[str] = set()
         self._asked: set[str] = set()
         self._questions, self._run, self._publisher = questions, run, publisher
+        self._prefix = f"q{life}-"
         self._rng = np.random.default_rng(seed)
         self._number = run.open_questions + run.answered_questions + run.closed_questions
         self._last_round: int | None = None
@@ -69,9 +71,9 @@ class Asking:
             earlier = next((name for name in self._expire_time if name.startswith(_EARLIER)), None)
             self._expire_time.pop(earlier or "", None)
 
-    def has_asked(self, question_id: str) -> bool:
-        """Whether a question was asked in this life, or before the state that this life goes on from."""
-        return question_id in self._asked
+    def is_still_to_ask(self, question_id: str) -> bool:
+        """Whether a question is one of a lost life in lockstep that comes up again later in this one."""
+        return question_id.startswith(self._prefix) and question_id not in self._asked
 
     def begin_anew(self, seed: int) -> None:
         """Choose from here on as a function of this seed."""
@@ -156,7 +158,7 @@ class Asking:
         )
 
     def _id(self, number: int) -> str:
-        return f"q{self._run.epoch}-{number:05d}"
+        return f"{self._prefix}{number:05d}"
 
     def _expires(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)

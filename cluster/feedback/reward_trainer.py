@@ -1,7 +1,7 @@
 """The reward trainer: follows the journal, fits the reward model, publishes versions and asks questions.
 
 A Ray actor of its own, so that neither sampling nor learning waits for it. Killed, it comes back from the journal
-and the segment store; the driver hands it the last version that it published.
+and the segment store; the driver hands it the last version that it published. In lockstep the driver ends with it.
 """
 
 import logging
@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ class RewardTrainer:
         questions: QuestionsConfig,
         publisher: Any,
         reads_from: Sequence[str],
+        life: str,
         seed: int,
         lockstep: bool,
     ) -> None:
@@ -91,10 +92,12 @@ class RewardTrainer:
             questions: what to ask and when.
             publisher: handle of the actor that asks.
             reads_from: runs whose feedback counts as well, first.
+            life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
         """
         use_threads(1)
+        self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
         self._model = OnlineRewardModel(
@@ -116,10 +119,9 @@ class RewardTrainer:
         self._base: Published | None = None
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
-        # A life in lockstep asks again what a lost one asked, by the same names, and finds the answers in the journal.
-        life = replace(run, epoch=0) if lockstep else replace(stands, epoch=run.epoch)
-        self._asking = Asking(questions, life, publisher=publisher, seed=seed)
-        self._lockstep = lockstep
+        # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
+        known = run if lockstep else stands
+        self._asking = Asking(questions, known, life=life, publisher=publisher, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due = False
         self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
@@ -131,7 +133,8 @@ class RewardTrainer:
     def _follow(self, run: Run) -> JournalFollower:
         """Read a run's journal as it stands, and go on in a thread."""
         journal = JournalFollower(self._client, run.run_id, news=self._news)
-        journal.wait_for(run.journal_end)
+        if not journal.wait_for(run.journal_end) and self._lockstep:
+            raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
         return journal
 
     def observe(
@@ -237,7 +240,7 @@ class RewardTrainer:
         for entry, segments in read:
             event = entry.event
             if isinstance(event, Comparison):
-                if self._lockstep and not self._asking.has_asked(event.question_id):
+                if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)

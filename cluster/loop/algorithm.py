@@ -151,7 +151,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.env_steps, self.updates = ours["env_steps"], ours["updates"]
         self.policy_version = ours["policy_version"]
         if self.teaching and ours["reward"]:
-            self.teaching.set_state(ours["reward"])
+            self.teaching.set_state(ours["reward"], env_steps=self.env_steps)
         self._begin_anew()
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:

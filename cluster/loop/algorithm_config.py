@@ -249,6 +249,32 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         """Whether the reward model is one of the sources."""
         return bool(self.reward_sources.learned)
 
+    @property
+    def life(self) -> str:
+        """Names what is shown and asked in this driver's life: its epoch at the feedback service.
+
+        In lockstep a later life with the same settings lives through the same again, and calls it the same.
+        """
+        if not isinstance(self.feedback_link, FeedbackLink):
+            return "0"
+        if not self.lockstep:
+            return str(self.feedback_link.epoch)
+        settings = (
+            self.seed,
+            self.lr,
+            self.anneal_over_env_steps,
+            self.update_settings,
+            self._model_config,
+            self.reward_sources,
+            self.reward_model,
+            self.questions,
+            self.num_env_runners,
+            self.num_envs_per_env_runner,
+            self.rollout_fragment_length,
+            self.feedback_link.reads_from,
+        )
+        return hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()
+
     def seed_for(self, what: str) -> int:
         """Return a seed of its own for each user of randomness: a function of the run's seed and a name."""
         digest = hashlib.blake2b(f"{self.seed or 0}/{what}".encode(), digest_size=4).digest()

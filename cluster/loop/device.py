@@ -51,7 +51,8 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
     precisions: list[PrecisionName] = ["float32", "bfloat16"]
     if learner.precision != "auto":
         precisions = [learner.precision]
-    elif run.policy.recurrent or not there or "cuda" not in devices:
+    elif run.policy.recurrent or run.mode == "lockstep" or not there or "cuda" not in devices:
+        # In lockstep no clock may decide about bits.
         precisions = ["float32"]
     if len(devices) == len(precisions) == 1:
         return Device(devices[0], because, precisions[0])

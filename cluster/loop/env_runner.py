@@ -65,9 +65,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
     def _begin(self, start: int) -> None:
         """Begin all episodes anew; what is random from here on follows from the seed and `start` alone."""
         config, self._start = self.config, start
-        # In lockstep a later life lives through the same again, and calls it the same.
-        epoch = 0 if config.lockstep or not config.feedback_link else config.feedback_link.epoch
-        name = f"{epoch}.{self.worker_index}" + (f".{start}" if start else "")
+        place = f"{self.worker_index}" + (f".{start}" if start else "")
+        name = f"0.{place}" if config.lockstep else f"{config.life}.{place}"
         self._policy = acting_policy(
             self.envs.observation_space,
             self.envs.action_space,
@@ -77,7 +76,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         self._collector = Collector(
             self.envs,
             self._policy,
-            source=f"{name}{self._life}",
+            source=f"{config.life}.{place}{self._life}",
             seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
         )

@@ -1,9 +1,10 @@
 """Requests to env runners and the batches that come of them.
 
-At most one request is under way at each env runner, and whoever hands a rollout over goes on with the next one at
-once, so nobody stands still while a batch waits for others. A batch takes one rollout of each; it closes when its rows
-are together or a bounded wait is over. What comes late joins the next batch, unless its policy is too old by then. A
-dead env runner is waited for by nobody: RLlib restarts it, and it gets a request when it is back.
+At most one request is under way at each env runner. Where sampling overlaps with learning, whoever hands a rollout
+over while others are waited for goes on with the next one, and stands still only when it is a whole rollout ahead. A
+batch takes one rollout of each; it closes when its rows are together or a bounded wait is over. What comes late joins
+the next batch, unless its policy is too old by then. A dead env runner is waited for by nobody: RLlib restarts it, and
+it gets a request when it is back.
 """
 
 import time
@@ -49,18 +50,21 @@ class Sampler:
         One that is a rollout ahead already is left out: by the time its next one counts these weights are too old.
         """
         request = {"policy_version": policy_version, "start": start}
-        if self._group.num_remote_env_runners():
-            ahead = {sample.worker for sample in self._ready}
-            asked = self._manager.healthy_actor_ids() if workers is None else workers
+        ahead = {sample.worker for sample in self._ready}
+        if not self._group.num_remote_env_runners():
+            if not ahead:
+                self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
+            return
+        asked = set(self._manager.healthy_actor_ids() if workers is None else workers) - ahead
+        # RLlib takes no numbers at all for all numbers.
+        if asked:
             # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
             self._group.foreach_env_runner_async(
                 HITLEnvRunner.collect,
                 kwargs={**request, "weights": weights},
                 tag=_TAG,
-                remote_worker_ids=[worker for worker in asked if worker not in ahead],
+                remote_worker_ids=sorted(asked),
             )
-        elif workers is None:
-            self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
 
     @property
     def in_flight(self) -> int:

@@ -30,7 +30,7 @@ class Teaching:
     """What the driver knows of the reward model."""
 
     def __init__(self, config: HITLConfig) -> None:
-        """Start the two actors; both come back by themselves when they die."""
+        """Start the two actors; both come back by themselves when they die, but for a trainer in lockstep."""
         link = config.feedback_link
         if not isinstance(link, FeedbackLink):
             raise ConfigError(
@@ -73,6 +73,7 @@ class Teaching:
                 questions=config.questions,
                 publisher=self.publisher,
                 reads_from=link.reads_from,
+                life=config.life,
                 seed=config.seed_for("reward trainer"),
                 lockstep=config.lockstep,
             )
@@ -156,12 +157,14 @@ class Teaching:
         arrays = dict(ray.get(self._base.arrays[0]))
         return {"version": self._base.version, "arrays": arrays, "asking": asking and asdict(asking)}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's version."""
+    def set_state(self, state: dict[str, Any], *, env_steps: int) -> None:
+        """Go on from a checkpoint's version, made at so many steps."""
         published = Published(version=state["version"], arrays=[ray.put(state["arrays"])])
         self._keep(published)
         if self._lockstep:
-            ray.get(self.trainer.set_state.remote(published, AskingState(**state["asking"])))
+            # A life that was not in lockstep asked by other ids: its answers are in the journal and count.
+            asking = state.get("asking") or {"questions": 0, "last_round": env_steps}
+            ray.get(self.trainer.set_state.remote(published, AskingState(**asking)))
 
     def begin_anew(self, seed: int) -> None:
         """In lockstep, make what follows a function of what a checkpoint holds and of a seed."""

@@ -160,7 +160,7 @@ class LearnerConfig(ObjectiveConfig):
     """auto: CUDA where there is one, and where it was measured to be faster for this network."""
     precision: Literal["auto"] | PrecisionName = "auto"
     """Of the encoder cnn while it learns; env runners act in float32, and parameters stay so. auto: bfloat16 on CUDA
-    where it was measured to be faster, float32 elsewhere."""
+    where it was measured to be faster, float32 elsewhere and in lockstep."""
 
     @model_validator(mode="after")
     def _bounded_or_penalised(self) -> Self:

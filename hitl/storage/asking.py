@@ -34,7 +34,7 @@ def publish(
 
 
 def ask(connection: Connection, run: RunEpoch, asked: Sequence[NewQuestion]) -> None:
-    """Store questions; a known question_id that is still open gets its new time to expire, and no more.
+    """Store questions; a known question_id without an answer is open again until its new time, and no more.
 
     Raises:
         NotFound: a segment is not published, or as `lock_epoch`.

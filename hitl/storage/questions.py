@@ -47,9 +47,9 @@ _ASK_AGAIN = (
     .where(
         _questions.c.run_id == bindparam("of_run"),
         _questions.c.question_id == bindparam("of_question"),
-        _questions.c.state == OPEN,
+        _questions.c.state != ANSWERED,
     )
-    .values(expire_us=bindparam("until"))
+    .values(expire_us=bindparam("until"), state=OPEN)
 )
 _CLOSE_ANSWERED = update(_questions).where(_THESE).values(state=ANSWERED)
 
@@ -102,7 +102,7 @@ class Asked:
 
 
 def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQuestion]) -> None:
-    """Store questions; of one that still waits for an answer, only the time is changed when it is asked again.
+    """Store questions; one without an answer that is asked again is open until its new time, and otherwise as it was.
 
     The caller has locked the run.
     """

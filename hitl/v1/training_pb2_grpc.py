@@ -131,7 +131,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AskQuestions(self, request, context):
-        """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+        """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
         The segments must be published.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

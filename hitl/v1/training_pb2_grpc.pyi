@@ -48,7 +48,7 @@ class TrainingServiceStub:
     GetSegments: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]
     """Reads stored segments back. Never their true reward."""
     AskQuestions: _grpc.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]
-    """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+    """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
     The segments must be published.
     """
     WithdrawQuestions: _grpc.UnaryUnaryMultiCallable[_training_pb2.WithdrawQuestionsRequest, _training_pb2.WithdrawQuestionsResponse]
@@ -76,7 +76,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     GetSegments: _aio.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]  # type: ignore[assignment]
     """Reads stored segments back. Never their true reward."""
     AskQuestions: _aio.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]  # type: ignore[assignment]
-    """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+    """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
     The segments must be published.
     """
     WithdrawQuestions: _aio.UnaryUnaryMultiCallable[_training_pb2.WithdrawQuestionsRequest, _training_pb2.WithdrawQuestionsResponse]  # type: ignore[assignment]
@@ -143,7 +143,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.AskQuestionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.AskQuestionsResponse, _abc.Awaitable[_training_pb2.AskQuestionsResponse]]:
-        """Asks teachers. A repeat of a question_id changes nothing but the time to expire of one that is open.
+        """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
         The segments must be published.
         """
 

@@ -188,7 +188,7 @@ def _affine(emit: Emit, borrow: Borrow, out: _Array, bias: _Array, x: _Array, y:
 def _reduce(emit: Emit, ufunc: np.ufunc, out: _Array, x: _Array, axes: Any, *, keep: bool) -> None:
     """Reduce axes; the fast ways give the same as the last line."""
     axes = tuple(sorted(axis % x.ndim for axis in axes)) if axes else tuple(range(x.ndim))
-    if x.ndim >= 2 and axes == (x.ndim - 1,) and 2 <= x.shape[-1] <= _SHORT_AXIS:
+    if x.ndim >= 2 and axes == (x.ndim - 1,) and 2 <= x.shape[-1] <= _SHORT_AXIS and x.dtype == out.dtype:
         first, *others = (x[..., k] for k in range(x.shape[-1]))
         total = out[..., 0] if keep else out
         for other in others:

@@ -77,7 +77,7 @@ class Convolutional(nn.Module):
         self.size = features
         self.register_buffer("scale", torch.tensor(1 / 255 if leaf.is_bytes else 1.0), persistent=False)
         self.in_bfloat16 = False
-        """Products and their gradients; parameters, features and what is added up stay as they are."""
+        """Products, features and their gradients are rounded to it; parameters and all dtypes stay as they are."""
 
     def forward(self, observation_PO: Tensor) -> Tensor:
         """Return features, [P, F]; bytes are scaled to [0, 1]."""

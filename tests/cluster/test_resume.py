@@ -90,10 +90,15 @@ def test_going_on_from_any_checkpoint_ends_at_the_same_bits(variant: str, tmp_pa
 ROUND = 4
 
 
-def _taught(service: LiveService, run_id: str) -> HITLConfig:
+def _taught(service: LiveService, run_id: str, *, mode: str = "lockstep", rate: float = 3e-3) -> HITLConfig:
     """A life of a run on answers, that asks its second round in the fourth update."""
     questions = PEOPLE["reward"]["questions"] | {"per_round": ROUND, "round_env_steps": 400}
-    settings = PEOPLE | {"reward": PEOPLE["reward"] | {"questions": questions}}
+    learner = PEOPLE["learner"] | {"learning_rate": rate}
+    settings = PEOPLE | {
+        "mode": mode,
+        "learner": learner,
+        "reward": PEOPLE["reward"] | {"questions": questions},
+    }
     return HITLConfig.from_run(RunConfig.model_validate(settings), link(service, run_id))
 
 
@@ -121,6 +126,33 @@ def test_a_taught_run_goes_on_to_the_same_bits(
     with service.cluster() as client:
         stands = client.get_run(run_id)
     assert (stands.answered_questions, stands.open_questions) == (len(teacher.answers), 0)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("other", [{"mode": "overlapped"}, {"rate": 1e-3}], ids=["mode", "settings"])
+def test_a_life_that_goes_on_otherwise_asks_anew_and_keeps_all_answers(
+    other: dict[str, Any], service: LiveService, tmp_path: Path
+) -> None:
+    run_id = f"otherwise {'-'.join(other)}"
+    config = _taught(service, run_id, **other)
+    with Answering(service, run_id) as teacher:
+        first = HITL(config)
+        while first.updates < 1:
+            first.train()
+        first.save_to_path(tmp_path / "checkpoint")
+        while len(teacher.answers) < 12 + ROUND:
+            first.train()
+        first.stop()
+        answered = dict(teacher.answers)
+        second = HITL(_taught(service, run_id))
+        second.restore_from_path(tmp_path / "checkpoint")
+        while len(teacher.answers) < len(answered) + ROUND:
+            second.train()
+        assert second.teaching is not None
+        assert second.teaching.state.asked == second.teaching.state.answered == len(teacher.answers)
+        second.stop()
+    ids = {question.rpartition("-")[0] for question in teacher.answers}
+    assert len(ids) == 2
 
 
 def _live_until(

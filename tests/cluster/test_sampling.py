@@ -57,6 +57,40 @@ def _algorithm(folder: Path) -> Watched:
     return Watched(HITLConfig.from_run(run))
 
 
+def test_without_actors_nothing_piles_up() -> None:
+    run: dict[str, Any] = {"reward": {"sources": {"environment": 1.0, "learned": 0.0}}}
+    run |= {
+        "rollouts": {"env_runners": 0, "envs_per_runner": 2, "steps": 10},
+        "learner": {"minibatch_size": 10},
+    }
+    algorithm = Watched(HITLConfig.from_run(RunConfig.model_validate(run)))
+    while algorithm.updates < 6:
+        algorithm.train()
+    assert len(algorithm._sampler._ready) <= 1
+    lags = [version - s.policy_version for version, samples in algorithm.learnt_from for s in samples]
+    assert max(lags) == 1
+    assert algorithm.dropped_rollouts == {"stale": 0, "lost": 0}
+    algorithm.stop()
+
+
+def test_nobody_is_asked_who_is_a_rollout_ahead(tmp_path: Path) -> None:
+    (tmp_path / "open").touch()
+    algorithm = _algorithm(tmp_path)
+    samples: list[Sample] = []
+    while len(samples) < 2:
+        algorithm._request()
+        samples = algorithm._sampler.gather(policy_version=1)
+    algorithm._sampler._ready = samples[:1]
+    algorithm._request()
+    assert algorithm._sampler.in_flight == 1
+    while algorithm._sampler.in_flight:
+        algorithm._sampler._ready = algorithm._sampler.gather(policy_version=1)
+    algorithm._sampler._ready = samples
+    algorithm._request()
+    assert not algorithm._sampler.in_flight
+    algorithm.stop()
+
+
 def test_new_weights_reach_all_env_runners_and_a_slow_one_stops_nobody(tmp_path: Path) -> None:
     """The slow one sits in a step until we let it go on: no clock decides anything here."""
     gate = tmp_path / "open"

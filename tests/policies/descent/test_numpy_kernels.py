@@ -103,6 +103,7 @@ OF_A_MATRIX: dict[str, Callable[[Tensor], Tensor]] = {
     "sign": torch.sign,
     "stack": lambda x: torch.stack([x, x + 1], 1),
     "sum": lambda x: x.sum() + x.sum(0) + x.sum(-1, keepdim=True) + x.sum(-1).sum(),
+    "count": lambda x: (x > 0).sum(-1) + (x > 0).sum(0).sum(),
     "sum of a column": lambda x: x[:, :1].sum(0),
     "sum of all axes": lambda x: x.sum((0, 1)),
     "tanh": torch.tanh,
