@@ -149,7 +149,10 @@ class RewardTrainer:
         """
         if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
             self._batches.append(batch)
-        self._env_steps, self._base = env_steps, base
+        # Calls that waited for this actor to start come in any order.
+        self._env_steps = max(self._env_steps, env_steps)
+        if base is not None and (self._base is None or base.version > self._base.version):
+            self._base = base
         self._news.set()
 
     def get_state(self) -> AskingState:

@@ -174,12 +174,15 @@ def test_a_run_goes_on_reading_what_others_are_told(service: LiveService) -> Non
                 questions=QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
                 publisher=None,
                 reads_from=link.reads_from,
+                life="1",
                 seed=0,
                 lockstep=False,
             )
         )
         rollout = ray.put(collector.collect(32, policy_version=1).rollout)
         trainer.observe.remote({"rollout": [rollout]}, env_steps=128, base=None)
+        # A call of before, overtaken.
+        trainer.observe.remote({}, env_steps=32, base=None)
 
         def answers() -> int:
             report = ray.get(trainer.state.remote()).report
