@@ -46,7 +46,6 @@ class Asking:
         """
         self.schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
         self.answered: set[str] = set()
-        self._asked: set[str] = set()
         self._questions, self._run, self._publisher = questions, run, publisher
         self._prefix = f"q{life}-"
         self._rng = np.random.default_rng(seed)
@@ -73,7 +72,8 @@ class Asking:
 
     def is_still_to_ask(self, question_id: str) -> bool:
         """Whether a question is one of a lost life in lockstep that comes up again later in this one."""
-        return question_id.startswith(self._prefix) and question_id not in self._asked
+        number = question_id.removeprefix(self._prefix)
+        return number != question_id and number.isdecimal() and int(number) > self._number
 
     def begin_anew(self, seed: int) -> None:
         """Choose from here on as a function of this seed."""
@@ -86,7 +86,6 @@ class Asking:
     def set_state(self, state: AskingState) -> None:
         """Go on from there; the answers come from the journal."""
         self._number, self._last_round = state.questions, state.last_round
-        self._asked = {self._id(number) for number in range(1, state.questions + 1)}
 
     def skip_rounds_until(self, env_steps: int) -> None:
         """Count the next round's distance from here, if none was asked in this life."""
@@ -139,7 +138,6 @@ class Asking:
         """Publish the segments and ask; returns when the service has the questions."""
         ends = {question.question_id: self._expires() for question in questions}
         self._expire_time |= ends
-        self._asked |= ends.keys()
         for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
             self._expire_time.pop(lost, None)
         self._last_round = env_steps
@@ -147,7 +145,7 @@ class Asking:
     def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
         self._number += 1
         return PairQuestion(
-            question_id=self._id(self._number),
+            question_id=f"{self._prefix}{self._number:05d}",
             run_id=self._run.run_id,
             first_segment_id=first.segment.segment_id,
             second_segment_id=second.segment.segment_id,
@@ -156,9 +154,6 @@ class Asking:
             reward_version=reward_version,
             expire_time=self._expires(),
         )
-
-    def _id(self, number: int) -> str:
-        return f"{self._prefix}{number:05d}"
 
     def _expires(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)

@@ -56,7 +56,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
-        self._life = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
+        self._birth = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
         self._begin(0)
         # Stepping makes many small objects: collections of garbage need not look through all that was imported.
         gc.collect()
@@ -76,7 +76,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         self._collector = Collector(
             self.envs,
             self._policy,
-            source=f"{config.life}.{place}{self._life}",
+            source=f"{config.life}.{place}{self._birth}",
             seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
         )
