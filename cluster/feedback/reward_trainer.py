@@ -53,6 +53,8 @@ class TeachingState:
     report: FitReport | None
     refused: int
     """Versions that the gate refused."""
+    rollouts: bool
+    """Whether there are any to ask about: one that died has lost them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,7 @@ class RewardTrainer:
             answered=len(self._asking.answered),
             report=self._report,
             refused=self._refused,
+            rollouts=bool(self._batches),
         )
 
     def advance(

@@ -23,7 +23,7 @@ from hitl.reward.ensemble import InputSpace
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 120.0
-_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0)
+_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0, rollouts=True)
 
 
 class Teaching:
@@ -89,8 +89,8 @@ class Teaching:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is experience enough for the first questions and no reward yet."""
-        return self._base is None and self._env_steps >= self._initial_env_steps
+        """Whether the trainer has experience enough for the first questions and there is no reward yet."""
+        return self._base is None and self._env_steps >= self._initial_env_steps and self.state.rollouts
 
     @property
     def version(self) -> int:

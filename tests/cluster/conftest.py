@@ -3,8 +3,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hitl.live import LiveService
-
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[str]:
@@ -15,10 +13,3 @@ def ray_session() -> Iterator[str]:
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, namespace="handrail-tests")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    live = LiveService(tmp_path_factory.mktemp("service") / "folder")
-    yield live
-    live.kill()

@@ -1,6 +1,7 @@
 """The algorithm on a live Ray: what it learns from, what it must not see, and that it can be repeated."""
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,27 @@ def test_the_environments_reward_stays_out_of_the_rollouts_of_a_run_on_people(se
     rollout = ray.get(sample.rollout)
     algorithm.stop()
     assert rollout.environment_reward_TN is None
+
+
+def test_a_trainer_that_dies_before_the_first_questions_gets_experience_again(service: LiveService) -> None:
+    import ray
+
+    people = HITLConfig.from_run(
+        RunConfig.model_validate(PEOPLE | {"mode": "overlapped"}), link(service, "early")
+    )
+    algorithm = HITL(people)
+    teaching = algorithm.teaching
+    assert teaching is not None
+    ray.get(teaching.trainer.state.remote())
+    algorithm.training_step()
+    ray.kill(teaching.trainer, no_restart=False)
+    deadline = time.monotonic() + 60
+    with Answering(service, "early"):
+        while not teaching.version and time.monotonic() < deadline:
+            algorithm.training_step()
+    version = teaching.version
+    algorithm.stop()
+    assert version == 1
 
 
 def test_rows_that_stand_for_no_time_are_no_environment_steps() -> None:

@@ -9,14 +9,6 @@ from tests.hitl.live import LiveRun, LiveService
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    """A service that the tests of one file share; each opens a run of its own."""
-    live = LiveService(tmp_path_factory.mktemp("service") / "folder")
-    yield live
-    live.kill()
-
-
-@pytest.fixture(scope="module")
 def cluster(service: LiveService) -> Iterator[TrainingClient]:
     with service.cluster() as client:
         client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
