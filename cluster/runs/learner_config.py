@@ -41,7 +41,7 @@ class TRPOConfig(Section):
 
 
 class ReferenceConfig(Section):
-    """A frozen policy that the policy is kept near, for every objective but trpo."""
+    """A frozen policy that the policy is kept near, whatever the objective."""
 
     coefficient: NotNegativeReal = 0.0
     """Weight of KL(policy || reference), in nats; 0: there is no reference."""
@@ -161,12 +161,3 @@ class LearnerConfig(ObjectiveConfig):
     precision: Literal["auto"] | PrecisionName = "auto"
     """Of the encoder cnn while it learns; env runners act in float32, and parameters stay so. auto: bfloat16 on CUDA
     where it was measured to be faster, float32 elsewhere and in lockstep."""
-
-    @model_validator(mode="after")
-    def _bounded_or_penalised(self) -> Self:
-        if self.objective == "trpo" and (self.entropy_coefficient or self.reference.coefficient):
-            raise ValueError(
-                "learner.objective is trpo, whose step is bounded and has no penalties: set "
-                "entropy_coefficient and reference.coefficient to 0, or objective to ppo_kl"
-            )
-        return self

@@ -34,6 +34,6 @@ def make_objective(settings: UpdateSettings, reference: ActorCritic | None = Non
         reference: the frozen policy to stay near; needed where `reference_coefficient` is not 0.
 
     Raises:
-        ValueError: it is needed and missing, or TRPO is to stay near one.
+        ValueError: it is needed and missing.
     """
     return OBJECTIVES[settings.objective](settings, reference)

@@ -14,6 +14,7 @@ from policies.advantages import weighted_mean
 from policies.batch import Batch
 from policies.networks import ActorCritic
 from policies.objectives.natural_gradient import conjugate_gradient, flat_gradient, hessian_product
+from policies.objectives.penalties import Penalties
 from policies.objectives.ppo_kl import ratio_surrogate
 from policies.settings import UpdateSettings
 
@@ -22,7 +23,9 @@ class Place(NamedTuple):
     """A policy as the search for a step sees it; scalars."""
 
     loss: Tensor
-    """The ratio's surrogate, equation 14, negated."""
+    """The surrogate with the penalties."""
+    surrogate: Tensor
+    """The ratio's, equation 14, negated."""
     divergence: Tensor
     """Mean KL(policy before || this one), in nats."""
 
@@ -36,21 +39,24 @@ class TRPO:
     def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
         """Make it.
 
+        Args:
+            settings: numbers of the update.
+            reference: the frozen policy that `reference_coefficient` is about.
+
         Raises:
-            ValueError: an entropy bonus or a reference is asked for; TRPO follows the surrogate alone.
+            ValueError: the coefficient is not 0, but there is no reference.
         """
-        if settings.entropy_coefficient or settings.reference_coefficient:
-            raise ValueError("TRPO has neither an entropy bonus nor a reference: its step is bounded instead")
         self._settings = settings.trpo
+        self._penalties = Penalties(settings, reference)
         self._watched: dict[str, Tensor] = {}
 
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:
         """Move the policy."""
         with torch.no_grad():
-            batch = batch._replace(old_output_BA=batch.output_of(network))
+            batch = self._penalties.begin(batch)._replace(old_output_BA=batch.output_of(network))
             old_log_scale = network.log_scale.clone()
         parameters = network.policy_parameters()
-        before = _place(network, batch, old_log_scale)
+        before = self._place(network, batch, old_log_scale)
         step = self._full_step(before, parameters)
         self._watched = self._search(network, batch, old_log_scale, step)
         return batch
@@ -70,14 +76,14 @@ class TRPO:
     def _search(
         self, network: ActorCritic, batch: Batch, old_log_scale: Tensor, step: Tensor
     ) -> dict[str, Tensor]:
-        """Halve the step until the surrogate is better and the KL within its bound; else stay."""
+        """Halve the step until the loss is better and the KL within its bound; else stay."""
         parameters = network.policy_parameters()
         start = torch.cat([parameter.reshape(-1) for parameter in parameters])
-        before = _place(network, batch, old_log_scale)
+        before = self._place(network, batch, old_log_scale)
         for halvings in range(self._settings.line_search_steps):
             share = 0.5**halvings
             _set(parameters, start + share * step)
-            place = _place(network, batch, old_log_scale)
+            place = self._place(network, batch, old_log_scale)
             if place.loss < before.loss and place.divergence <= self._settings.kl_bound:
                 return _watched(place, share)
         _set(parameters, start)
@@ -88,27 +94,30 @@ class TRPO:
 
     def finish(self, network: ActorCritic, batch: Batch) -> dict[str, Tensor]:
         """Return policy_loss and kl after the step, and step_share, how much of the full step was taken."""
-        return self._watched
+        return self._penalties.finish(network, batch) | self._watched
 
     def get_state(self) -> dict[str, Any]:
-        """Return nothing: TRPO keeps nothing from one update to the next."""
-        return {}
+        """Return the reference, where there is one."""
+        return self._penalties.get_state()
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over a state made by `get_state`."""
+        self._penalties.set_state(state)
 
-
-def _place(network: ActorCritic, batch: Batch, old_log_scale: Tensor) -> Place:
-    assert batch.old_output_BA is not None
-    output_BA, distribution = network.policy(batch.observation_BO), network.distribution
-    divergence_B = distribution.divergence(batch.old_output_BA, old_log_scale, output_BA, network.log_scale)
-    loss = ratio_surrogate(
-        log_prob_B=distribution.log_prob(output_BA, network.log_scale, batch.action_BA),
-        behaviour_log_prob_B=batch.behaviour_log_prob_B,
-        advantage_B=batch.advantage_B,
-        weight_B=batch.weight_B,
-    )
-    return Place(loss, weighted_mean(divergence_B, batch.weight_B))
+    def _place(self, network: ActorCritic, batch: Batch, old_log_scale: Tensor) -> Place:
+        assert batch.old_output_BA is not None
+        output_BA, distribution = network.policy(batch.observation_BO), network.distribution
+        divergence_B = distribution.divergence(
+            batch.old_output_BA, old_log_scale, output_BA, network.log_scale
+        )
+        surrogate = ratio_surrogate(
+            log_prob_B=distribution.log_prob(output_BA, network.log_scale, batch.action_BA),
+            behaviour_log_prob_B=batch.behaviour_log_prob_B,
+            advantage_B=batch.advantage_B,
+            weight_B=batch.weight_B,
+        )
+        loss = self._penalties.added_to(surrogate, network, output_BA, batch)
+        return Place(loss, surrogate, weighted_mean(divergence_B, batch.weight_B))
 
 
 def _set(parameters: list[nn.Parameter], vector: Tensor) -> None:
@@ -119,4 +128,5 @@ def _set(parameters: list[nn.Parameter], vector: Tensor) -> None:
 
 
 def _watched(place: Place, share: float) -> dict[str, Tensor]:
-    return {"policy_loss": place.loss, "kl": place.divergence, "step_share": place.loss.new_tensor(share)}
+    share_taken = place.loss.new_tensor(share)
+    return {"policy_loss": place.surrogate, "kl": place.divergence, "step_share": share_taken}

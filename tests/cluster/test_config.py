@@ -76,8 +76,6 @@ def test_several_mistakes_get_a_line_each(run_file: Path) -> None:
         ("learner: {objective: reinforce, advantages: gae}", "reinforce weighs by whole returns"),
         ("learner: {objective: ppo_clip, baseline: false}", "ppo_clip has no choice of it"),
         ("learner: {vtrace: {c_bar: 2}}", "learner.vtrace.c_bar is 2.0, above rho_bar (1.0)"),
-        ("learner: {objective: trpo, entropy_coefficient: 0.1}", "has no penalties"),
-        ("learner: {objective: trpo, reference: {coefficient: 0.1}}", "has no penalties"),
         ("{learner: {objective: trpo}, policy: {shared: true}}", "set policy.shared to false"),
         ("{learner: {objective: trpo}, policy: {recurrent: 8}}", "set policy.recurrent to null"),
         ("{learner: {reference: {coefficient: 1}}, policy: {recurrent: 8}}", "is no memory for another one"),

@@ -49,7 +49,10 @@ def _kept(made: HITL) -> dict[str, Any]:
     [
         ({"objective": "ppo_clip", "advantages": "vtrace", "value_clip": 0.2}, set()),
         ({"objective": "ppo_kl"}, {"kl", "kl_coefficient"}),
-        ({"objective": "trpo"}, {"kl", "step_share"}),
+        (
+            {"objective": "trpo", "reference": {"coefficient": 0.1}, "entropy_coefficient": 0.01},
+            {"kl", "step_share", "reference_kl"},
+        ),
         ({"objective": "a2c", "advantages": "n_step"}, set()),
         ({"objective": "q_actor_critic"}, set()),
         ({"objective": "reinforce", "baseline": False, "reference": {"coefficient": 0.1}}, {"reference_kl"}),

@@ -142,7 +142,7 @@ LEARNERS: list[tuple[ObjectiveName, EstimatorName | None, dict[str, Any]]] = [
     ("ppo_clip", None, {}),
     ("ppo_clip", "vtrace", {"value_clip": 0.2}),
     ("ppo_kl", None, {}),
-    ("trpo", None, {"entropy_coefficient": 0.0}),
+    ("trpo", None, {}),
     ("a2c", None, {}),
     ("a2c", "n_step", {}),
     ("a2c", "vtrace", {}),

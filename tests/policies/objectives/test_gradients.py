@@ -167,10 +167,11 @@ def test_all_first_order_objectives_are_here() -> None:
     assert {name for name, _, _ in CASES} | {"trpo"} == set(OBJECTIVES)
 
 
+@pytest.mark.parametrize("name", ["a2c", "trpo"])
 @each_space
-def test_the_way_to_the_reference_is_told(space: gym.Space[Any]) -> None:
+def test_the_way_to_the_reference_is_told(space: gym.Space[Any], name: ObjectiveName) -> None:
     network, reference = policy(space), policy(space, seed=5)
-    objective = _made("a2c", reference, 0.0, 0.4, {})
+    objective = _made(name, reference, 0.0, 0.4, {})
     batch = objective.begin(network, batch_of(network, space))
     mean = sum(
         divergence(
@@ -186,15 +187,17 @@ def test_the_way_to_the_reference_is_told(space: gym.Space[Any]) -> None:
     assert objective.finish(network, batch)["reference_kl"].item() == pytest.approx(mean)
 
 
-def test_a_missing_reference_is_refused() -> None:
+@pytest.mark.parametrize("name", ["a2c", "trpo"])
+def test_a_missing_reference_is_refused(name: ObjectiveName) -> None:
     with pytest.raises(ValueError, match="no reference policy"):
-        make_objective(settings(reference_coefficient=0.1))
+        make_objective(settings(objective=name, reference_coefficient=0.1))
 
 
-def test_a_reference_survives_a_checkpoint() -> None:
+@pytest.mark.parametrize("name", ["a2c", "trpo"])
+def test_a_reference_survives_a_checkpoint(name: ObjectiveName) -> None:
     space = SPACES["discrete"]
     first, other = policy(space, seed=5), policy(space, seed=6)
-    kept, restored = _made("a2c", first, 0.0, 0.4, {}), _made("a2c", other, 0.0, 0.4, {})
+    kept, restored = _made(name, first, 0.0, 0.4, {}), _made(name, other, 0.0, 0.4, {})
     restored.set_state(kept.get_state())
     assert torch.equal(other.policy[0].weight, first.policy[0].weight)
-    assert _made("a2c", first, 0.0, 0.0, {}).get_state() == {}
+    assert _made(name, first, 0.0, 0.0, {}).get_state() == {}

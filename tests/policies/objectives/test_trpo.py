@@ -18,6 +18,7 @@ from tests.policies.objectives.small_policies import (
     B,
     batch_of,
     divergence,
+    entropy,
     log_prob,
     policy,
     settings,
@@ -27,8 +28,16 @@ each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 NUMBERS = TRPOSettings(kl_bound=0.01, damping=0.1, conjugate_gradient_steps=40, line_search_steps=10)
 
 
-def _objective(**changes: Any) -> TRPO:
-    return TRPO(settings(objective="trpo", trpo=dataclasses.replace(NUMBERS, **changes)))
+BONUS, LEASH = 0.3, 0.4
+each_penalty = pytest.mark.parametrize("penalised", [False, True], ids=["bare", "penalised"])
+
+
+def _objective(reference: ActorCritic | None = None, **changes: Any) -> TRPO:
+    """The bare one, or one with a bonus for entropy and a penalty for leaving a reference."""
+    numbers: dict[str, Any] = {"objective": "trpo", "trpo": dataclasses.replace(NUMBERS, **changes)}
+    if reference is not None:
+        numbers |= {"entropy_coefficient": BONUS, "reference_coefficient": LEASH}
+    return TRPO(settings(**numbers), reference)
 
 
 def _vector(network: ActorCritic) -> Tensor:
@@ -48,6 +57,20 @@ def _surrogate(space: gym.Space[Any], network: ActorCritic, batch: Batch) -> Ten
         now = log_prob(space, output, network.log_scale, batch.action_BA[b])
         total = total + (now - batch.behaviour_log_prob_B[b]).exp() * batch.advantage_B[b]
     return total / len(counted)
+
+
+def _gain(space: gym.Space[Any], network: ActorCritic, reference: ActorCritic | None, batch: Batch) -> Tensor:
+    """What is maximised, by plain loops."""
+    gain = _surrogate(space, network, batch)
+    if reference is None:
+        return gain
+    counted = [b for b in range(B) if batch.weight_B[b]]
+    for b in counted:
+        output, scale = network.policy(batch.observation_BO[b]), network.log_scale
+        there = reference.policy(batch.observation_BO[b]).detach()
+        leaves = divergence(space, output, scale, there, reference.log_scale.detach())
+        gain = gain + (BONUS * entropy(space, output, scale) - LEASH * leaves) / len(counted)
+    return gain
 
 
 def _divergence(space: gym.Space[Any], before: ActorCritic, now: ActorCritic, batch: Batch) -> Tensor:
@@ -97,14 +120,15 @@ def _fisher(space: gym.Space[Any], network: ActorCritic, batch: Batch) -> Tensor
     return total / counted
 
 
+@each_penalty
 @each_space
-def test_the_step_is_the_natural_gradient_of_the_paper(space: gym.Space[Any]) -> None:
+def test_the_step_is_the_natural_gradient_of_the_paper(space: gym.Space[Any], penalised: bool) -> None:
     """Appendix C, with the Fisher matrix written out and solved: sqrt(2 delta / x F x) x."""
-    network = policy(space)
+    network, reference = policy(space), policy(space, seed=5) if penalised else None
     batch = batch_of(network, space)
     gradient = _flat(
         torch.autograd.grad(
-            _surrogate(space, network, batch),
+            _gain(space, network, reference, batch),
             network.policy_parameters(),
             allow_unused=True,
             materialize_grads=True,
@@ -113,8 +137,8 @@ def test_the_step_is_the_natural_gradient_of_the_paper(space: gym.Space[Any]) ->
     damped = _fisher(space, network, batch) + NUMBERS.damping * torch.eye(len(gradient), dtype=torch.float64)
     direction = torch.linalg.solve(damped, gradient)
     step = math.sqrt(2 * NUMBERS.kl_bound / (direction @ damped @ direction).item()) * direction
-    start, objective = _vector(network), _objective()
-    objective.begin(network, batch)
+    start, objective = _vector(network), _objective(reference)
+    batch = objective.begin(network, batch)
     share = objective.finish(network, batch)["step_share"].item()
     assert share > 0
     torch.testing.assert_close(_vector(network) - start, share * step, rtol=0, atol=1e-9)
@@ -146,22 +170,23 @@ def test_conjugate_gradients_solve() -> None:
     assert torch.equal(conjugate_gradient(lambda v: v, torch.zeros(3), steps=2), torch.zeros(3))
 
 
+@each_penalty
 @each_space
 @pytest.mark.parametrize("kl_bound", [1e-4, 1e-2, 1.0])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_policy_never_leaves_its_bound_and_gets_better(
-    space: gym.Space[Any], kl_bound: float, seed: int
+    space: gym.Space[Any], kl_bound: float, seed: int, penalised: bool
 ) -> None:
     """Little damping makes the full step too long, so that the search must shorten it."""
-    network = policy(space, seed)
+    network, reference = policy(space, seed), policy(space, seed=5) if penalised else None
     before, batch = copy.deepcopy(network), batch_of(network, space, seed)
-    objective = _objective(kl_bound=kl_bound, damping=1e-6, line_search_steps=30)
-    objective.begin(network, batch)
+    objective = _objective(reference, kl_bound=kl_bound, damping=1e-6, line_search_steps=30)
+    batch = objective.begin(network, batch)
     moved = _divergence(space, before, network, batch).item()
     watched = objective.finish(network, batch)
     assert watched["kl"].item() == pytest.approx(moved, abs=1e-12)
     assert 0 < moved <= kl_bound
-    assert _surrogate(space, network, batch) > _surrogate(space, before, batch)
+    assert _gain(space, network, reference, batch) > _gain(space, before, reference, batch)
     assert -watched["policy_loss"].item() == pytest.approx(_surrogate(space, network, batch).item())
 
 
@@ -195,5 +220,3 @@ def test_gradient_steps_are_left_to_the_critic() -> None:
     network = policy(SPACES["discrete"])
     batch = batch_of(network, SPACES["discrete"])
     assert _objective().loss(network, batch, network.policy(batch.observation_BO)) is None
-    with pytest.raises(ValueError, match="neither an entropy bonus nor a reference"):
-        TRPO(settings(objective="trpo", entropy_coefficient=0.1))
