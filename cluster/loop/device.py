@@ -62,6 +62,9 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
     env.close()  # type: ignore[no-untyped-call]
     if not has_convolutions(network):
         precisions = precisions[:1]
+    if run.mode == "lockstep" and len(devices) > 1:
+        devices = ["cuda" if has_convolutions(network) else "cpu"]
+        because = "in lockstep no clock decides: convolutions learn on CUDA, other networks on the CPU"
     # Where a choice is left to us, a CPU computes in float32.
     ways = [(d, p) for d in devices for p in (precisions if d == "cuda" else precisions[:1])]
     if len(ways) == 1:

@@ -157,7 +157,8 @@ class LearnerConfig(ObjectiveConfig):
     learners: NotNegative = 0
     """Ray actors that make each update together, each with a share of every minibatch; 0: one, in the driver."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one, and where it was measured to be faster for this network."""
+    """auto: CUDA where there is one, and where it was measured to be faster for this network; in lockstep, where no
+    clock decides, for convolutions."""
     precision: Literal["auto"] | PrecisionName = "auto"
     """Of the encoder cnn while it learns; env runners act in float32, and parameters stay so. auto: bfloat16 on CUDA
     where it was measured to be faster, float32 elsewhere and in lockstep."""

@@ -66,6 +66,17 @@ def test_convolutions_on_cuda_learn_in_the_faster_precision(
     assert HITLConfig.from_run(images).precision == chosen
 
 
+@pytest.mark.parametrize(("environment", "chosen"), [(IMAGES, "cuda"), ({"id": "CartPole-v1"}, "cpu")])
+def test_in_lockstep_no_clock_decides(
+    environment: dict[str, object], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "seconds_per_step", lambda *_, **__: pytest.fail("a clock was looked at"))
+    changes = {"environment": EnvironmentConfig.model_validate(environment), "mode": "lockstep"}
+    found = choose_device(_run().model_copy(update=changes), settings())
+    assert (found.name, found.precision) == (chosen, "float32")
+
+
 WAYS = [("cpu", False), ("cuda", False), ("cuda", True)]
 
 
