@@ -108,7 +108,7 @@ def main() -> int:
             print(json.dumps({name: round(speed) for name, speed in speeds.items()}), file=sys.stderr)
 
     def ratio(over: str, under: str) -> float:
-        return round(statistics.median(speeds[over] / speeds[under] for speeds in rounds), 3)
+        return float(round(statistics.median(speeds[over] / speeds[under] for speeds in rounds), 3))
 
     figures = {
         "steps_per_second": {name: round(statistics.median(s[name] for s in rounds)) for name in ways},

@@ -43,7 +43,7 @@ def measure(contender: str, env_id: str, seed: int, env_steps: int) -> Row:
     task, start = TASKS[env_id], time.perf_counter()
     snapshots = CONTENDERS[contender](env_id, task, seed, env_steps)
     last = snapshots[-1]
-    row = {
+    row: Row = {
         "env_steps": last.env_steps,
         "seconds": round(last.seconds, 3),
         "wall_seconds": round(time.perf_counter() - start, 1),
@@ -135,7 +135,7 @@ def compare(task_scores: list[tuple[list[float], list[float]]]) -> Row:
     def difference(one: Any, other: Any) -> float:
         return interquartile_mean(one) - interquartile_mean(other)
 
-    figures = {
+    figures: dict[str, tuple[Callable[..., float], tuple[list[Any], ...]]] = {
         "ours": (interquartile_mean, (ours,)),
         "sb3": (interquartile_mean, (theirs,)),
         "difference": (difference, (ours, theirs)),
@@ -174,7 +174,8 @@ def summary(asked: dict[str, tuple[range, int]], rows: list[Row]) -> tuple[Row, 
     for env_id in asked:
         task, of_task = TASKS[env_id], [row for row in rows if row["env_id"] == env_id]
         raw = _pair(of_task, "score")
-        scores.append(tuple([task.normalised(score) for score in side] for side in raw))
+        ours, theirs = ([task.normalised(score) for score in side] for side in raw)
+        scores.append((ours, theirs))
         compared = compare([scores[-1]])
         met &= compared["difference"][1] >= -MARGIN
         figures["tasks"][env_id] = {**compared, "returns": dict(zip(CONTENDERS, raw, strict=True))}

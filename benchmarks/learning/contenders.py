@@ -121,7 +121,7 @@ def sb3(env_id: str, task: Task, seed: int, env_steps: int) -> list[Snapshot]:
             if self.num_timesteps:
                 _record(recorder, self.model)
 
-    settings = {
+    settings: dict[str, Any] = {
         name: LinearSchedule(float(value[4:]), 0.0, 1.0) if isinstance(value, str) else value
         for name, value in task.sb3.items()
     }
