@@ -1,7 +1,7 @@
 """One update: a batch of experience becomes new weights.
 
 The order is relabel, value, advantages, epochs of minibatches; `policies.objectives` says what is maximised. Which
-of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told in `docs/objectives.md`.
+of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told in `docs/ppo_details.md`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """Observations of mean 0 and variance 1, as a network's first layer.
 
-Source: "The 37 implementation details of PPO" (Huang et al. 2022), continuous actions, details 5 and 6.
+Source: "The 37 implementation details of PPO" (Huang et al. 2022), continuous actions, details 6 and 7.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Rewards on a scale on which returns have variance 1.
 
-Source: "The 37 implementation details of PPO" (Huang et al. 2022), continuous actions, details 7 and 8.
+Source: "The 37 implementation details of PPO" (Huang et al. 2022), continuous actions, details 8 and 9.
 """
 
 from typing import Any

@@ -19,6 +19,18 @@ def test_the_divergence_estimate_is_unbiased() -> None:
     assert float(estimate) == pytest.approx(expected)
 
 
+def test_no_part_of_the_divergence_estimate_is_negative() -> None:
+    """Schulman 2020, k3: r - 1 - log r of each step."""
+    ratio = [0.5, 1.0, 2.0]
+    weight, zeros = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    log_prob = torch.tensor(ratio, dtype=torch.float64).log()
+    parts = [
+        policy_change(log_prob_B=log_prob, behaviour_log_prob_B=zeros, weight_B=one, clip=CLIP).approximate_kl
+        for one in weight
+    ]
+    assert [float(part) for part in parts] == pytest.approx([r - 1 - math.log(r) for r in ratio])
+
+
 def test_the_clip_share_counts_ratios_outside() -> None:
     ratio = torch.tensor([1.0, 1.19, 1.21, 0.79, 0.81, 3.0], dtype=torch.float64)
     weight = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0], dtype=torch.float64)

@@ -15,7 +15,14 @@ from policies.sequences import in_sequences, look
 from policies.steps import steps_on
 from tests.policies.objectives.small_policies import settings
 from tests.policies.recurrent.recall import UNITS, Recalled, assert_close, recurrent, remembering_rollout
-from tests.policies.rollouts import COLUMNS, STEPS, TERMINATED, TRUNCATED
+from tests.policies.rollouts import (
+    ACTION_SPACE,
+    COLUMNS,
+    OBSERVATION_SPACE,
+    STEPS,
+    TERMINATED,
+    TRUNCATED,
+)
 
 CPU = torch.device("cpu")
 MODELS: dict[str, dict[str, Any]] = {
@@ -36,6 +43,20 @@ def _steps(rollout: Any) -> Any:
 
 def _rollout() -> Any:
     return remembering_rollout(memory_NH=remembering_rollout().memory_NH.astype(np.float64))
+
+
+def test_its_weights_begin_orthogonal_and_its_biases_at_zero() -> None:
+    """Detail 1 of those for memories."""
+    memory = ActorCritic(OBSERVATION_SPACE, ACTION_SPACE, recurrent=UNITS).memory
+    assert memory is not None
+    identity = torch.eye(UNITS)
+    for gate in memory.cell.weight_hh.chunk(3):
+        torch.testing.assert_close(gate @ gate.T, identity, rtol=0, atol=1e-5)
+    for gate in memory.cell.weight_ih.chunk(3):
+        short = gate.T @ gate if len(gate) > gate.shape[1] else gate @ gate.T
+        torch.testing.assert_close(short, torch.eye(len(short)), rtol=0, atol=1e-5)
+    assert not memory.cell.bias_hh.any()
+    assert not memory.cell.bias_ih.any()
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
