@@ -165,7 +165,7 @@ TASKS = {
         ours={
             "mode": "lockstep",
             "rollouts": {"env_runners": 0, "envs_per_runner": 4, "steps": 128},
-            "policy": {"normalise_observations": True},
+            "policy": {"initial_log_std": -1.0, "normalise_observations": True},
             "learner": {
                 "learning_rate": 3e-4,
                 "normalise_rewards": True,
