@@ -165,12 +165,12 @@ TASKS = {
         ours={
             "mode": "lockstep",
             "rollouts": {"env_runners": 0, "envs_per_runner": 4, "steps": 128},
-            "policy": {"initial_log_std": -1.0, "normalise_observations": True},
+            "policy": {"normalise_observations": True},
             "learner": {
                 "learning_rate": 3e-4,
                 "normalise_rewards": True,
-                "discount": 0.995,
-                "gae_lambda": 0.97,
+                "discount": 0.999,
+                "gae_lambda": 0.99,
                 "epochs": 10,
                 "minibatch_size": 64,
             },
