@@ -84,7 +84,7 @@ TASKS = {
         expert=-73.5,
         ours={
             "rollouts": {"envs_per_runner": 16, "steps": 128},
-            "learner": {"learning_rate": 2e-3, "gae_lambda": 0.95, "epochs": 4, "minibatch_size": 256},
+            "learner": {"learning_rate": 1e-3, "gae_lambda": 0.95, "epochs": 4, "minibatch_size": 256},
         },
         sb3_envs=16,
         sb3_normalises=True,
