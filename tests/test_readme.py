@@ -81,7 +81,9 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 @text_of
 def test_files_that_are_named_exist(path: Path) -> None:
-    named = re.findall(r"`((?:policies|hitl|cluster|deploy|docs|benchmarks|tests)/[\w./*-]+)`", path.read_text())
+    named = re.findall(
+        r"`((?:policies|hitl|cluster|deploy|docs|benchmarks|tests)/[\w./*-]+)`", path.read_text()
+    )
     assert [name for name in named if not list(ROOT.glob(name.rstrip("/")))] == []
 
 

@@ -55,15 +55,16 @@ class GradientStep:
         self._loss, self._flat, self._optimiser = loss, flat, optimiser
         self._max_norm, self._ranks, self._is_traced = max_gradient_norm, ranks, traced
         self._learnt = {n: p.shape for n, p in loss.named_parameters() if p.requires_grad}
-        everything = itertools.chain(loss.named_parameters(), loss.named_buffers())
-        parts = {name: name.rpartition(".") for name, _ in everything if name not in self._learnt}
-        self._fixed = {name: (loss.get_submodule(owner), own) for name, (owner, _, own) in parts.items()}
+        self._fixed: dict[str, tuple[nn.Module, str]] = {}
         self._kernels: dict[tuple[object, ...], Callable[..., Any]] = {}
         self._rate, self._rate_is = torch.zeros((), device=flat.device), 0.0
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Take a step; returns the loss before it, what is watched, and last the gradient's norm."""
+        if not self._kernels:
+            # Only now: buffers that an update fills as it begins are not there before.
+            self._fixed = self._read_at_each_step()
         fixed = [getattr(owner, name).data for owner, name in self._fixed.values()]
         state = state_of(self._optimiser, self._flat)
         self._set_rate()
@@ -74,6 +75,12 @@ class GradientStep:
             self._kernels[key] = self._as_kernels(state, (*fixed, *inputs))
         watched: tuple[Tensor, ...] = self._kernels[key](*fixed, *inputs)
         return watched
+
+    def _read_at_each_step(self) -> dict[str, tuple[nn.Module, str]]:
+        """Return where tensors of the loss are that do not learn, by name: an owner, and its attribute."""
+        everything = itertools.chain(self._loss.named_parameters(), self._loss.named_buffers())
+        parts = {name: name.rpartition(".") for name, _ in everything if name not in self._learnt}
+        return {name: (self._loss.get_submodule(owner), own) for name, (owner, _, own) in parts.items()}
 
     def _set_rate(self) -> None:
         """Take over the optimiser's step size; sent to the device only when it changes."""

@@ -7,7 +7,7 @@ import torch
 from policies.descent.gradient_step import flatten_parameters
 from policies.descent.ranks import ALONE, Ranks
 from policies.networks import ActorCritic
-from policies.objectives import make_objective
+from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
 from policies.settings import UpdateSettings
 from policies.update import Update
@@ -20,13 +20,14 @@ def make_update(
     sources: Mapping[str, RewardSource] | None = None,
     weights: Mapping[str, float] | None = None,
     ranks: Ranks = ALONE,
+    objective: Objective | None = None,
 ) -> Update:
     flat = flatten_parameters(network)
     return Update(
         network=network,
         flat=flat,
         optimiser=torch.optim.Adam([flat], 0.01),
-        objective=make_objective(settings),
+        objective=objective or make_objective(settings),
         sources=sources or {"environment": environment_reward},
         source_weights=weights or {"environment": 1.0},
         settings=settings,
