@@ -119,13 +119,19 @@ class Update:
             size = len(batch.weight_B)
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):
-            watched = [self._step(*self._loss.inputs(part)) for part in _shuffled(batch, size, generator)]
+            watched = [self._step(*self._loss.inputs(part)) for part in shuffled(batch, size, generator)]
         _, *means = (torch.stack(values).mean() for values in zip(*watched, strict=True))
         return dict(zip([*self._loss.watched, "gradient_norm"], means, strict=True))
 
 
-def _shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """Yield minibatches that visit each step (or each sequence) once, in random order."""
+def shuffled(batch: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
+    """Yield minibatches that visit each step (or each sequence) once, in random order.
+
+    Args:
+        batch: on any device.
+        size: steps (or sequences) of a minibatch; the last one has what is left.
+        generator: of the order, on the CPU.
+    """
     steps = len(batch.weight_B)
     if size >= steps:
         yield batch

@@ -12,6 +12,7 @@ from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
 from policies.networks.convolutional import has_convolutions, set_precision
 from policies.settings import PrecisionName, UpdateSettings
+from policies.threads import threads
 
 _Way = tuple[str, PrecisionName]
 
@@ -46,8 +47,6 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
     devices, because = [learner.device], "learner.device says so"
     if learner.device == "auto":
         devices, because = (["cpu", "cuda"], "") if there else (["cpu"], "there is no CUDA device here")
-    if run.policy.recurrent and len(devices) > 1:
-        devices, because = ["cuda"], "there is a CUDA device; a recurrent policy is not measured"
     precisions: list[PrecisionName] = ["float32", "bfloat16"]
     if learner.precision != "auto":
         precisions = [learner.precision]
@@ -62,18 +61,24 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
     env.close()  # type: ignore[no-untyped-call]
     if not has_convolutions(network):
         precisions = precisions[:1]
-    if run.mode == "lockstep" and len(devices) > 1:
+    if len(devices) > 1 and (run.mode == "lockstep" or run.policy.recurrent):
         devices = ["cuda" if has_convolutions(network) else "cpu"]
-        because = "in lockstep no clock decides: convolutions learn on CUDA, other networks on the CPU"
+        reason = "in lockstep no clock decides" if run.mode == "lockstep" else "memories are not measured"
+        because = f"{reason}: convolutions learn on CUDA, other networks on the CPU"
     # Where a choice is left to us, a CPU computes in float32.
     ways = [(d, p) for d in devices for p in (precisions if d == "cuda" else precisions[:1])]
     if len(ways) == 1:
         return Device(devices[0], because, precisions[0])
     settings = dataclasses.replace(settings, reference_coefficient=0.0)
+    rows = settings.minibatch_size if learner.takes_minibatches else run.batch_steps
     seconds: dict[_Way, float] = {}
     for name, precision in ways:
         set_precision(network, precision)
-        seconds[name, precision] = seconds_per_step(network, space, settings, device=torch.device(name))
+        # As the learner will: on one thread.
+        with threads(1):
+            seconds[name, precision] = seconds_per_step(
+                network, space, settings, rows=rows, device=torch.device(name)
+            )
     name, precision = min(ways, key=lambda way: seconds[way])
     times = ", ".join(
         f"{1e3 * value:.2f} ms on {name}{' in ' + precision if len(precisions) > 1 else ''}"

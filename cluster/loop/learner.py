@@ -5,6 +5,7 @@ and calls `policies.update`. Arrays never travel through the driver when the lea
 """
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,14 @@ def acting_weights(network: ActorCritic) -> dict[str, NDArray[np.generic]]:
     }
 
 
+def _repeat_bits() -> None:
+    """Let CUDA compute the same bits for the same numbers; torch warns of a kernel that cannot."""
+    # Read when the first matrix product starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
 class LearnedReward:
     """The reward model as a reward source; it has one version at a time."""
 
@@ -81,6 +90,8 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         super().build()
         if self._device.type == "cpu":
             use_threads(1)
+        elif self.config.lockstep:
+            _repeat_bits()
         module = self.module[DEFAULT_MODULE_ID]
         self.network: ActorCritic = module.network
         set_precision(self.network, self.config.precision)

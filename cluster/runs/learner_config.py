@@ -1,7 +1,7 @@
 """The learner's part of a run file: what is maximised, and how."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -138,7 +138,7 @@ class LearnerConfig(ObjectiveConfig):
     """Adam's step size at the start."""
     anneal_learning_rate: bool = True
     """Lower it linearly to 0 at stop.env_steps."""
-    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    discount: Share = 0.99
     """Gamma, per step."""
     gae_lambda: Share = 0.95
     """Lambda of gae and vtrace: 0 trusts the critic, 1 the returns."""
@@ -157,8 +157,8 @@ class LearnerConfig(ObjectiveConfig):
     learners: NotNegative = 0
     """Ray actors that make each update together, each with a share of every minibatch; 0: one, in the driver."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one, and where it was measured to be faster for this network; in lockstep, where no
-    clock decides, for convolutions."""
+    """auto: CUDA where there is one, and where it was measured to be faster for this network. In lockstep, where no
+    clock decides, and with a memory nothing is measured: convolutions learn on CUDA, other networks on the CPU."""
     precision: Literal["auto"] | PrecisionName = "auto"
     """Of the encoder cnn while it learns; env runners act in float32, and parameters stay so. auto: bfloat16 on CUDA
     where it was measured to be faster, float32 elsewhere and in lockstep."""

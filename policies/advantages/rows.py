@@ -70,7 +70,10 @@ def over_duration(*, reward_TN: Tensor, duration_TN: Tensor, discount: float) ->
     Args:
         reward_TN: reward of each environment step of a row.
         duration_TN: environment steps that the row stands for.
-        discount: gamma per environment step, in [0, 1).
+        discount: gamma per environment step, in [0, 1].
     """
-    discount_TN = discount ** duration_TN.to(reward_TN.dtype)
+    steps_TN = duration_TN.to(reward_TN.dtype)
+    discount_TN = discount**steps_TN
+    if discount == 1:
+        return reward_TN * steps_TN, discount_TN
     return reward_TN * (1 - discount_TN) / (1 - discount), discount_TN

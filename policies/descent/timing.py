@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +14,7 @@ from policies.networks import ActorCritic
 from policies.objectives import make_objective
 from policies.settings import UpdateSettings
 from policies.spaces import flat_dtype, flat_size
-from policies.update import UpdateLoss
+from policies.update import UpdateLoss, shuffled
 
 _WARM_UPS = 5
 """Steps that are not counted: kernels are chosen and traced in them."""
@@ -44,23 +45,25 @@ def seconds_per_step(
     observation_space: gym.Space[Any],
     settings: UpdateSettings,
     *,
+    rows: int,
     device: torch.device,
     repeats: int = 30,
     traced: bool = True,
 ) -> float:
-    """Return the mean time of a gradient step on one minibatch, in seconds.
+    """Return the mean time of a gradient step, in seconds, with its share of shuffling the batch.
 
     Args:
         network: the policy and its critic, without a memory; it stays as it is.
         observation_space: what it reads.
         settings: the minibatch's size and the objective.
+        rows: of the batch, which lies on the device.
         device: where to measure.
         repeats: steps that are counted.
         traced: False for autograd's own way.
     """
     network = copy.deepcopy(network).to(device)
     flat, objective = flatten_parameters(network), make_objective(settings)
-    batch = objective.begin(network, made_up_batch(network, observation_space, settings.minibatch_size))
+    batch = objective.begin(network, made_up_batch(network, observation_space, rows))
     loss = UpdateLoss(network, objective, settings)
     step = GradientStep(
         loss,
@@ -69,14 +72,22 @@ def seconds_per_step(
         max_gradient_norm=settings.max_gradient_norm,
         traced=traced,
     )
+    minibatches = _again_and_again(batch, rows if objective.whole_batch else settings.minibatch_size)
     start = 0.0
     for number in range(_WARM_UPS + repeats):
         if number == _WARM_UPS:
             _wait_for(device)
             start = time.perf_counter()
-        step(*loss.inputs(batch))
+        step(*loss.inputs(next(minibatches)))
     _wait_for(device)
     return (time.perf_counter() - start) / repeats
+
+
+def _again_and_again(batch: Batch, size: int) -> Iterator[Batch]:
+    """Yield the minibatches of one epoch after the other."""
+    generator = torch.Generator().manual_seed(0)
+    while True:
+        yield from shuffled(batch, size, generator)
 
 
 def _wait_for(device: torch.device) -> None:

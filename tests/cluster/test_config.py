@@ -39,7 +39,7 @@ def complaint(path: Path, text: str, *overrides: str) -> str:
         ("seed: 1.5", "seed is 1.5, but must be a whole number"),
         ("learner: {clip: wide}", "learner.clip is 'wide', but must be a number"),
         ("learner: {clip: -1}", "learner.clip is -1, but must be greater than 0.0"),
-        ("learner: {discount: 1.0}", "learner.discount is 1.0, but must be less than 1.0"),
+        ("learner: {discount: 1.5}", "learner.discount is 1.5, but must be at most 1.0"),
         ("feedback: {port: 70000}", "feedback.port is 70000, but must be at most 65535"),
         ("policy: {activation: gelu}", "policy.activation is 'gelu', but must be 'tanh' or 'relu'"),
         ("policy: {hidden: [64, 0]}", "policy.hidden[1] is 0, but must be greater than 0"),

@@ -4,11 +4,12 @@ import torch
 from cluster.loop import device
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.device import choose_device
-from cluster.runs.config import EnvironmentConfig, RunConfig
+from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.descent.timing import seconds_per_step
 from policies.networks import ActorCritic
 from policies.networks.convolutional import Convolutional
+from policies.threads import threads
 from tests.policies.objectives.small_policies import DISCRETE, OBSERVATION_SPACE, settings
 
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -67,14 +68,36 @@ def test_convolutions_on_cuda_learn_in_the_faster_precision(
 
 
 @pytest.mark.parametrize(("environment", "chosen"), [(IMAGES, "cuda"), ({"id": "CartPole-v1"}, "cpu")])
-def test_in_lockstep_no_clock_decides(
-    environment: dict[str, object], chosen: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", ["lockstep", "recurrent"])
+def test_where_no_clock_decides_convolutions_learn_on_cuda(
+    why: str, environment: dict[str, object], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(device, "seconds_per_step", lambda *_, **__: pytest.fail("a clock was looked at"))
-    changes = {"environment": EnvironmentConfig.model_validate(environment), "mode": "lockstep"}
-    found = choose_device(_run().model_copy(update=changes), settings())
+    changes = {"lockstep": {"mode": "lockstep"}, "recurrent": {"policy": PolicyConfig(recurrent=8)}}[why]
+    own = EnvironmentConfig.model_validate(environment)
+    found = choose_device(_run().model_copy(update={"environment": own, **changes}), settings())
     assert (found.name, found.precision) == (chosen, "float32")
+
+
+@pytest.mark.parametrize(("objective", "rows"), [("ppo_clip", 64), ("a2c", 4096)])
+def test_a_step_is_measured_as_it_will_be_taken(
+    objective: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its rows, and on one thread."""
+    seen = []
+
+    def measured(*_: object, rows: int, **__: object) -> float:
+        seen.append((rows, torch.get_num_threads()))
+        return 0.001
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "seconds_per_step", measured)
+    own = settings(objective=objective, minibatch_size=64)
+    with threads(2):
+        choose_device(_run(objective=objective), own)
+        assert torch.get_num_threads() == 2
+    assert seen == [(rows, 1)] * 2
 
 
 WAYS = [("cpu", False), ("cuda", False), ("cuda", True)]
@@ -91,6 +114,8 @@ def test_a_step_is_measured_on_every_objective_and_leaves_the_network_alone(obje
     network = ActorCritic(OBSERVATION_SPACE, DISCRETE, hidden=(8,))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     own = settings(objective=objective, value_clip=0.2)
-    seconds = seconds_per_step(network, OBSERVATION_SPACE, own, device=torch.device("cpu"), repeats=2)
+    seconds = seconds_per_step(
+        network, OBSERVATION_SPACE, own, rows=12, device=torch.device("cpu"), repeats=2
+    )
     assert seconds > 0
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

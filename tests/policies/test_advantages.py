@@ -250,8 +250,9 @@ def test_n_steps_go_from_one_temporal_difference_to_the_whole_piece() -> None:
     torch.testing.assert_close(n_step(rows, n=10 * T), reward_to_go(rows))
 
 
+@pytest.mark.parametrize("gamma", [DISCOUNT, 1.0])
 @pytest.mark.parametrize("name", ["gae", "vtrace", "reward_to_go", "total_return"])
-def test_a_row_of_some_duration_is_worth_as_many_rows(name: EstimatorName) -> None:
+def test_a_row_of_some_duration_is_worth_as_many_rows(name: EstimatorName, gamma: float) -> None:
     """Row by row against the compressed one: the same advantage before it and the same target of it."""
     estimate: Callable[[Rows], Advantages] = {
         "gae": lambda rows: gae(rows, gae_lambda=1.0),
@@ -263,9 +264,9 @@ def test_a_row_of_some_duration_is_worth_as_many_rows(name: EstimatorName) -> No
     }[name]
     reward, value = torch.full((9, 1), 0.7, dtype=torch.float64), torch.randn(10, 1, dtype=torch.float64)
     uncut = torch.zeros(9, 1, dtype=torch.bool)
-    whole = estimate(Rows(reward, value[:9], value[1:], uncut, uncut, torch.full_like(reward, DISCOUNT)))
+    whole = estimate(Rows(reward, value[:9], value[1:], uncut, uncut, torch.full_like(reward, gamma)))
     durations = torch.tensor([[1], [1], [7]])
-    earned, discount = over_duration(reward_TN=reward[:3], duration_TN=durations, discount=DISCOUNT)
+    earned, discount = over_duration(reward_TN=reward[:3], duration_TN=durations, discount=gamma)
     short = estimate(Rows(earned, value[:3], value[[1, 2, 9]], uncut[:3], uncut[:3], discount))
     for compressed, row_by_row in zip(short, whole, strict=True):
         torch.testing.assert_close(compressed, row_by_row[:3])
