@@ -70,7 +70,14 @@ def requests() -> dict[str, float]:
         .build_algo()
     )
     weights = acting_weights(ActorCritic(NUMBERS, gym.spaces.Discrete(2), **algorithm.config.model_config))
-    sampler = Sampler(algorithm.env_runner_group, batch_rows=1, timeout_seconds=60.0, max_lag=0)
+    sampler = Sampler(
+        algorithm.env_runner_group,
+        batch_rows=1,
+        timeout_seconds=60.0,
+        give_up_seconds=600.0,
+        max_lag=0,
+        lockstep=False,
+    )
     reference = ray.put(weights)
 
     def with_the_same_weights(_: int) -> list[Sample]:

@@ -59,7 +59,9 @@ class HITL(Algorithm):  # type: ignore[misc]
             self.env_runner_group,
             batch_rows=rows * max(self.config.num_env_runners, 1),
             timeout_seconds=self.config.sample_timeout_s,
+            give_up_seconds=self.config.give_up_s,
             max_lag=self.config.max_policy_lag,
+            lockstep=self.config.lockstep,
         )
         self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
 
@@ -99,7 +101,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         learnt: Learnt | None = self._ask_learner(
             HITLLearner.learn, rollouts=rollouts, reward_model=reward_model, progress=progress
         )
-        self._sampler.dropped["lost"] += len(rollouts) if learnt is None else learnt.lost
+        self._sampler.lost(len(rollouts) if learnt is None else learnt.lost)
         if learnt is None:
             return
         lag = self.policy_version - min(sample.policy_version for sample in samples)
@@ -185,6 +187,8 @@ class HITL(Algorithm):  # type: ignore[misc]
 
     def cleanup(self) -> None:
         """Stop what was started."""
+        if sampler := getattr(self, "_sampler", None):
+            sampler.let_go()
         if self.teaching is not None:
             self.teaching.stop()
         super().cleanup()

@@ -47,6 +47,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.num_envs_per_env_runner = 32
         self.rollout_fragment_length = 128
         self.sample_timeout_s = 60.0
+        self.give_up_s = 600.0
         self.step_timeout_s = 60.0
         self.delay_between_env_runner_restarts_s = 0.0
         self.merge_env_runner_states = False
@@ -85,6 +86,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             num_envs_per_env_runner=rollouts.envs_per_runner,
             rollout_fragment_length=rollouts.steps,
             sample_timeout_s=rollouts.timeout_seconds,
+            give_up_s=rollouts.give_up_seconds,
             gym_env_vectorize_mode=_vectorize_mode(run.environment),
             step_timeout_s=run.environment.step_timeout_seconds,
         )
@@ -160,15 +162,19 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
                 setattr(self, name, value)
         return self
 
-    def env_runners(self, *, step_timeout_s: float | None = None, **kwargs: Any) -> Self:
+    def env_runners(
+        self, *, step_timeout_s: float | None = None, give_up_s: float | None = None, **kwargs: Any
+    ) -> Self:
         """Set how experience is gathered.
 
         Args:
             step_timeout_s: how long a step may take, where gym_env_vectorize_mode is "async".
-            **kwargs: RLlib's own ones.
+            give_up_s: how long a rollout may take before its env runner is ended and made anew.
+            **kwargs: RLlib's own ones; a batch waits sample_timeout_s for an env runner.
         """
         super().env_runners(**kwargs)
         self.step_timeout_s = self.step_timeout_s if step_timeout_s is None else step_timeout_s
+        self.give_up_s = self.give_up_s if give_up_s is None else give_up_s
         return self
 
     def order(self, *, lockstep: bool) -> Self:

@@ -53,7 +53,9 @@ class RolloutsConfig(Section):
     steps: Positive = 128
     """Steps of each environment in one rollout."""
     timeout_seconds: PositiveReal = 60.0
-    """How long a batch waits for slow env runners before it closes with what is there."""
+    """How long a batch waits for a slow env runner before it closes without; in lockstep it always waits."""
+    give_up_seconds: PositiveReal = 600.0
+    """An env runner that has not handed over a rollout for so long hangs: it is ended and made anew."""
 
 
 class PolicyConfig(Section):

@@ -1,5 +1,6 @@
 """Env runners that overlap with learning: new weights reach all of them, none is waited for, and none is too old."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.runs.config import RunConfig
+from hitl.errors import DeadlineExceeded, Unavailable
 from policies.networks import ActorCritic
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -44,12 +46,19 @@ def _acted_by(sample: Sample, weights: Any) -> bool:
     return np.allclose(rollout.log_prob_TN, log_prob, atol=1e-5)
 
 
-def _algorithm(folder: Path) -> Watched:
+def _algorithm(folder: Path, mode: str = "overlapped", **rollouts: float) -> Watched:
     run = RunConfig.model_validate(
         {
+            "mode": mode,
             "environment": {"id": "tests.cluster.worlds:Gated", "kwargs": {"folder": str(folder)}},
             "reward": {"sources": {"environment": 1.0, "learned": 0.0}},
-            "rollouts": {"env_runners": 2, "envs_per_runner": 2, "steps": 20, "timeout_seconds": 0.5},
+            "rollouts": {
+                "env_runners": 2,
+                "envs_per_runner": 2,
+                "steps": 20,
+                "timeout_seconds": 0.5,
+                **rollouts,
+            },
             "learner": {"minibatch_size": 16},
             "policy": {"hidden": (8,)},
         }
@@ -110,8 +119,6 @@ def test_new_weights_reach_all_env_runners_and_a_slow_one_stops_nobody(tmp_path:
     assert len({s.policy_version for s in while_slow}) == 3, "it got no new weights"
     lags = {version - s.policy_version for version, samples in algorithm.learnt_from[-3:] for s in samples}
     assert lags == {1}
-    ahead = [sample.worker for sample in algorithm._sampler._ready]
-    assert ahead == [alone], "it stood still while the slow one was waited for"
     gate.touch()
     opened = algorithm.policy_version
     while not any(v > opened and s.worker != alone for v, samples in algorithm.learnt_from for s in samples):
@@ -121,4 +128,77 @@ def test_new_weights_reach_all_env_runners_and_a_slow_one_stops_nobody(tmp_path:
     for version, samples in algorithm.learnt_from:
         assert all(0 <= version - sample.policy_version <= most_lag for sample in samples)
         assert all(_acted_by(sample, algorithm.published[sample.policy_version]) for sample in samples)
+    algorithm.stop()
+
+
+def test_whoever_takes_longer_than_the_timeout_is_waited_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").touch()
+    algorithm = _algorithm(tmp_path)
+    sampler, awaited = algorithm._sampler, []
+    while len({s.worker for _, samples in algorithm.learnt_from for s in samples}) < 2:
+        algorithm.train()
+    (tmp_path / "open").unlink()
+    while len(algorithm.learnt_from[-1][1]) == 2:
+        algorithm.training_step()
+    (slow,) = (request for request in sampler._since if sampler._age(request) > 0.5)
+    fetch = sampler._fetch
+    monkeypatch.setattr(sampler, "_fetch", lambda requests: [awaited.append(requests), fetch(requests)][1])
+    for _ in range(10):
+        algorithm.training_step()
+    assert slow in sampler._under_way()
+    assert awaited
+    assert all(slow not in requests for requests in awaited)
+    (tmp_path / "open").touch()
+    algorithm.stop()
+
+
+def test_an_env_runner_that_hangs_is_made_anew(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    gate.touch()
+    algorithm = _algorithm(tmp_path, give_up_seconds=4.0)
+    while len({s.worker for _, samples in algorithm.learnt_from for s in samples}) < 2:
+        algorithm.train()
+    gate.unlink()
+    while not algorithm.dropped_rollouts["lost"]:
+        algorithm.train()
+    gate.touch()
+    seen = len(algorithm.learnt_from)
+    while len({s.worker for _, samples in algorithm.learnt_from[seen:] for s in samples}) < 2:
+        algorithm.train()
+    assert algorithm.dropped_rollouts["lost"] == 1
+    algorithm.stop()
+
+
+def test_lockstep_waits_for_whoever_is_slow_and_ends_with_whoever_hangs(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    gate.touch()
+    algorithm = _algorithm(tmp_path, mode="lockstep", give_up_seconds=6.0)
+    algorithm.train()
+    gate.unlink()
+    threading.Timer(2.0, gate.touch).start()
+    for _ in range(2):
+        algorithm.train()
+    assert [len(samples) for _, samples in algorithm.learnt_from] == [2] * len(algorithm.learnt_from)
+    gate.unlink()
+    with pytest.raises(DeadlineExceeded, match=r"raise rollouts\.give_up_seconds"):
+        algorithm.train()
+    # Without us: nobody opens the gate any more.
+    algorithm.stop()
+
+
+def test_lockstep_ends_with_a_lost_env_runner(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    gate.touch()
+    algorithm = _algorithm(tmp_path, mode="lockstep")
+    algorithm.train()
+    gate.unlink()
+    algorithm._request()
+    under_way = algorithm._sampler._under_way()
+    _, (stuck,) = ray.wait(list(under_way), num_returns=1)
+    ray.kill(algorithm.env_runner_group._worker_manager.actors()[under_way[stuck]], no_restart=False)
+    gate.touch()
+    with pytest.raises(Unavailable, match="go on from the last checkpoint"):
+        algorithm.training_step()
     algorithm.stop()
