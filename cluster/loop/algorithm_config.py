@@ -1,7 +1,7 @@
 """`HITLConfig`: RLlib's config builder with what training by people adds.
 
-RLlib's own sections keep their meaning (`environment`, `env_runners`, `training`, `learners`, `debugging`, ...), so
-Tune sweeps over it as over any other; `from_run` makes one from a run file.
+RLlib's own sections keep their meaning (`environment`, `env_runners`, `training`, `learners`, `debugging`, ...), and
+settings without one here are refused, so Tune sweeps over it as over any other; `from_run` makes one from a run file.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.device import Device, choose_device
+from cluster.loop.unread_settings import unread_setting
 from cluster.runs.config import (
     EnvironmentConfig,
     PolicyConfig,
@@ -300,10 +301,11 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         """Refuse what cannot work.
 
         Raises:
-            ValueError: a policy that cannot learn so, or a learned reward without a feedback service.
+            ValueError: a policy that cannot learn so, a learned reward without a feedback service, or a setting of
+                RLlib that is not read.
         """
         super().validate()
-        complaint = policy_complaint(
+        complaint = unread_setting(self) or policy_complaint(
             self.objective,
             shared=self.model_config.get("shared", False),
             recurrent=self.model_config.get("recurrent"),
