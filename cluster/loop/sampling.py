@@ -122,14 +122,15 @@ class Sampler:
                     batch[sample.worker] = sample
                     idle.append(sample.worker)
             missing = self._batch_rows - sum(sample.rows for sample in batch.values())
+            awaited &= self._under_way().keys()
             awaited = {request for request in awaited if self._age(request) < self._timeout_seconds}
             if missing <= 0 or not awaited:
                 break
             if ask_again and idle:
                 ask_again(idle)
             arrived = self._fetch(awaited)
-            awaited &= set(self._under_way())
-            self._end_those_that_hang()
+            if self._lockstep:
+                self._end_those_that_hang()
         if not batch and self._since:
             # All are late: there is nothing to do but wait for them.
             self._ready += self._fetch(set(self._under_way()))
