@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+_BATCH = (
+    "a batch is one rollout of every env runner: num_env_runners x num_envs_per_env_runner x "
+    "rollout_fragment_length of .env_runners()"
+)
 _INSTEAD: Mapping[str, str] = {
-    "_train_batch_size_per_learner": "a batch is one rollout of every env runner: num_env_runners x "
-    "num_envs_per_env_runner x rollout_fragment_length of .env_runners()",
-    "train_batch_size": "a batch is one rollout of every env runner: num_env_runners x "
-    "num_envs_per_env_runner x rollout_fragment_length of .env_runners()",
+    "_train_batch_size_per_learner": _BATCH,
+    "train_batch_size": _BATCH,
     "shuffle_batch_per_epoch": "every epoch is shuffled",
     "grad_clip_by": "the norm of all gradients together is limited, by grad_clip",
     "clip_rewards": "objective=ObjectiveConfig(normalise_rewards=True) of .training() scales and clips them",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from policies.networks import ActorCritic
 from policies.objectives.objective import Objective
+from policies.objectives.penalties import Penalties
 from policies.objectives.policy_gradient import AdvantageActorCritic, QActorCritic, Reinforce
 from policies.objectives.ppo_clip import PPOClip
 from policies.objectives.ppo_kl import PPOAdaptiveKL
@@ -16,7 +17,7 @@ from policies.settings import ObjectiveName, UpdateSettings
 
 __all__ = ["OBJECTIVES", "Objective", "make_objective"]
 
-OBJECTIVES: Mapping[ObjectiveName, Callable[[UpdateSettings, ActorCritic | None], Objective]] = {
+OBJECTIVES: Mapping[ObjectiveName, Callable[[UpdateSettings, Penalties], Objective]] = {
     "ppo_clip": PPOClip,
     "ppo_kl": PPOAdaptiveKL,
     "trpo": TRPO,
@@ -36,4 +37,4 @@ def make_objective(settings: UpdateSettings, reference: ActorCritic | None = Non
     Raises:
         ValueError: it is needed and missing.
     """
-    return OBJECTIVES[settings.objective](settings, reference)
+    return OBJECTIVES[settings.objective](settings, Penalties(settings, reference))

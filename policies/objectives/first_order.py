@@ -28,19 +28,9 @@ class FirstOrder(nn.Module):
     whole_batch: ClassVar[bool] = False
     subtracts_baseline: bool = True
 
-    def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
-        """Make it.
-
-        Args:
-            settings: numbers of the update.
-            reference: the frozen policy that `reference_coefficient` is about.
-
-        Raises:
-            ValueError: the coefficient is not 0, but there is no reference.
-        """
+    def __init__(self, settings: UpdateSettings, penalties: Penalties) -> None:
         super().__init__()
-        self._settings = settings
-        self._penalties = Penalties(settings, reference)
+        self._settings, self._penalties = settings, penalties
 
     def surrogate(self, policy: PolicyOnBatch, minibatch: Batch) -> Tensor:
         """Return the surrogate as a loss, a scalar."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from policies.advantages import weighted_mean
 from policies.batch import Batch
-from policies.networks import ActorCritic
 from policies.objectives.first_order import FirstOrder, PolicyOnBatch
+from policies.objectives.penalties import Penalties
 from policies.settings import UpdateSettings
 
 
@@ -67,6 +67,6 @@ class QActorCritic(AdvantageActorCritic):
 class Reinforce(AdvantageActorCritic):
     """Weighs actions by Monte-Carlo returns, with the critic as the baseline or with none."""
 
-    def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
-        super().__init__(settings, reference)
+    def __init__(self, settings: UpdateSettings, penalties: Penalties) -> None:
+        super().__init__(settings, penalties)
         self.subtracts_baseline = settings.baseline

@@ -14,6 +14,7 @@ from policies.advantages import weighted_mean
 from policies.batch import Batch
 from policies.networks import ActorCritic
 from policies.objectives.first_order import FirstOrder, PolicyOnBatch
+from policies.objectives.penalties import Penalties
 from policies.settings import UpdateSettings
 
 _FAR = 1.5
@@ -38,8 +39,8 @@ def adapted(coefficient: Tensor, *, divergence: Tensor, target: float) -> Tensor
 class PPOAdaptiveKL(FirstOrder):
     """PPO with an adaptive KL penalty; its coefficient is state."""
 
-    def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
-        super().__init__(settings, reference)
+    def __init__(self, settings: UpdateSettings, penalties: Penalties) -> None:
+        super().__init__(settings, penalties)
         self._coefficient: Tensor
         self._old_log_scale: Tensor
         self.register_buffer("_coefficient", torch.tensor(settings.ppo_kl.coefficient, dtype=torch.float64))

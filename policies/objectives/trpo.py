@@ -36,18 +36,8 @@ class TRPO:
     whole_batch: ClassVar[bool] = False
     subtracts_baseline: bool = True
 
-    def __init__(self, settings: UpdateSettings, reference: ActorCritic | None = None) -> None:
-        """Make it.
-
-        Args:
-            settings: numbers of the update.
-            reference: the frozen policy that `reference_coefficient` is about.
-
-        Raises:
-            ValueError: the coefficient is not 0, but there is no reference.
-        """
-        self._settings = settings.trpo
-        self._penalties = Penalties(settings, reference)
+    def __init__(self, settings: UpdateSettings, penalties: Penalties) -> None:
+        self._settings, self._penalties = settings.trpo, penalties
         self._watched: dict[str, Tensor] = {}
 
     def begin(self, network: ActorCritic, batch: Batch) -> Batch:

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from policies.objectives.penalties import Penalties
 from policies.objectives.ppo_kl import PPOAdaptiveKL, adapted
 from policies.settings import AdaptiveKLSettings
 from tests.policies.objectives.small_policies import DISCRETE, batch_of, policy, settings
 
 
 def _objective(coefficient: float = 1.0, target: float = 0.01) -> PPOAdaptiveKL:
-    return PPOAdaptiveKL(
-        settings(objective="ppo_kl", ppo_kl=AdaptiveKLSettings(coefficient=coefficient, target=target))
-    )
+    own = settings(objective="ppo_kl", ppo_kl=AdaptiveKLSettings(coefficient=coefficient, target=target))
+    return PPOAdaptiveKL(own, Penalties(own))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import Tensor
 from policies.batch import Batch
 from policies.networks import ActorCritic
 from policies.objectives.natural_gradient import conjugate_gradient, hessian_product
+from policies.objectives.penalties import Penalties
 from policies.objectives.trpo import TRPO
 from policies.settings import TRPOSettings
 from tests.policies.objectives.small_policies import (
@@ -37,7 +38,8 @@ def _objective(reference: ActorCritic | None = None, **changes: Any) -> TRPO:
     numbers: dict[str, Any] = {"objective": "trpo", "trpo": dataclasses.replace(NUMBERS, **changes)}
     if reference is not None:
         numbers |= {"entropy_coefficient": BONUS, "reference_coefficient": LEASH}
-    return TRPO(settings(**numbers), reference)
+    own = settings(**numbers)
+    return TRPO(own, Penalties(own, reference))
 
 
 def _vector(network: ActorCritic) -> Tensor:
