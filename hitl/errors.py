@@ -4,9 +4,9 @@
     ├── ConfigError            a run file, an option or an environment is wrong; exit code 2
     ├── RequestError           a call to the feedback service was refused; each names its gRPC status
     │   ├── InvalidRequest     INVALID_ARGUMENT     a field is malformed
-    │   ├── NotFound           NOT_FOUND            no such run, segment or question
+    │   ├── NotFound           NOT_FOUND            no such run, segment, question or stage
     │   ├── Conflict           ALREADY_EXISTS       the same id with another body
-    │   ├── QuestionClosed     FAILED_PRECONDITION  answered, expired, withdrawn or leased by someone else
+    │   ├── NotYours           FAILED_PRECONDITION  a question that is closed, or something that someone else has
     │   ├── StaleEpoch         ABORTED              a newer driver has opened this run
     │   ├── Unauthenticated    UNAUTHENTICATED      no token, or one that is not ours
     │   ├── Forbidden          PERMISSION_DENIED    a good token without this right
@@ -45,7 +45,7 @@ class InvalidRequest(RequestError):
 
 
 class NotFound(RequestError):
-    """There is no such run, segment or question."""
+    """There is no such run, segment, question or stage."""
 
     status = "NOT_FOUND"
 
@@ -56,8 +56,8 @@ class Conflict(RequestError):
     status = "ALREADY_EXISTS"
 
 
-class QuestionClosed(RequestError):
-    """The question is answered, expired, withdrawn or leased by someone else."""
+class NotYours(RequestError):
+    """A question is answered, expired or withdrawn, or someone else has it, or has the controls of a stage."""
 
     status = "FAILED_PRECONDITION"
 

@@ -23,6 +23,28 @@ class StepAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How consecutive steps were shown on a stage.
+
+    `seconds` says when the outcome of each was first shown, on the stage's clock, float64[steps]; `policy_versions`
+    is int64[steps].
+    """
+
+    stage_id: str
+    first_frame: int
+    """The picture of what the first step led to; those of the other steps follow without a gap."""
+    seconds: Array
+    policy_versions: Array
+    teacher_id: str = ""
+    """Who acted instead of the policy; empty: nobody did."""
+
+    @property
+    def end_frame(self) -> int:
+        """The frame after the last step's."""
+        return self.first_frame + len(self.seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Consecutive steps of one episode: what a teacher judges.
 
@@ -35,6 +57,8 @@ class Segment:
     observations: Mapping[str, Array]
     actions: Array
     policy_version: int
+    showing: Showing | None = None
+    """Only of steps that were played on a stage."""
 
     def __len__(self) -> int:
         return self.address.end - self.address.begin
@@ -98,7 +122,37 @@ class Retraction:
     event_id: str = field(default_factory=new_event_id)
 
 
-Event = Comparison | Retraction
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A live judgement, from -1 to 1, of the steps shown a reaction time before the key was pressed.
+
+    `offset` is the time from being shown the frame to the key press, on the teacher's own monotonic clock.
+    """
+
+    run_id: str
+    stage_id: str
+    frame: int
+    value: float
+    offset: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What the teacher wants in the state that a frame shows and in those that followed, or did in them.
+
+    `actions` has shape [steps, ...]; `offset` is as in `Signal`.
+    """
+
+    run_id: str
+    stage_id: str
+    frame: int
+    actions: Array = field(compare=False)
+    offset: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+Event = Comparison | Retraction | Signal | Correction
 """Any statement of a teacher."""
 
 

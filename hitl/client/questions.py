@@ -50,7 +50,7 @@ class LeasedQuestion:
         """Answer; the thinking time is measured from when the question came, unless it is given.
 
         Raises:
-            QuestionClosed: it was answered, withdrawn, has expired or is with someone else by now.
+            NotYours: it was answered, withdrawn, has expired or is with someone else by now.
         """
         if thinking_time is None:
             thinking_time = timedelta(seconds=time.monotonic() - self._shown_seconds)
@@ -60,7 +60,7 @@ class LeasedQuestion:
         """Answer that one does not want to answer; nobody else is asked.
 
         Raises:
-            QuestionClosed: as `answer`.
+            NotYours: as `answer`.
         """
         return self.answer(Choice.SKIP)
 

@@ -3,28 +3,27 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from hitl.client.channel import Channel
 from hitl.client.questions import LeasedQuestion
+from hitl.client.watching import StageWatch
 from hitl.errors import RequestError
 from hitl.events import Choice, Comparison, Event, Question, Receipt, Retraction, Run
 from hitl.fields import decode_time, encode_duration
+from hitl.stages import Control, Stage
 from hitl.tensors import Array, decode_tensor
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
-from hitl.wire import (
-    decode_question,
-    decode_receipt,
-    decode_refusal,
-    decode_run,
-    decode_segment,
-    encode_event,
-)
+from hitl.wire.events import decode_receipt, decode_refusal, encode_event
+from hitl.wire.runs import decode_run
+from hitl.wire.segments import decode_question, decode_segment
+from hitl.wire.stages import decode_stage, encode_control
 
 _POLL_SECONDS = 20.0
 _MAX_EVENTS = 1000
+_MAX_UNACKNOWLEDGED = 64
 
 
 class TeacherClient:
@@ -125,8 +124,63 @@ class TeacherClient:
         request = teaching_pb2.ReleaseQuestionsRequest(run_id=run_id, question_ids=question_ids)
         self._channel.call(self._stub.ReleaseQuestions, request)
 
+    def stages(self, run_id: str) -> list[Stage]:
+        """Return the stages of a run that are being played."""
+        request = teaching_pb2.ListStagesRequest(run_id=run_id)
+        response = self._channel.call(self._stub.ListStages, request)
+        return [decode_stage(stage) for stage in response.stages]
+
+    def watch(
+        self,
+        run_id: str,
+        stage_id: str,
+        *,
+        images: bool = True,
+        steps: bool = False,
+        max_unacknowledged: int = 4,
+    ) -> StageWatch:
+        """Watch a stage: iterate over what this returns for frames, and say what you think of them.
+
+        Args:
+            run_id: of the stage.
+            stage_id: one of `stages`.
+            images: get pictures.
+            steps: get the state that each frame shows; an oracle gets the true reward of each step with it.
+            max_unacknowledged: frames that may be on their way, at most 64; more suit a network with long delays.
+        """
+        return StageWatch(
+            self._channel,
+            self._stub,
+            self._submit_one,
+            run_id=run_id,
+            stage_id=stage_id,
+            images=images,
+            steps=steps,
+            max_unacknowledged=min(max_unacknowledged, _MAX_UNACKNOWLEDGED),
+        )
+
+    def control(self, run_id: str, stage_id: str, control: Control) -> datetime | None:
+        """Use the controls of a stage, for example `hitl.stages.Take()`.
+
+        Returns:
+            Until when they are this teacher's; None where they are not.
+
+        Raises:
+            NotYours: another teacher has them, or one would act without having taken them.
+        """
+        request = teaching_pb2.ControlStageRequest(
+            run_id=run_id, stage_id=stage_id, control=encode_control(control)
+        )
+        response = self._channel.call(self._stub.ControlStage, request)
+        if not response.HasField("lease_expire_time"):
+            return None
+        return decode_time(response.lease_expire_time, "lease_expire_time")
+
     def submit(self, events: Sequence[Event]) -> list[Receipt | RequestError]:
-        """Record events; returns, in the same order, the receipt of each or the reason why it was refused."""
+        """Record events; returns, in the same order, the receipt of each or the reason why it was refused.
+
+        An event that was refused as `Busy` or `Unavailable` may be submitted again, with the same event_id.
+        """
         results: list[Receipt | RequestError] = []
         for start in range(0, len(events), _MAX_EVENTS):
             messages = [encode_event(event) for event in events[start : start + _MAX_EVENTS]]
@@ -136,10 +190,12 @@ class TeacherClient:
         return results
 
     def _submit_one(self, event: Event) -> Receipt:
-        (result,) = self.submit([event])
-        if isinstance(result, RequestError):
-            raise result
-        return result
+        patience = self._channel.patience()
+        while True:
+            (result,) = self.submit([event])
+            if not isinstance(result, RequestError):
+                return result
+            patience.pause_or_raise(result)
 
     def close(self) -> None:
         """End the connection."""

@@ -6,19 +6,15 @@ from typing import Self
 import grpc
 
 from hitl.client.channel import Channel
+from hitl.client.playing import StagePlayer
 from hitl.events import JournalEntry, Progress, Question, Run, Segment, Task
+from hitl.stages import ActionSpace
 from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
-from hitl.wire import (
-    decode_entry,
-    decode_run,
-    decode_segment,
-    encode_progress,
-    encode_question,
-    encode_segment,
-    encode_task,
-)
+from hitl.wire.events import decode_entry
+from hitl.wire.runs import decode_run, encode_progress, encode_task
+from hitl.wire.segments import decode_segment, encode_question, encode_segment
 
 _MAX_CALL_BYTES = 8 * 1024 * 1024
 _MAX_ITEMS = 256
@@ -120,6 +116,14 @@ class TrainingClient:
                 if self._channel.closed:
                     return
                 raise
+
+    def play_stage(self, run: Run, stage_id: str, action_space: ActionSpace) -> StagePlayer:
+        """Open a stage for teachers to watch; there can be many, each with a name of its own within the run.
+
+        Raises:
+            RequestError: the service refused; `StaleEpoch` where a newer driver has opened the run.
+        """
+        return StagePlayer(self._channel, self._stub, run=run, stage_id=stage_id, action_space=action_space)
 
     def close(self) -> None:
         """End the connection and every tail on it."""

@@ -22,6 +22,7 @@ Weights = Mapping[str, NDArray[np.generic]]
 """A model's state as arrays: what is published, stored and loaded; never a pickle."""
 
 _SMALLEST_STD = 1e-6
+_LEAST_NOISE = 0.1
 _LAST_GAIN = 0.1
 """Keeps the first predictions undecided, though a return sums many steps."""
 
@@ -62,6 +63,15 @@ class InputSpace:
             observation_PO = observation_PO.to(torch.get_default_dtype())
         return torch.cat([observation_PO, self._one_hot(action_PA).to(observation_PO.dtype)], -1)
 
+    def encoded(self, action_PA: NDArray[Any]) -> NDArray[np.float32]:
+        """Return actions as the model reads them, one-hot where they are discrete, [P, F]."""
+        if not self.discrete:
+            return action_PA.reshape(len(action_PA), -1).astype(np.float32)
+        places = action_PA.reshape(len(action_PA), -1) + np.cumsum((0, *self.choices[:-1]))
+        encoded = np.zeros((len(action_PA), self.action_size), np.float32)
+        np.put_along_axis(encoded, places.astype(np.int64), 1.0, 1)
+        return encoded
+
     def _one_hot(self, action_PA: Tensor) -> Tensor:
         if not self.discrete:
             return action_PA
@@ -69,6 +79,26 @@ class InputSpace:
             return functional.one_hot(action_PA, self.action_size)
         axes = zip(action_PA.unbind(-1), self.choices, strict=True)
         return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)
+
+
+class SignalLink(nn.Module):
+    """From the reward to people's signals: a scale above 0, an offset, and the standard deviation of what is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Parameter(torch.zeros(()))
+        self.log_noise = nn.Parameter(torch.zeros(()))
+
+    @property
+    def scale(self) -> Tensor:
+        """Signal per raw reward."""
+        return self.log_scale.exp()
+
+    @property
+    def noise(self) -> Tensor:
+        """Never nearly 0: few signals are soon explained, and say nothing of the next ones."""
+        return self.log_noise.exp() + _LEAST_NOISE
 
 
 class RewardEnsemble(nn.Module):
@@ -96,6 +126,7 @@ class RewardEnsemble(nn.Module):
             self.weights[-1].mul_(_LAST_GAIN)
         self.biases = nn.ParameterList(torch.zeros(members, 1, outputs) for _, outputs in shapes)
         self.log_tie = nn.Parameter(torch.zeros(()))
+        self.signals = SignalLink()
         self.register_buffer("input_mean", torch.zeros(sizes[0]))
         self.register_buffer("input_std", torch.ones(sizes[0]))
         self.register_buffer("gauge_mean_K", torch.zeros(members))
@@ -155,5 +186,7 @@ class RewardEnsemble(nn.Module):
         return {name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()}
 
     def load_arrays(self, arrays: Weights) -> None:
-        """Take over a state made by `to_arrays` of a model of the same shape."""
-        self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
+        """Take over a state made by `to_arrays` of a model of the same shape; one without signals leaves theirs."""
+        state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+        links = {name: value for name, value in self.state_dict().items() if name.startswith("signals.")}
+        self.load_state_dict(links | state)

@@ -1,22 +1,37 @@
-"""The reward model as it learns online: answers come in, versions come out.
+"""The reward model as it learns online: what people say comes in, versions come out.
 
 It holds no process, no clock and no connection. What it becomes follows from the seed, the probe set and the order of
-fits and answers; rebuilt from the journal it stands on the same answers.
+fits and events; rebuilt from the journal it stands on the same evidence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment
+from hitl.events import JournalEntry, Retraction, Segment
 from hitl.reward import candidates
-from hitl.reward.answers import CHOICE_INDEX, Answer, arrays_of, is_heldout
 from hitl.reward.ensemble import InputSpace, RewardEnsemble, Weights
-from hitl.reward.fitting import AnswerTensors, Fit, FitSettings, bootstrap_weights, is_worse, judge
+from hitl.reward.evidence.evidence import Evidence
+from hitl.reward.fitting import Fit, FitSettings, Judgement, Part, is_worse, judge
 from hitl.reward.questions import ChosenPair, Strategy, choose_pairs
+from policies.splits import is_heldout
+
+_QUICK_PROBE_STEPS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindReport:
+    """How well a version explains one kind of evidence; None where nothing was judged."""
+
+    count: int
+    """Pieces that count: neither skipped nor retracted."""
+    train_log_loss: float | None
+    train_accuracy: float | None
+    heldout_log_loss: float | None
+    heldout_accuracy: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +39,12 @@ class FitReport:
     """What one fit came to."""
 
     accepted: bool
-    """False where the candidate was worse than the current version on the same held-out answers."""
-    answers: int
-    """That count: neither skipped nor retracted."""
-    train_log_loss: float
-    train_accuracy: float | None
-    heldout_log_loss: float | None
-    heldout_accuracy: float | None
+    """False where the candidate was worse than the current version on the same held-out evidence."""
+    kinds: Mapping[str, KindReport]
 
 
 class OnlineRewardModel:
-    """An ensemble, the answers it stands on, and the gate between its versions."""
+    """An ensemble, the evidence it stands on, and the gate between its versions."""
 
     def __init__(
         self,
@@ -43,6 +53,7 @@ class OnlineRewardModel:
         members: int,
         hidden: Sequence[int],
         settings: FitSettings,
+        evidence: Sequence[Evidence],
         heldout_share: float,
         seed: int,
         device: torch.device | None = None,
@@ -52,11 +63,10 @@ class OnlineRewardModel:
             torch.manual_seed(seed)
             self.ensemble = RewardEnsemble(space, members=members, hidden=hidden).to(self._device)
         self._settings, self._fit = settings, Fit(self.ensemble, settings)
+        self.evidence = {kind.name: kind for kind in evidence}
+        """What people have said, by kind."""
         self._heldout_share = heldout_share
-        self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
-        self._answers: dict[tuple[str, str, str], Answer] = {}
-        self._retracted: set[tuple[str, str, str]] = set()
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin_anew(self, seed: int) -> None:
@@ -74,61 +84,68 @@ class OnlineRewardModel:
     def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         """Take one journal entry into account; a repeat, a skip or an unknown kind changes nothing."""
         event = entry.event
-        if isinstance(event, Retraction):
-            self._retracted.add((event.run_id, entry.teacher_id, event.retracted_event_id))
-        elif isinstance(event, Comparison) and event.choice in CHOICE_INDEX:
-            self._answers[event.run_id, entry.teacher_id, event.event_id] = Answer(
-                offset=entry.offset,
-                event_id=event.event_id,
-                teacher_id=entry.teacher_id,
-                first=segments[0],
-                second=segments[1],
-                choice=Choice(event.choice),
-            )
+        for kind in self.evidence.values():
+            if isinstance(event, Retraction):
+                kind.retract(event.run_id, entry.teacher_id, event.retracted_event_id)
+            else:
+                kind.take(entry, segments)
 
-    @property
-    def answers(self) -> list[Answer]:
-        """The answers that count, ordered by what they are about and not by when they came."""
-        counted = (answer for key, answer in self._answers.items() if key not in self._retracted)
-        return sorted(
-            counted, key=lambda a: (a.first.segment_id, a.second.segment_id, a.teacher_id, a.offset, a.run_id)
-        )
+    def fit(
+        self, *, quick_steps: int | None = None, newest: int = 0, is_first: bool = False
+    ) -> FitReport | None:
+        """Fit to all that counts, and keep the result unless it is worse on what is held out.
 
-    def fit(self) -> FitReport | None:
-        """Fit to all answers, and keep the result unless it is worse on held-out ones.
+        Args:
+            quick_steps: so few gradient steps, the optimiser going on from the fit before; None for a whole fit.
+            newest: pieces of each kind that have come since the last fit, for a quick one; see `Fit`.
+            is_first: nobody uses a version yet, so there is none to be worse than, and the result is kept.
 
         Returns:
             None where there is nothing to fit to.
         """
-        answers = self.answers
-        arrays = arrays_of(answers, heldout_share=self._heldout_share) if answers else None
-        if arrays is None or arrays.heldout_P.all() or self._probe is None:
+        found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}
+        parts = {
+            name: Part(
+                likelihood=self.evidence[name].likelihood, examples=examples, batch=self.evidence[name].batch
+            )
+            for name, examples in found.items()
+            if examples is not None
+        }
+        training = [part for part in parts.values() if len(part.training)]
+        if not training or self._probe is None:
             return None
-        training = torch.from_numpy(np.flatnonzero(~arrays.heldout_P))
-        heldout = torch.from_numpy(np.flatnonzero(arrays.heldout_P))
-        tensors, lapse = AnswerTensors(arrays, self.ensemble), self._settings.lapse
-        before, current = self.ensemble.to_arrays(), judge(self.ensemble, tensors, heldout, lapse=lapse)
+        before, current = self.ensemble.to_arrays(), self._judge(parts)
         self._fit(
-            tensors,
-            training=training,
-            bootstrap_KP=bootstrap_weights(answers, members=self.ensemble.members, seed=self._seed),
+            training,
             generator=self._generator,
+            gradient_steps=quick_steps,
+            newest=newest,
+            anew=quick_steps is None,
         )
-        self.ensemble.set_gauge(*self._probe)
-        candidate = judge(self.ensemble, tensors, heldout, lapse=lapse)
-        accepted = not is_worse(candidate, current)
+        # A part of it is nearly as good, and a teacher is waiting.
+        rows = None if quick_steps is None else _QUICK_PROBE_STEPS
+        self.ensemble.set_gauge(*(part[:rows] for part in self._probe))
+        candidate = self._judge(parts)
+        accepted = is_first or not is_worse(list(candidate.values()), list(current.values()))
         if not accepted:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
-        trained = judge(self.ensemble, tensors, training, lapse=lapse)
-        return FitReport(
-            accepted=accepted,
-            answers=len(answers),
-            train_log_loss=trained.log_loss or 0.0,
-            train_accuracy=trained.accuracy,
-            heldout_log_loss=kept.log_loss,
-            heldout_accuracy=kept.accuracy,
-        )
+        # A quick fit has no time for it.
+        trained = {n: judge(self.ensemble, p, p.training) for n, p in parts.items() if quick_steps is None}
+        kinds = {
+            name: KindReport(
+                count=len(self.evidence[name]),
+                train_log_loss=trained[name].log_loss if name in trained else None,
+                train_accuracy=trained[name].accuracy if name in trained else None,
+                heldout_log_loss=kept[name].log_loss,
+                heldout_accuracy=kept[name].accuracy,
+            )
+            for name in parts
+        }
+        return FitReport(accepted=accepted, kinds=kinds)
+
+    def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
+        return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
 
     @torch.no_grad()
     def choose(

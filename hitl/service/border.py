@@ -57,6 +57,9 @@ class Border(aio.ServerInterceptor):
         if handler is None or roles is None:
             return handler
         codec = (handler.request_deserializer, handler.response_serializer)
+        if handler.request_streaming:
+            both = self._stream(handler.stream_stream, roles)
+            return grpc.stream_stream_rpc_method_handler(both, *codec)
         if handler.response_streaming:
             stream = self._stream(handler.unary_stream, roles)
             return grpc.unary_stream_rpc_method_handler(stream, *codec)

@@ -9,6 +9,13 @@ TABLE: tuple[Metric, ...] = (
     Metric("hitl_feedback_open_questions", "gauge", (), "Questions that wait for a teacher, leased or not."),
     Metric("hitl_feedback_answers_total", "counter", ("choice",), "Answers recorded."),
     Metric("hitl_feedback_retractions_total", "counter", (), "Events taken back."),
+    Metric(
+        "hitl_feedback_signals_total",
+        "counter",
+        ("placed",),
+        "Signals recorded; placed is no where the steps that they were about are lost.",
+    ),
+    Metric("hitl_feedback_corrections_total", "counter", (), "Corrections recorded."),
     Metric("hitl_feedback_thinking_duration_seconds", "histogram", (), "Time from shown to answered."),
     Metric("hitl_feedback_last_answer_timestamp_seconds", "gauge", (), "When the last answer was recorded."),
     Metric(

@@ -21,6 +21,7 @@ from hitl.service.bells import Bells
 from hitl.service.border import Border
 from hitl.service.metrics import TABLE
 from hitl.service.options import ServiceOptions
+from hitl.service.stages import Stages
 from hitl.service.teaching import TeachingHandlers
 from hitl.service.training import TrainingHandlers
 from hitl.storage.questions import count_open
@@ -37,6 +38,7 @@ _SERVICES: Final = (
 
 _MAX_CONCURRENT_CALLS: Final = 4096
 _LAST_WORDS_SECONDS: Final = 0.25
+_SWITCH_SECONDS: Final = 0.0005
 _OPTIONS: Final = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", -1),
@@ -45,7 +47,8 @@ _OPTIONS: Final = [
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # Those who tail a journal or watch a stage hear nothing for long, and ping meanwhile.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
 ]
 
 
@@ -65,6 +68,8 @@ def serve(options: ServiceOptions) -> int:
 
 
 async def _serve(options: ServiceOptions) -> None:
+    # The writer gives the interpreter away with each statement, and would wait this long to get it back.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -83,7 +88,7 @@ async def _serve(options: ServiceOptions) -> None:
 async def _serve_storage(
     options: ServiceOptions, storage: Storage, secret: bytes, metrics: Metrics, stop: asyncio.Event
 ) -> None:
-    bells, border = Bells(), Border(secret, metrics)
+    bells, stages, border = Bells(), Stages(), Border(secret, metrics)
     server = aio.server(
         interceptors=[border],
         options=_OPTIONS,
@@ -91,10 +96,10 @@ async def _serve_storage(
     )
     # The border gives our handlers a Call where the generated signatures say ServicerContext.
     teaching_pb2_grpc.add_TeachingServiceServicer_to_server(
-        cast(Any, TeachingHandlers(storage, bells, metrics)), server
+        cast(Any, TeachingHandlers(storage, bells, stages, metrics)), server
     )
     training_pb2_grpc.add_TrainingServiceServicer_to_server(
-        cast(Any, TrainingHandlers(storage, bells)), server
+        cast(Any, TrainingHandlers(storage, bells, stages)), server
     )
     healthy = await _add_standard_services(server)
     port = _bind(server, options.host, options.port)
@@ -108,6 +113,7 @@ async def _serve_storage(
     _log.info("feedback service is draining")
     await healthy.enter_graceful_shutdown()
     bells.close()
+    stages.shut_down()
     stopping = asyncio.create_task(server.stop(options.drain_seconds))
     await border.idle()
     # What is left are those who watch the health service; they would never leave by themselves.

@@ -5,38 +5,50 @@ import time
 from asyncio import wrap_future
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from hitl.errors import Busy, Forbidden, InvalidRequest, RequestError, Unavailable
-from hitl.events import Comparison
+from hitl.errors import Busy, InvalidRequest, NotFound, RequestError, Unavailable
+from hitl.events import Comparison, Correction, Retraction, Signal
 from hitl.fields import check_count, check_id, decode_duration, encode_time
 from hitl.metrics import Metrics
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
-from hitl.storage import journal, questions, runs, segments
+from hitl.service.playing import queue_steps
+from hitl.service.quota import Quota
+from hitl.service.stages import Stages
+from hitl.service.watching import WatchingHandlers
+from hitl.storage import journal, questions, runs, segments, showings
 from hitl.storage.clock import now_us, to_us
 from hitl.storage.journal import Appended, NewEvent
 from hitl.storage.storage import Storage
 from hitl.v1 import teaching_pb2, types_pb2
-from hitl.wire import decode_event, encode_receipt, encode_refusal, encode_run
+from hitl.wire.events import decode_event, encode_receipt, encode_refusal
+from hitl.wire.runs import encode_run
 
 _DEFAULT_LEASE: Final = timedelta(seconds=60)
 _MAX_LEASE: Final = timedelta(hours=1)
 _MAX_WAIT: Final = timedelta(seconds=60)
 _MAX_QUESTIONS: Final = 100
 _MAX_EVENTS: Final = 10_000
+# Of one teacher: no person presses keys so fast.
+_STAGE_EVENTS_PER_SECOND: Final = 100.0
+_STAGE_EVENTS_AT_ONCE: Final = 200
 # What is left of the caller's deadline for the way back.
 _RETURN_SECONDS: Final = 0.25
 
 
-class TeachingHandlers:
+class TeachingHandlers(WatchingHandlers):
     """Serves teachers; the errors raised here become status codes at the border."""
 
-    def __init__(self, storage: Storage, bells: Bells, metrics: Metrics) -> None:
-        self._storage, self._bells = storage, bells
+    def __init__(self, storage: Storage, bells: Bells, stages: Stages, metrics: Metrics) -> None:
+        super().__init__(storage, bells, stages)
+        self._quota = Quota(_STAGE_EVENTS_PER_SECOND, _STAGE_EVENTS_AT_ONCE)
         self._answers = metrics.counter("hitl_feedback_answers_total")
         self._retractions = metrics.counter("hitl_feedback_retractions_total")
+        self._signals = metrics.counter("hitl_feedback_signals_total")
+        self._corrections = metrics.counter("hitl_feedback_corrections_total")
         self._thinking = metrics.histogram("hitl_feedback_thinking_duration_seconds")
         self._last_answer = metrics.gauge("hitl_feedback_last_answer_timestamp_seconds")
         self._refused = metrics.counter("hitl_feedback_refused_events_total")
@@ -135,7 +147,7 @@ class TeachingHandlers:
         """Record each event that can be, and say of the others why not."""
         if not 0 < len(request.events) <= _MAX_EVENTS:
             raise InvalidRequest(f"events: {len(request.events)} in one call; send 1 to {_MAX_EVENTS}")
-        checked = [_checked(message, place, call) for place, message in enumerate(request.events)]
+        checked = [await self._checked(message, place, call) for place, message in enumerate(request.events)]
         good = [new for new in checked if isinstance(new, NewEvent)]
         appended = await wrap_future(self._storage.write_together(journal.append_events, good))
         outcomes = iter(appended)
@@ -146,27 +158,71 @@ class TeachingHandlers:
             self._count(new, outcome)
         return teaching_pb2.SubmitEventsResponse(results=[self._result(result) for result in results])
 
+    async def _checked(
+        self, message: types_pb2.FeedbackEvent, place: int, call: Call
+    ) -> NewEvent | RequestError:
+        teacher_id = call.principal.name
+        try:
+            event = decode_event(message, f"events[{place}]")
+            call.check_run(event.run_id)
+            body = message.SerializeToString(deterministic=True)
+            if isinstance(event, Signal | Correction):
+                self._quota.take(teacher_id)
+                return await self._on_stage(NewEvent(teacher_id, event, body), event)
+        except RequestError as error:
+            return error
+        return NewEvent(teacher_id, event, body)
+
+    async def _on_stage(self, new: NewEvent, event: Signal | Correction) -> NewEvent:
+        """Queue what the event is about for the disk, and name it, or say why the event cannot be recorded."""
+        stage = self._stages.find(event.run_id, event.stage_id)
+        try:
+            if stage is None or not stage.open:
+                await self._check_known(event)
+                return new
+            state = stage.corrected_state(event, new.teacher_id) if isinstance(event, Correction) else None
+            if state is None:
+                stage.check_shown(event.frame)
+            async with stage.storing:
+                ids, stored = await queue_steps(self._storage, stage, state)
+            # The event is queued behind them, and refused if they are not stored after all.
+            stored.add_done_callback(lambda done: done.cancelled() or done.exception())
+            return replace(new, needs=(state.segment_id,) if state else ids)
+        except RequestError as error:
+            return replace(new, objection=error)
+
+    async def _check_known(self, event: Signal | Correction) -> None:
+        """Check an event on a stage that is away: the steps that it is about may be durable.
+
+        Raises:
+            NotFound: there never was such a stage.
+            Unavailable: they are not, but may be once the stage is back.
+        """
+        end = await wrap_future(self._storage.read(showings.end_frame, event.run_id, event.stage_id))
+        if not end:
+            raise NotFound(
+                f"run {event.run_id} has no stage {event.stage_id}; ListStages tells which there are"
+            )
+        if isinstance(event, Correction) or event.frame >= end:
+            raise Unavailable(f"stage {event.stage_id} is away; try again")
+
     def _count(self, new: NewEvent, outcome: Appended | RequestError) -> None:
         if isinstance(outcome, RequestError) or not outcome.new:
             return
-        if isinstance(new.event, Comparison):
-            self._answers.labels(new.event.choice.value).inc()
-            self._thinking.observe(new.event.thinking_time.total_seconds())
-            self._last_answer.set(outcome.receipt.record_time.timestamp())
-        else:
-            self._retractions.inc()
+        match new.event:
+            case Comparison():
+                self._answers.labels(new.event.choice.value).inc()
+                self._thinking.observe(new.event.thinking_time.total_seconds())
+                self._last_answer.set(outcome.receipt.record_time.timestamp())
+            case Signal():
+                self._signals.labels("yes" if outcome.segments else "no").inc()
+            case Correction():
+                self._corrections.inc()
+            case Retraction():
+                self._retractions.inc()
 
     def _result(self, result: Appended | RequestError) -> teaching_pb2.EventResult:
         if isinstance(result, Appended):
             return teaching_pb2.EventResult(receipt=encode_receipt(result.receipt))
         self._refused.labels(result.status).inc()
         return teaching_pb2.EventResult(refusal=encode_refusal(result))
-
-
-def _checked(message: types_pb2.FeedbackEvent, place: int, call: Call) -> NewEvent | RequestError:
-    try:
-        event = decode_event(message, f"events[{place}]")
-        call.check_run(event.run_id)
-    except (InvalidRequest, Forbidden) as error:
-        return error
-    return NewEvent(call.principal.name, event, message.SerializeToString(deterministic=True))

@@ -8,6 +8,8 @@ from hitl.errors import InvalidRequest, Unavailable
 from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
+from hitl.service.playing import PlayingHandlers
+from hitl.service.stages import Stages
 from hitl.storage import asking, journal, runs, segments
 from hitl.storage.clock import from_us
 from hitl.storage.journal import Entry
@@ -16,25 +18,19 @@ from hitl.storage.runs import RunEpoch
 from hitl.storage.segments import StoredSegment
 from hitl.storage.storage import Storage
 from hitl.v1 import training_pb2, types_pb2
-from hitl.wire import (
-    decode_progress,
-    decode_question,
-    decode_segment,
-    decode_task,
-    decode_true_rewards,
-    encode_run,
-    encode_task,
-)
+from hitl.wire.runs import decode_progress, decode_task, encode_run, encode_task
+from hitl.wire.segments import decode_question, decode_segment, decode_true_rewards
 
 _MAX_ITEMS: Final = 10_000
 _MAX_ENTRIES: Final = 1000
 
 
-class TrainingHandlers:
+class TrainingHandlers(PlayingHandlers):
     """Serves the cluster; the errors raised here become status codes at the border."""
 
-    def __init__(self, storage: Storage, bells: Bells) -> None:
-        self._storage, self._bells = storage, bells
+    def __init__(self, storage: Storage, bells: Bells, stages: Stages) -> None:
+        super().__init__(storage, stages)
+        self._bells = bells
 
     async def RegisterTask(
         self, request: training_pb2.RegisterTaskRequest, call: Call
@@ -91,6 +87,7 @@ class TrainingHandlers:
                 record.segment.segment_id,
                 record.segment.SerializeToString(deterministic=True),
                 record.true_rewards.SerializeToString() if record.HasField("true_rewards") else None,
+                decode_segment(record.segment).showing if record.segment.HasField("showing") else None,
             )
             for record in records
         ]

@@ -8,11 +8,12 @@ from itertools import chain, islice
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from hitl.errors import Conflict, InvalidRequest, NotFound, QuestionClosed, RequestError
-from hitl.events import Comparison, Event, Receipt, Retraction
-from hitl.storage import questions, schema
+from hitl.errors import Conflict, InvalidRequest, NotFound, NotYours, RequestError, Unavailable
+from hitl.events import Comparison, Correction, Event, Receipt, Retraction, Signal
+from hitl.storage import questions, schema, showings
 from hitl.storage.clock import from_us, now_us
 from hitl.storage.runs import lock_run, set_next_offset
+from hitl.storage.segments import known_segments
 
 _events = schema.events
 
@@ -40,6 +41,10 @@ class NewEvent:
     teacher_id: str
     event: Event
     body: bytes
+    needs: tuple[str, ...] = ()
+    """Segments that must be stored before it; a correction is about them."""
+    objection: RequestError | None = None
+    """Why it cannot be recorded, unless it is already."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,6 +58,8 @@ class Appended:
 
     receipt: Receipt
     new: bool
+    segments: int = 0
+    """How many segments a new one names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +152,23 @@ class _Appending:
             segment_ids = self._judge(new)
         except RequestError as error:
             return error
-        return Appended(self._record(new, digest, segment_ids), new=True)
+        return Appended(self._record(new, digest, segment_ids), new=True, segments=len(segment_ids))
 
     def _judge(self, new: NewEvent) -> tuple[str, ...]:
         """Return the segments that the event is about, or raise why it cannot be recorded."""
         event = new.event
+        if new.objection is not None:
+            raise new.objection
+        needs = set(new.needs)
+        if needs and len(known_segments(self._connection, self._run_id, needs)) < len(needs):
+            raise Unavailable("the steps that this is about could not be stored; try again")
         if isinstance(event, Retraction):
             self._check_retraction(event, new.teacher_id)
             return ()
+        if isinstance(event, Signal):
+            return showings.shown_up_to(self._connection, self._run_id, event.stage_id, event.frame)
+        if isinstance(event, Correction):
+            return new.needs
         asked = self._asked.get(event.question_id)
         if asked is None:
             raise NotFound(f"run {event.run_id} has no question {event.question_id}")
@@ -213,12 +229,12 @@ def _named_events(event: Event) -> Iterable[str]:
 
 def _check_open(asked: questions.Asked, question_id: str, teacher_id: str, now: int) -> None:
     if asked.state != questions.OPEN:
-        raise QuestionClosed(f"question {question_id} is {asked.state} already; take another one")
+        raise NotYours(f"question {question_id} is {asked.state} already; take another one")
     if asked.expire_us is not None and asked.expire_us <= now:
-        raise QuestionClosed(f"question {question_id} has expired; take another one")
+        raise NotYours(f"question {question_id} has expired; take another one")
     # A lease that ran out forbids nothing: who thinks too long loses nothing unless someone else took it.
     if asked.lease_teacher_id not in (None, teacher_id) and asked.lease_end_us > now:
-        raise QuestionClosed(f"question {question_id} is with another teacher now; take another one")
+        raise NotYours(f"question {question_id} is with another teacher now; take another one")
 
 
 def read_entries(connection: Connection, run_id: str, from_offset: int, limit: int | None) -> list[Entry]:

@@ -67,6 +67,22 @@ true_rewards = Table(
     ForeignKeyConstraint(["run_id", "segment_id"], ["segments.run_id", "segments.segment_id"]),
 )
 
+# Which stored segments a stage has shown, and when: what a signal on a frame is about is looked up here.
+showings = Table(
+    "showings",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("stage_id", String, primary_key=True),
+    Column("first_frame", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_frame", BigInteger, nullable=False),
+    # On the stage's clock: of the first and of the last of these frames.
+    Column("first_seconds", Float(53), nullable=False),
+    Column("last_seconds", Float(53), nullable=False),
+    Column("segment_id", String, nullable=False),
+    Index("showings_by_time", "run_id", "stage_id", "last_seconds"),
+    ForeignKeyConstraint(["run_id", "segment_id"], ["segments.run_id", "segments.segment_id"]),
+)
+
 questions = Table(
     "questions",
     metadata,

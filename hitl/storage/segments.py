@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, Table, insert, select
 
 from hitl.errors import NotFound
+from hitl.events import Showing
 from hitl.storage import schema
 from hitl.storage.blobs import Blobs
 from hitl.storage.clock import now_us
+from hitl.storage.showings import insert_showings
 
 _MAX_INLINE_BYTES = 64 * 1024
 
@@ -22,17 +24,19 @@ class StoredSegment:
     payload: bytes | None
     blob: str | None
     true_rewards: bytes | None
+    showing: Showing | None = None
+    """Where a stage has shown it."""
 
 
 def prepare_segment(
-    blobs: Blobs, segment_id: str, message: bytes, true_rewards: bytes | None
+    blobs: Blobs, segment_id: str, message: bytes, true_rewards: bytes | None, showing: Showing | None = None
 ) -> StoredSegment:
     """Compress a segment and, where it is big, make it durable as a blob: before any row names it."""
     # Level 1: on arrays of floats higher levels cost much and win little.
     payload = zlib.compress(message, 1)
     if len(payload) <= _MAX_INLINE_BYTES:
-        return StoredSegment(segment_id, payload, None, true_rewards)
-    return StoredSegment(segment_id, None, blobs.put(payload), true_rewards)
+        return StoredSegment(segment_id, payload, None, true_rewards, showing)
+    return StoredSegment(segment_id, None, blobs.put(payload), true_rewards, showing)
 
 
 def insert_segments(connection: Connection, run_id: str, stored: Iterable[StoredSegment]) -> None:
@@ -55,6 +59,10 @@ def insert_segments(connection: Connection, run_id: str, stored: Iterable[Stored
         connection.execute(insert(schema.segments), rows)
     if reward_rows:
         connection.execute(insert(schema.true_rewards), reward_rows)
+    new = {row["segment_id"] for row in rows}
+    insert_showings(
+        connection, run_id, {id: s.showing for id, s in wanted.items() if s.showing and id in new}
+    )
 
 
 def known_segments(connection: Connection, run_id: str, segment_ids: Collection[str]) -> set[str]:

@@ -1,26 +1,23 @@
 """A teacher as a process: connect, take questions, think, answer, until told to stop."""
 
 import logging
-import signal
 import threading
 import time
 from typing import Protocol
 
 from hitl.client.questions import LeasedQuestion
 from hitl.client.teaching import TeacherClient
-from hitl.errors import NotFound, QuestionClosed, Unavailable
+from hitl.errors import NotYours
 from hitl.events import Choice
+from hitl.teachers.process import POLL_SECONDS, run_until_stopped
 from hitl.teachers.simulated import SimulatedSettings, SimulatedTeacher
 
 _log = logging.getLogger(__name__)
 
-# Short, so that a signal is heard soon: a call that waits for a question cannot be broken off.
-_POLL_SECONDS = 1.0
-# Short too: a question whose lease was lost with a dying service comes back soon.
+# Short: a question whose lease was lost with a dying service comes back soon.
 _LEASE_SECONDS = 15.0
 # So many mean answering times are added to it.
 _LEASE_THOUGHTS = 5.0
-_LOOK_FOR_RUN_SECONDS = 0.2
 
 
 class Teacher(Protocol):
@@ -62,18 +59,15 @@ def run_teacher(
     Raises:
         RequestError: the service refused, or could not be reached for `patience_seconds`.
     """
-    stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-    with TeacherClient(address, token, patience_seconds=patience_seconds, stop=stop) as client:
-        try:
-            _wait_for_run(client, run_id, stop, wait_for_run_seconds)
-            _teach_as(settings, client, run_id, stop)
-        except Unavailable:
-            if not stop.is_set():
-                raise
-    return 0
+    return run_until_stopped(
+        address,
+        token,
+        run_id,
+        lambda client, told: _teach_as(settings, client, run_id, told),
+        stop=stop,
+        patience_seconds=patience_seconds,
+        wait_for_run_seconds=wait_for_run_seconds,
+    )
 
 
 def _teach_as(settings: SimulatedSettings, client: TeacherClient, run_id: str, stop: threading.Event) -> None:
@@ -86,14 +80,6 @@ def _teach_as(settings: SimulatedSettings, client: TeacherClient, run_id: str, s
         pause_seconds=0.0 if limit is None else 1.0 / limit,
         lease_seconds=_LEASE_SECONDS + _LEASE_THOUGHTS * settings.answer_seconds,
     )
-
-
-def _wait_for_run(client: TeacherClient, run_id: str, stop: threading.Event, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not stop.is_set() and all(run.run_id != run_id for run in client.runs()):
-        if time.monotonic() > end:
-            raise NotFound(f"no run {run_id} that this token is good for was opened for {seconds:.0f} s")
-        stop.wait(_LOOK_FOR_RUN_SECONDS)
 
 
 def teach(
@@ -112,7 +98,7 @@ def teach(
     """
     next_time = time.monotonic()
     while not stop.is_set():
-        for question in client.questions(run_id, wait_seconds=_POLL_SECONDS, lease_seconds=lease_seconds):
+        for question in client.questions(run_id, wait_seconds=POLL_SECONDS, lease_seconds=lease_seconds):
             thinking_end = time.monotonic() + teacher.thinking_seconds(question)
             if stop.wait(max(next_time, thinking_end) - time.monotonic()):
                 question.release()
@@ -126,6 +112,6 @@ def teach(
 def _answer(question: LeasedQuestion, choice: Choice) -> None:
     try:
         question.answer(choice)
-    except QuestionClosed as error:
+    except NotYours as error:
         # Withdrawn or taken by someone else while we thought: nothing is lost, the next one counts.
         _log.info("an answer came too late: %s", error)

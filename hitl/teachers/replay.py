@@ -9,7 +9,7 @@ from hitl.events import Choice, Comparison, Retraction
 from hitl.storage.engine import open_engines, sqlite_url
 from hitl.storage.journal import read_entries
 from hitl.v1 import types_pb2
-from hitl.wire import decode_event
+from hitl.wire.events import decode_event
 
 
 class RecordedTeacher:

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from hitl.v1 import stages_pb2 as _stages_pb2
 from hitl.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -309,3 +310,197 @@ class SubmitEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitEventsResponse: _TypeAlias = SubmitEventsResponse  # noqa: Y015
+
+@_typing.final
+class ListStagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStagesRequest: _TypeAlias = ListStagesRequest  # noqa: Y015
+
+@_typing.final
+class ListStagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[_stages_pb2.Stage]: ...
+    def __init__(
+        self,
+        *,
+        stages: _abc.Iterable[_stages_pb2.Stage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStagesResponse: _TypeAlias = ListStagesResponse  # noqa: Y015
+
+@_typing.final
+class WatchStageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    MAX_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    stage_id: _builtins.str
+    max_unacknowledged: _builtins.int
+    """Frames that may be on their way unacknowledged; 0 means 3."""
+    images: _builtins.bool
+    """Send pictures. Programs may look at observations instead."""
+    steps: _builtins.bool
+    """Send the observation and action of each step, too. Oracles get its true reward with them."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        stage_id: _builtins.str = ...,
+        max_unacknowledged: _builtins.int = ...,
+        images: _builtins.bool = ...,
+        steps: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "max_unacknowledged", b"max_unacknowledged", "run_id", b"run_id", "stage_id", b"stage_id", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStageRequest: _TypeAlias = WatchStageRequest  # noqa: Y015
+
+@_typing.final
+class WatchStageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCH_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    watch_id: _builtins.str
+    """For AcknowledgeFrame."""
+    holder: _builtins.str
+    """Who has the controls; empty: nobody."""
+    @_builtins.property
+    def frame(self) -> _stages_pb2.StageFrame:
+        """Without the step's observations and without its picture, unless they were asked for."""
+
+    @_builtins.property
+    def address(self) -> _types_pb2.StepAddress:
+        """Of the step whose outcome the frame shows; unset in the frame that begins an episode."""
+
+    def __init__(
+        self,
+        *,
+        watch_id: _builtins.str = ...,
+        frame: _stages_pb2.StageFrame | None = ...,
+        address: _types_pb2.StepAddress | None = ...,
+        holder: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame", "holder", b"holder", "watch_id", b"watch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStageResponse: _TypeAlias = WatchStageResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeFrameRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCH_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    watch_id: _builtins.str
+    frame: _builtins.int
+    def __init__(
+        self,
+        *,
+        watch_id: _builtins.str = ...,
+        frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "watch_id", b"watch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeFrameRequest: _TypeAlias = AcknowledgeFrameRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeFrameResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeFrameResponse: _TypeAlias = AcknowledgeFrameResponse  # noqa: Y015
+
+@_typing.final
+class ControlStageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    stage_id: _builtins.str
+    @_builtins.property
+    def control(self) -> _stages_pb2.StageControl: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        stage_id: _builtins.str = ...,
+        control: _stages_pb2.StageControl | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["control", b"control"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "run_id", b"run_id", "stage_id", b"stage_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlStageRequest: _TypeAlias = ControlStageRequest  # noqa: Y015
+
+@_typing.final
+class ControlStageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the controls are the caller's; unset: they are not."""
+
+    def __init__(
+        self,
+        *,
+        lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlStageResponse: _TypeAlias = ControlStageResponse  # noqa: Y015

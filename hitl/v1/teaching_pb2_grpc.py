@@ -55,6 +55,26 @@ class TeachingServiceStub:
                 request_serializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.FromString,
                 _registered_method=True)
+        self.ListStages = channel.unary_unary(
+                '/hitl.v1.TeachingService/ListStages',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.ListStagesRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.ListStagesResponse.FromString,
+                _registered_method=True)
+        self.WatchStage = channel.unary_stream(
+                '/hitl.v1.TeachingService/WatchStage',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.WatchStageRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.WatchStageResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeFrame = channel.unary_unary(
+                '/hitl.v1.TeachingService/AcknowledgeFrame',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameResponse.FromString,
+                _registered_method=True)
+        self.ControlStage = channel.unary_unary(
+                '/hitl.v1.TeachingService/ControlStage',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.ControlStageRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.ControlStageResponse.FromString,
+                _registered_method=True)
 
 
 class TeachingServiceServicer:
@@ -89,6 +109,35 @@ class TeachingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStages(self, request, context):
+        """The stages of a run that are being played.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStage(self, request, context):
+        """Frames of a stage as they are shown, always the newest: whoever is slow gets fewer, never old ones. Goes on only
+        while frames are acknowledged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeFrame(self, request, context):
+        """Says that a frame has arrived, and with it all before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ControlStage(self, request, context):
+        """Uses the controls of a stage. Taking them gives a lease; while someone holds them, they are refused to others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TeachingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +160,26 @@ def add_TeachingServiceServicer_to_server(servicer, server):
                     servicer.SubmitEvents,
                     request_deserializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.SerializeToString,
+            ),
+            'ListStages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStages,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.ListStagesRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.ListStagesResponse.SerializeToString,
+            ),
+            'WatchStage': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStage,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.WatchStageRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.WatchStageResponse.SerializeToString,
+            ),
+            'AcknowledgeFrame': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeFrame,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameResponse.SerializeToString,
+            ),
+            'ControlStage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControlStage,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.ControlStageRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.ControlStageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +291,114 @@ class TeachingService:
             '/hitl.v1.TeachingService/SubmitEvents',
             hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.SerializeToString,
             hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TeachingService/ListStages',
+            hitl_dot_v1_dot_teaching__pb2.ListStagesRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.ListStagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hitl.v1.TeachingService/WatchStage',
+            hitl_dot_v1_dot_teaching__pb2.WatchStageRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.WatchStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeFrame(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TeachingService/AcknowledgeFrame',
+            hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.AcknowledgeFrameResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ControlStage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TeachingService/ControlStage',
+            hitl_dot_v1_dot_teaching__pb2.ControlStageRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.ControlStageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,16 @@ class TeachingServiceStub:
     """Gives leased questions back unanswered, for someone else."""
     SubmitEvents: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+    ListStages: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]
+    """The stages of a run that are being played."""
+    WatchStage: _grpc.UnaryStreamMultiCallable[_teaching_pb2.WatchStageRequest, _teaching_pb2.WatchStageResponse]
+    """Frames of a stage as they are shown, always the newest: whoever is slow gets fewer, never old ones. Goes on only
+    while frames are acknowledged.
+    """
+    AcknowledgeFrame: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.AcknowledgeFrameRequest, _teaching_pb2.AcknowledgeFrameResponse]
+    """Says that a frame has arrived, and with it all before."""
+    ControlStage: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.ControlStageRequest, _teaching_pb2.ControlStageResponse]
+    """Uses the controls of a stage. Taking them gives a lease; while someone holds them, they are refused to others."""
 
 @_typing.type_check_only
 class TeachingServiceAsyncStub(TeachingServiceStub):
@@ -55,6 +65,16 @@ class TeachingServiceAsyncStub(TeachingServiceStub):
     """Gives leased questions back unanswered, for someone else."""
     SubmitEvents: _aio.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]  # type: ignore[assignment]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+    ListStages: _aio.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]  # type: ignore[assignment]
+    """The stages of a run that are being played."""
+    WatchStage: _aio.UnaryStreamMultiCallable[_teaching_pb2.WatchStageRequest, _teaching_pb2.WatchStageResponse]  # type: ignore[assignment]
+    """Frames of a stage as they are shown, always the newest: whoever is slow gets fewer, never old ones. Goes on only
+    while frames are acknowledged.
+    """
+    AcknowledgeFrame: _aio.UnaryUnaryMultiCallable[_teaching_pb2.AcknowledgeFrameRequest, _teaching_pb2.AcknowledgeFrameResponse]  # type: ignore[assignment]
+    """Says that a frame has arrived, and with it all before."""
+    ControlStage: _aio.UnaryUnaryMultiCallable[_teaching_pb2.ControlStageRequest, _teaching_pb2.ControlStageResponse]  # type: ignore[assignment]
+    """Uses the controls of a stage. Taking them gives a lease; while someone holds them, they are refused to others."""
 
 class TeachingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every call carries `authorization: Bearer <token>` with the role teacher or oracle."""
@@ -90,5 +110,39 @@ class TeachingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_teaching_pb2.SubmitEventsResponse, _abc.Awaitable[_teaching_pb2.SubmitEventsResponse]]:
         """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+
+    @_abc_1.abstractmethod
+    def ListStages(
+        self,
+        request: _teaching_pb2.ListStagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_teaching_pb2.ListStagesResponse, _abc.Awaitable[_teaching_pb2.ListStagesResponse]]:
+        """The stages of a run that are being played."""
+
+    @_abc_1.abstractmethod
+    def WatchStage(
+        self,
+        request: _teaching_pb2.WatchStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_teaching_pb2.WatchStageResponse], _abc.AsyncIterator[_teaching_pb2.WatchStageResponse]]:
+        """Frames of a stage as they are shown, always the newest: whoever is slow gets fewer, never old ones. Goes on only
+        while frames are acknowledged.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeFrame(
+        self,
+        request: _teaching_pb2.AcknowledgeFrameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_teaching_pb2.AcknowledgeFrameResponse, _abc.Awaitable[_teaching_pb2.AcknowledgeFrameResponse]]:
+        """Says that a frame has arrived, and with it all before."""
+
+    @_abc_1.abstractmethod
+    def ControlStage(
+        self,
+        request: _teaching_pb2.ControlStageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_teaching_pb2.ControlStageResponse, _abc.Awaitable[_teaching_pb2.ControlStageResponse]]:
+        """Uses the controls of a stage. Taking them gives a lease; while someone holds them, they are refused to others."""
 
 def add_TeachingServiceServicer_to_server(servicer: TeachingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

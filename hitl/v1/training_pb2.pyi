@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from hitl.v1 import stages_pb2 as _stages_pb2
 from hitl.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -473,3 +474,191 @@ class TailJournalResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TailJournalResponse: _TypeAlias = TailJournalResponse  # noqa: Y015
+
+@_typing.final
+class StageOpening(_message.Message):
+    """A stage begins, or comes back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    ACTION_SPACE_FIELD_NUMBER: _builtins.int
+    NEWEST_FRAME_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    stage_id: _builtins.str
+    """Unique within the run."""
+    newest_frame: _builtins.int
+    """The newest frame that it has shown already, which comes soon; unset: none."""
+    @_builtins.property
+    def run(self) -> Global___RunEpoch: ...
+    @_builtins.property
+    def action_space(self) -> _stages_pb2.ActionSpace: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RunEpoch | None = ...,
+        task_id: _builtins.str = ...,
+        stage_id: _builtins.str = ...,
+        action_space: _stages_pb2.ActionSpace | None = ...,
+        newest_frame: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run", "stage_id", b"stage_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__newest_frame: _TypeAlias = _typing.Literal["newest_frame"]  # noqa: Y015
+    _WhichOneofArgType__newest_frame: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__newest_frame) -> _WhichOneofReturnType__newest_frame | None: ...
+
+Global___StageOpening: _TypeAlias = StageOpening  # noqa: Y015
+
+@_typing.final
+class PlayStageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENING_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opening(self) -> Global___StageOpening: ...
+    @_builtins.property
+    def frame(self) -> _stages_pb2.StageFrame: ...
+    def __init__(
+        self,
+        *,
+        opening: Global___StageOpening | None = ...,
+        frame: _stages_pb2.StageFrame | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opening", "frame"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PlayStageRequest: _TypeAlias = PlayStageRequest  # noqa: Y015
+
+@_typing.final
+class StageOpened(_message.Message):
+    """The stage is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FRAME_FIELD_NUMBER: _builtins.int
+    first_frame: _builtins.int
+    """What a stage without a past begins with; above all that its earlier lives showed."""
+    def __init__(
+        self,
+        *,
+        first_frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_frame", b"first_frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageOpened: _TypeAlias = StageOpened  # noqa: Y015
+
+@_typing.final
+class StageStored(_message.Message):
+    """All steps shown before this frame are durable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    END_FRAME_FIELD_NUMBER: _builtins.int
+    end_frame: _builtins.int
+    def __init__(
+        self,
+        *,
+        end_frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_frame", b"end_frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageStored: _TypeAlias = StageStored  # noqa: Y015
+
+@_typing.final
+class StageAudience(_message.Message):
+    """How many watch; without any, nothing need be rendered or paced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCHERS_FIELD_NUMBER: _builtins.int
+    watchers: _builtins.int
+    def __init__(
+        self,
+        *,
+        watchers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["watchers", b"watchers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageAudience: _TypeAlias = StageAudience  # noqa: Y015
+
+@_typing.final
+class StageCommand(_message.Message):
+    """A teacher's wish, on its way to the stage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEACHER_ID_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    teacher_id: _builtins.str
+    @_builtins.property
+    def control(self) -> _stages_pb2.StageControl: ...
+    def __init__(
+        self,
+        *,
+        teacher_id: _builtins.str = ...,
+        control: _stages_pb2.StageControl | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["control", b"control"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "teacher_id", b"teacher_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageCommand: _TypeAlias = StageCommand  # noqa: Y015
+
+@_typing.final
+class PlayStageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opened(self) -> Global___StageOpened: ...
+    @_builtins.property
+    def stored(self) -> Global___StageStored: ...
+    @_builtins.property
+    def audience(self) -> Global___StageAudience: ...
+    @_builtins.property
+    def command(self) -> Global___StageCommand: ...
+    def __init__(
+        self,
+        *,
+        opened: Global___StageOpened | None = ...,
+        stored: Global___StageStored | None = ...,
+        audience: Global___StageAudience | None = ...,
+        command: Global___StageCommand | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "command", b"command", "message", b"message", "opened", b"opened", "stored", b"stored"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "command", b"command", "message", b"message", "opened", b"opened", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "stored", "audience", "command"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PlayStageResponse: _TypeAlias = PlayStageResponse  # noqa: Y015

@@ -81,6 +81,11 @@ class TrainingServiceStub:
                 request_serializer=hitl_dot_v1_dot_training__pb2.TailJournalRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_training__pb2.TailJournalResponse.FromString,
                 _registered_method=True)
+        self.PlayStage = channel.stream_stream(
+                '/hitl.v1.TrainingService/PlayStage',
+                request_serializer=hitl_dot_v1_dot_training__pb2.PlayStageRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.PlayStageResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -152,6 +157,14 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlayStage(self, request_iterator, context):
+        """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
+        before where it was open already. What teachers want of it comes back, and how far its steps are durable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -199,6 +212,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.TailJournal,
                     request_deserializer=hitl_dot_v1_dot_training__pb2.TailJournalRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_training__pb2.TailJournalResponse.SerializeToString,
+            ),
+            'PlayStage': grpc.stream_stream_rpc_method_handler(
+                    servicer.PlayStage,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.PlayStageRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.PlayStageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -446,6 +464,33 @@ class TrainingService:
             '/hitl.v1.TrainingService/TailJournal',
             hitl_dot_v1_dot_training__pb2.TailJournalRequest.SerializeToString,
             hitl_dot_v1_dot_training__pb2.TailJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlayStage(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/hitl.v1.TrainingService/PlayStage',
+            hitl_dot_v1_dot_training__pb2.PlayStageRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.PlayStageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,10 @@ class TrainingServiceStub:
     """Closes open questions that are not worth an answer any more."""
     TailJournal: _grpc.UnaryStreamMultiCallable[_training_pb2.TailJournalRequest, _training_pb2.TailJournalResponse]
     """Journal entries from an offset on, for ever: first the stored ones, then each as it becomes durable."""
+    PlayStage: _grpc.StreamStreamMultiCallable[_training_pb2.PlayStageRequest, _training_pb2.PlayStageResponse]
+    """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
+    before where it was open already. What teachers want of it comes back, and how far its steps are durable.
+    """
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -83,6 +87,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Closes open questions that are not worth an answer any more."""
     TailJournal: _aio.UnaryStreamMultiCallable[_training_pb2.TailJournalRequest, _training_pb2.TailJournalResponse]  # type: ignore[assignment]
     """Journal entries from an offset on, for ever: first the stored ones, then each as it becomes durable."""
+    PlayStage: _aio.StreamStreamMultiCallable[_training_pb2.PlayStageRequest, _training_pb2.PlayStageResponse]  # type: ignore[assignment]
+    """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
+    before where it was open already. What teachers want of it comes back, and how far its steps are durable.
+    """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every call carries `authorization: Bearer <token>` with the role cluster. Calls that write carry the run's
@@ -162,5 +170,15 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_training_pb2.TailJournalResponse], _abc.AsyncIterator[_training_pb2.TailJournalResponse]]:
         """Journal entries from an offset on, for ever: first the stored ones, then each as it becomes durable."""
+
+    @_abc_1.abstractmethod
+    def PlayStage(
+        self,
+        request_iterator: _MaybeAsyncIterator[_training_pb2.PlayStageRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_training_pb2.PlayStageResponse], _abc.AsyncIterator[_training_pb2.PlayStageResponse]]:
+        """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
+        before where it was open already. What teachers want of it comes back, and how far its steps are durable.
+        """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

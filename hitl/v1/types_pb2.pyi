@@ -148,6 +148,47 @@ class StepAddress(_message.Message):
 Global___StepAddress: _TypeAlias = StepAddress  # noqa: Y015
 
 @_typing.final
+class Showing(_message.Message):
+    """How consecutive steps were shown on a stage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    FIRST_FRAME_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    POLICY_VERSIONS_FIELD_NUMBER: _builtins.int
+    TEACHER_ID_FIELD_NUMBER: _builtins.int
+    stage_id: _builtins.str
+    first_frame: _builtins.int
+    """The picture of what the first step led to; those of the other steps follow without a gap."""
+    teacher_id: _builtins.str
+    """Who acted instead of the policy; empty: nobody did."""
+    @_builtins.property
+    def seconds(self) -> Global___Tensor:
+        """When the outcome of each step was first shown: seconds on the stage's clock, float64 [steps]."""
+
+    @_builtins.property
+    def policy_versions(self) -> Global___Tensor:
+        """The policy of each step, int64 [steps]."""
+
+    def __init__(
+        self,
+        *,
+        stage_id: _builtins.str = ...,
+        first_frame: _builtins.int = ...,
+        seconds: Global___Tensor | None = ...,
+        policy_versions: Global___Tensor | None = ...,
+        teacher_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy_versions", b"policy_versions", "seconds", b"seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_frame", b"first_frame", "policy_versions", b"policy_versions", "seconds", b"seconds", "stage_id", b"stage_id", "teacher_id", b"teacher_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Showing: _TypeAlias = Showing  # noqa: Y015
+
+@_typing.final
 class Segment(_message.Message):
     """Consecutive steps of one episode: what a teacher judges."""
 
@@ -179,6 +220,7 @@ class Segment(_message.Message):
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    SHOWING_FIELD_NUMBER: _builtins.int
     segment_id: _builtins.str
     """Unique within the run."""
     policy_version: _builtins.int
@@ -193,6 +235,10 @@ class Segment(_message.Message):
     def actions(self) -> Global___Tensor:
         """Shape [steps, ...]."""
 
+    @_builtins.property
+    def showing(self) -> Global___Showing:
+        """Only of steps that were played on a stage."""
+
     def __init__(
         self,
         *,
@@ -201,10 +247,11 @@ class Segment(_message.Message):
         observations: _abc.Mapping[_builtins.str, Global___Tensor] | None = ...,
         actions: Global___Tensor | None = ...,
         policy_version: _builtins.int = ...,
+        showing: Global___Showing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "showing", b"showing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "observations", b"observations", "policy_version", b"policy_version", "segment_id", b"segment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "observations", b"observations", "policy_version", b"policy_version", "segment_id", b"segment_id", "showing", b"showing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -332,6 +379,77 @@ class Retraction(_message.Message):
 Global___Retraction: _TypeAlias = Retraction  # noqa: Y015
 
 @_typing.final
+class Signal(_message.Message):
+    """A live judgement: this was good, or bad, now. It is about the steps shown a reaction time before the key press."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    stage_id: _builtins.str
+    frame: _builtins.int
+    """What the teacher saw as they pressed the key."""
+    value: _builtins.float
+    """From -1 to 1."""
+    @_builtins.property
+    def offset(self) -> _duration_pb2.Duration:
+        """From being shown that frame to the key press, on the teacher's monotonic clock."""
+
+    def __init__(
+        self,
+        *,
+        stage_id: _builtins.str = ...,
+        frame: _builtins.int = ...,
+        offset: _duration_pb2.Duration | None = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "offset", b"offset", "stage_id", b"stage_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signal: _TypeAlias = Signal  # noqa: Y015
+
+@_typing.final
+class Correction(_message.Message):
+    """Here, do this: what the teacher wants in the state that a frame shows, or did in it while they had the controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    stage_id: _builtins.str
+    frame: _builtins.int
+    @_builtins.property
+    def offset(self) -> _duration_pb2.Duration:
+        """From being shown that frame to the key press, on the teacher's monotonic clock."""
+
+    @_builtins.property
+    def actions(self) -> Global___Tensor:
+        """In that state, and in those that followed it: shape [steps, ...]."""
+
+    def __init__(
+        self,
+        *,
+        stage_id: _builtins.str = ...,
+        frame: _builtins.int = ...,
+        offset: _duration_pb2.Duration | None = ...,
+        actions: Global___Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "offset", b"offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "frame", b"frame", "offset", b"offset", "stage_id", b"stage_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Correction: _TypeAlias = Correction  # noqa: Y015
+
+@_typing.final
 class FeedbackEvent(_message.Message):
     """One statement of a teacher."""
 
@@ -342,6 +460,8 @@ class FeedbackEvent(_message.Message):
     THINKING_TIME_FIELD_NUMBER: _builtins.int
     COMPARISON_FIELD_NUMBER: _builtins.int
     RETRACTION_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Chosen by the teacher's program, unique per run and teacher. A repeat gets the first receipt again."""
     run_id: _builtins.str
@@ -353,6 +473,10 @@ class FeedbackEvent(_message.Message):
     def comparison(self) -> Global___Comparison: ...
     @_builtins.property
     def retraction(self) -> Global___Retraction: ...
+    @_builtins.property
+    def signal(self) -> Global___Signal: ...
+    @_builtins.property
+    def correction(self) -> Global___Correction: ...
     def __init__(
         self,
         *,
@@ -361,12 +485,14 @@ class FeedbackEvent(_message.Message):
         thinking_time: _duration_pb2.Duration | None = ...,
         comparison: Global___Comparison | None = ...,
         retraction: Global___Retraction | None = ...,
+        signal: Global___Signal | None = ...,
+        correction: Global___Correction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "kind", b"kind", "retraction", b"retraction", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "kind", b"kind", "retraction", b"retraction", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event_id", b"event_id", "kind", b"kind", "retraction", b"retraction", "run_id", b"run_id", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "event_id", b"event_id", "kind", b"kind", "retraction", b"retraction", "run_id", b"run_id", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction", "signal", "correction"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -393,7 +519,9 @@ class JournalEntry(_message.Message):
     def event(self) -> Global___FeedbackEvent: ...
     @_builtins.property
     def segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The segments that the event judges, in the question's order."""
+        """The segments that the event judges, in the question's order; of a signal the steps shown up to its frame, oldest
+        first; of a correction the states with the actions wanted. Empty where the steps are lost.
+        """
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import pytest
 from hitl.client.training import TrainingClient
 from hitl.events import Task
 from tests.hitl.live import LiveRun, LiveService
+from tests.hitl.playing import Play
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +34,11 @@ def own_run(own_service: LiveService) -> Iterator[LiveRun]:
     with own_service.cluster() as client:
         client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
         yield LiveRun(client.open_run("run", "task"), client)
+
+
+@pytest.fixture
+def play(live_run: LiveRun) -> Iterator[Play]:
+    """A stage in its first episode."""
+    playing = Play.open(live_run)
+    yield playing
+    playing.player.close()

@@ -7,7 +7,7 @@ import pytest
 from hitl.client.channel import Channel
 from hitl.client.teaching import TeacherClient
 from hitl.client.training import TrainingClient
-from hitl.errors import Conflict, InvalidRequest, NotFound, QuestionClosed, RequestError
+from hitl.errors import Conflict, InvalidRequest, NotFound, NotYours, RequestError
 from hitl.events import Choice, Comparison, Event, JournalEntry, Receipt, Retraction
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
@@ -134,7 +134,7 @@ def test_one_bad_event_stops_no_other(service: LiveService, live_run: LiveRun) -
                 answer(live_run, third_id),
             ]
         )
-    kinds = [Receipt, InvalidRequest, NotFound, QuestionClosed, NotFound, QuestionClosed, Receipt]
+    kinds = [Receipt, InvalidRequest, NotFound, NotYours, NotFound, NotYours, Receipt]
     assert [type(result) for result in results] == kinds
     assert "events[1].comparison.question_id" in str(results[1])
     assert "nobody asked this" in str(results[2])

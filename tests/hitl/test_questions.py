@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from hitl.client.channel import Channel
-from hitl.errors import DeadlineExceeded, InvalidRequest, NotFound, QuestionClosed
+from hitl.errors import DeadlineExceeded, InvalidRequest, NotFound, NotYours
 from hitl.events import Choice
 from hitl.tokens import Role
 from hitl.v1 import teaching_pb2, training_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
-from hitl.wire import encode_segment
+from hitl.wire.segments import encode_segment
 from tests.hitl.live import LiveRun, LiveService, eventually
 
 # Long enough to do something in it on a busy machine.
@@ -84,7 +84,7 @@ def test_a_question_is_with_one_teacher_at_a_time(service: LiveService, live_run
         taken = [client.lease(live_run.run_id)[0] for client in (ann, ann, bob)]
         assert sorted(question.question_id for question in taken) == ids
         assert ann.lease(live_run.run_id) == []
-        with pytest.raises(QuestionClosed, match="with another teacher"):
+        with pytest.raises(NotYours, match="with another teacher"):
             bob.compare(live_run.run_id, taken[0].question_id, Choice.FIRST)
         taken[0].answer(Choice.FIRST)
 
@@ -96,7 +96,7 @@ def test_an_expired_lease_goes_to_someone_else(service: LiveService, live_run: L
         assert bob.lease(live_run.run_id) == []
         (theirs,) = bob.lease(live_run.run_id, wait_seconds=20)
         assert theirs.question_id == mine.question_id
-        with pytest.raises(QuestionClosed):
+        with pytest.raises(NotYours):
             mine.answer(Choice.FIRST)
         theirs.answer(Choice.SECOND)
 
@@ -128,7 +128,7 @@ def test_an_expired_question_is_not_asked_and_not_answered(service: LiveService,
     with service.teacher() as ann:
         (question,) = ann.lease(live_run.run_id)
         wait_until(expire_time)
-        with pytest.raises(QuestionClosed, match="has expired"):
+        with pytest.raises(NotYours, match="has expired"):
             question.answer(Choice.FIRST)
         question.release()
         assert ann.lease(live_run.run_id) == []
@@ -144,7 +144,7 @@ def test_a_withdrawn_question_is_not_asked_and_not_answered(service: LiveService
         }
         questions[answered].answer(Choice.TIE)
         live_run.cluster.withdraw(live_run.run, [withdrawn, answered, "unknown"])
-        with pytest.raises(QuestionClosed, match="is withdrawn"):
+        with pytest.raises(NotYours, match="is withdrawn"):
             questions[withdrawn].answer(Choice.TIE)
     run = live_run.cluster.get_run(live_run.run_id)
     assert (run.open_questions, run.answered_questions, run.closed_questions) == (0, 1, 1)

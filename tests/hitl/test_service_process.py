@@ -15,13 +15,16 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from hitl.errors import QuestionClosed, RequestError, Unavailable
+from hitl.errors import NotYours, RequestError, Unavailable
 from hitl.events import Choice, Comparison, JournalEntry
 from hitl.metrics import Metric
 from hitl.service.metrics import TABLE
 from hitl.service.options import ServiceOptions
 from hitl.service.server import serve
+from hitl.v1 import training_pb2
+from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from tests.hitl.live import LiveRun, LiveService, eventually
+from tests.hitl.playing import Play
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -52,7 +55,7 @@ def test_sigkill_under_load_loses_and_doubles_nothing(own_service: LiveService, 
                 ]
                 for event, result in zip(events, teacher.submit(events) if events else [], strict=True):
                     if isinstance(result, RequestError):
-                        assert isinstance(result, QuestionClosed), result
+                        assert isinstance(result, NotYours), result
                     else:
                         acknowledged[event.event_id] = result.offset
 
@@ -201,12 +204,25 @@ def test_metrics_tell_what_happened(own_service: LiveService, own_run: LiveRun) 
         ann.submit([event])
         ann.submit([Comparison(run_id=own_run.run_id, question_id=first, choice=Choice.TIE)])
         ann.retract(own_run.run_id, event.event_id)
+        play = Play.open(own_run)
+        play.step()
+        with ann.watch(own_run.run_id, "stage") as watch:
+            frame = watch.next(10)
+            assert frame is not None
+            frame.signal(1.0)
+            frame.correct(2)
+        play.player.close()
     with urllib.request.urlopen(f"http://{own_service.metrics_address}/metrics") as response:
         lines = response.read().decode().splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(samples['hitl_feedback_answers_total{choice="second"}']) == 1, "a repeat counts once"
     assert float(samples['hitl_feedback_refused_events_total{code="FAILED_PRECONDITION"}']) == 1
     assert float(samples["hitl_feedback_retractions_total"]) == 1
+    placed = [
+        float(samples.get(f'hitl_feedback_signals_total{{placed="{how}"}}', 0)) for how in ("yes", "no")
+    ]
+    assert sum(placed) == 1
+    assert float(samples["hitl_feedback_corrections_total"]) == 1
     assert float(samples["hitl_feedback_open_questions"]) == 1
     assert float(samples["hitl_feedback_thinking_duration_seconds_count"]) == 1
     assert float(samples["hitl_feedback_last_answer_timestamp_seconds"]) == pytest.approx(time.time(), abs=60)
@@ -233,3 +249,18 @@ heavy = {"torch", "ray", "matplotlib", "gymnasium", "pandas"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_those_who_ping_while_they_hear_nothing_stay_connected(
+    own_service: LiveService, own_run: LiveRun
+) -> None:
+    """gRPC ends a connection that pings more often than the service allows, and says so after the third ping."""
+    options = [("grpc.keepalive_time_ms", 1500), ("grpc.http2.max_pings_without_data", 0)]
+    with grpc.insecure_channel(own_service.address, options=options) as channel:
+        metadata = (("authorization", f"Bearer {own_service.token('cluster', 'driver')}"),)
+        stub = TrainingServiceStub(channel)
+        tail = stub.TailJournal(training_pb2.TailJournalRequest(run_id=own_run.run_id), metadata=metadata)
+        tail.initial_metadata()
+        time.sleep(9.0)
+        assert tail.is_active()
+        tail.cancel()

@@ -14,10 +14,11 @@ from hitl.service import teaching, training
 from hitl.service.bells import Bell, Bells
 from hitl.service.call import Call
 from hitl.service.metrics import TABLE
+from hitl.service.stages import Stages
 from hitl.storage.storage import Storage
 from hitl.tokens import Principal, Role
 from hitl.v1 import teaching_pb2, training_pb2, types_pb2
-from hitl.wire import encode_segment
+from hitl.wire.segments import encode_segment
 from tests.hitl.live import make_segment
 
 # Far above what waking takes, and far below the slow poll.
@@ -31,9 +32,9 @@ def call(name: str, role: Role = "teacher") -> Call:
 
 class Handlers:
     def __init__(self, storage: Storage) -> None:
-        self.bells = Bells()
-        self.teaching = teaching.TeachingHandlers(storage, self.bells, build(TABLE))
-        self.training = training.TrainingHandlers(storage, self.bells)
+        self.bells, self.stages = Bells(), Stages()
+        self.teaching = teaching.TeachingHandlers(storage, self.bells, self.stages, build(TABLE))
+        self.training = training.TrainingHandlers(storage, self.bells, self.stages)
         self.epoch = training_pb2.RunEpoch(run_id="run", epoch=1)
 
     async def open(self) -> None:

@@ -9,33 +9,28 @@ from hitl.errors import InvalidRequest
 from hitl.events import (
     Choice,
     Comparison,
+    Correction,
+    Event,
     PairQuestion,
     Progress,
     Retraction,
     Run,
     Segment,
+    Showing,
+    Signal,
     StepAddress,
     Task,
 )
 from hitl.tensors import decode_tensor, encode_tensor
 from hitl.v1 import types_pb2
-from hitl.wire import (
-    decode_entry,
-    decode_event,
-    decode_progress,
+from hitl.wire.events import decode_entry, decode_event, decode_refusal, encode_event, encode_refusal
+from hitl.wire.runs import decode_progress, decode_run, decode_task, encode_progress, encode_run, encode_task
+from hitl.wire.segments import (
     decode_question,
-    decode_refusal,
-    decode_run,
     decode_segment,
-    decode_task,
     decode_true_rewards,
-    encode_event,
-    encode_progress,
     encode_question,
-    encode_refusal,
-    encode_run,
     encode_segment,
-    encode_task,
 )
 
 WHEN = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -60,6 +55,20 @@ COMPARISON = Comparison(
     run_id="run", question_id="question", choice=Choice.TIE, thinking_time=timedelta(seconds=1.25)
 )
 RETRACTION = Retraction(run_id="run", retracted_event_id="event")
+SHOWN = replace(
+    SEGMENT,
+    showing=Showing(
+        stage_id="stage",
+        first_frame=40,
+        seconds=np.array([0.5, 0.75, 1.25]),
+        policy_versions=np.array([8, 9, 9]),
+        teacher_id="ann",
+    ),
+)
+SIGNAL = Signal(run_id="run", stage_id="stage", frame=41, value=-0.5, offset=timedelta(seconds=0.25))
+CORRECTION = Correction(
+    run_id="run", stage_id="stage", frame=41, actions=np.array([[0.5, -1.0]]), offset=timedelta(seconds=2)
+)
 RUN = Run(
     run_id="run",
     task_id="task",
@@ -83,10 +92,27 @@ def test_a_segment_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(back.actions, SEGMENT.actions, strict=True)
 
 
+def test_a_segment_that_was_shown_comes_back_as_it_was() -> None:
+    back, showing = decode_segment(encode_segment(SHOWN)).showing, SHOWN.showing
+    assert back is not None
+    assert showing is not None
+    assert (back.stage_id, back.first_frame, back.end_frame, back.teacher_id) == ("stage", 40, 43, "ann")
+    np.testing.assert_array_equal(back.seconds, showing.seconds, strict=True)
+    np.testing.assert_array_equal(back.policy_versions, showing.policy_versions, strict=True)
+
+
+def test_a_correction_comes_back_as_it_was() -> None:
+    back = decode_event(encode_event(CORRECTION))
+    assert back == CORRECTION
+    assert isinstance(back, Correction)
+    np.testing.assert_array_equal(back.actions, CORRECTION.actions, strict=True)
+
+
 def test_everything_else_comes_back_as_it_was() -> None:
     assert decode_question(encode_question(QUESTION)) == QUESTION
     assert decode_event(encode_event(COMPARISON)) == COMPARISON
     assert decode_event(encode_event(RETRACTION)) == RETRACTION
+    assert decode_event(encode_event(SIGNAL)) == SIGNAL
     assert decode_run(encode_run(RUN)) == RUN
     unborn = replace(RUN, create_time=None)
     assert decode_run(encode_run(unborn)) == unborn
@@ -220,6 +246,52 @@ def test_a_malformed_event_is_refused_by_field(
     spoil(message)
     with pytest.raises(InvalidRequest) as refused:
         decode_event(message)
+    assert str(refused.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "spoil"),
+    [
+        (SIGNAL, "signal.stage_id", lambda m: m.signal.ClearField("stage_id")),
+        (SIGNAL, "signal.frame", lambda m: setattr(m.signal, "frame", -1)),
+        (SIGNAL, "signal.value", lambda m: setattr(m.signal, "value", 1.01)),
+        (SIGNAL, "signal.value", lambda m: setattr(m.signal, "value", float("nan"))),
+        (SIGNAL, "signal.offset", lambda m: setattr(m.signal.offset, "seconds", -1)),
+        (CORRECTION, "correction.stage_id", lambda m: m.correction.ClearField("stage_id")),
+        (CORRECTION, "correction.frame", lambda m: setattr(m.correction, "frame", -1)),
+        (CORRECTION, "correction.offset", lambda m: setattr(m.correction.offset, "seconds", -1)),
+        (CORRECTION, "correction.actions", lambda m: m.correction.ClearField("actions")),
+        (CORRECTION, "correction.actions", lambda m: m.correction.actions.CopyFrom(_tensor(0, 2))),
+    ],
+)
+def test_what_is_malformed_about_a_stage_is_refused_by_field(
+    event: Event, field: str, spoil: Callable[[types_pb2.FeedbackEvent], object]
+) -> None:
+    message = encode_event(event)
+    spoil(message)
+    with pytest.raises(InvalidRequest) as refused:
+        decode_event(message)
+    assert str(refused.value).startswith(f"event.{field}")
+
+
+@pytest.mark.parametrize(
+    ("field", "spoil"),
+    [
+        ("segment.showing.stage_id", lambda m: m.showing.ClearField("stage_id")),
+        ("segment.showing.first_frame", lambda m: setattr(m.showing, "first_frame", -1)),
+        ("segment.showing.seconds", lambda m: m.showing.seconds.CopyFrom(encode_tensor(np.zeros(2)))),
+        ("segment.showing", lambda m: m.showing.seconds.CopyFrom(encode_tensor(np.zeros(3, np.float32)))),
+        (
+            "segment.showing.policy_versions",
+            lambda m: m.showing.policy_versions.CopyFrom(encode_tensor(np.zeros(2, np.int64))),
+        ),
+    ],
+)
+def test_a_malformed_showing_is_refused_by_field(field: str, spoil: Spoil) -> None:
+    message = encode_segment(SHOWN)
+    spoil(message)
+    with pytest.raises(InvalidRequest) as refused:
+        decode_segment(message)
     assert str(refused.value).startswith(f"{field}: ")
 
 

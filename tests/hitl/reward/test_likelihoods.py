@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.likelihoods import comparison_log_likelihood
+from hitl.reward.likelihoods import comparison_log_likelihood, signal_log_likelihood
 
 FIRST, SECOND, TIE = 0, 1, 2
 CASES = [
@@ -89,3 +89,45 @@ def test_the_tie_propensity_is_learnt_with_the_rewards() -> None:
     assert margin.grad is not None
     assert float(log_tie.grad) > 0
     assert float(margin.grad) < 0
+
+
+def test_a_signal_is_normal_around_what_the_steps_deserve() -> None:
+    """As TAMER has it: the credited reward is a sum over steps; the density is written out."""
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        reward_KL, credit_L = rng.normal(0, 2, (3, 5)), rng.dirichlet(np.ones(5))
+        value, scale, offset, noise = (
+            rng.uniform(-1, 1),
+            rng.uniform(0.1, 3),
+            rng.normal(),
+            rng.uniform(0.1, 2),
+        )
+        credited = torch.tensor(reward_KL @ credit_L)[:, None]
+        found = signal_log_likelihood(
+            credited_KS=credited,
+            value_S=torch.tensor([value], dtype=torch.float64),
+            scale=scale,
+            offset=offset,
+            noise=noise,
+        )
+        for member in range(3):
+            mean = scale * sum(c * r for c, r in zip(credit_L, reward_KL[member], strict=True)) + offset
+            density = math.exp(-((value - mean) ** 2) / (2 * noise**2)) / (noise * math.sqrt(2 * math.pi))
+            assert float(found[member, 0]) == pytest.approx(math.log(density), abs=1e-9)
+
+
+def test_a_signals_likelihood_has_the_gradient_of_least_squares() -> None:
+    credited = torch.tensor([[0.3, -0.2]], dtype=torch.float64, requires_grad=True)
+    link = [torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (1.5, 0.1, 0.7)]
+    value = torch.tensor([1.0, -1.0], dtype=torch.float64)
+
+    def total(*tensors: torch.Tensor) -> torch.Tensor:
+        found, scale, offset, noise = tensors
+        return signal_log_likelihood(
+            credited_KS=found, value_S=value, scale=scale, offset=offset, noise=noise
+        ).sum()
+
+    assert torch.autograd.gradcheck(total, (credited, *link))
+    (gradient,) = torch.autograd.grad(total(credited, *link), credited)
+    residual = value - 1.5 * credited.detach() - 0.1
+    torch.testing.assert_close(gradient, 1.5 * residual / 0.7**2)

@@ -6,25 +6,20 @@ import torch
 from torch import Tensor
 
 from hitl.events import Choice
-from hitl.reward.answers import Answer, arrays_of
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.fitting import (
-    AnswerTensors,
-    Fit,
-    FitSettings,
-    Judgement,
-    _draw,
-    bootstrap_weights,
-    is_worse,
-    judge,
-    margins,
+from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.comparisons import (
+    Answer,
+    ComparisonExamples,
+    ComparisonLikelihood,
+    arrays_of,
 )
+from hitl.reward.fitting import Fit, FitSettings, Judgement, Part, draw, is_worse, judge
 from hitl.reward.likelihoods import comparison_log_likelihood
-from tests.hitl.comparisons import SPACE, answer, answers, segment, worth
+from tests.hitl.reward.comparisons import SPACE, answer, answers, segment, worth
 
-SETTINGS = FitSettings(
-    learning_rate=0.02, weight_decay=0.0, gradient_steps=60, batch_comparisons=32, lapse=0.1
-)
+SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=60)
+LIKELIHOOD = ComparisonLikelihood(lapse=0.1)
 
 
 def _ensemble(members: int = 3) -> RewardEnsemble:
@@ -34,17 +29,19 @@ def _ensemble(members: int = 3) -> RewardEnsemble:
     return ensemble
 
 
-def _tensors(told: list[Answer], ensemble: RewardEnsemble) -> AnswerTensors:
-    return AnswerTensors(arrays_of(told, heldout_share=0.0), ensemble)
+def _part(told: list[Answer], ensemble: RewardEnsemble, bootstrap_KP: Tensor | None = None) -> Part:
+    bootstrap = torch.ones(ensemble.members, len(told)) if bootstrap_KP is None else bootstrap_KP
+    examples = ComparisonExamples(arrays_of(told, heldout_share=0.0), ensemble, bootstrap)
+    return Part(likelihood=LIKELIHOOD, examples=examples, batch=32)
 
 
 def _fit(ensemble: RewardEnsemble, told: list[Answer], bootstrap_KP: Tensor | None = None) -> float:
-    return Fit(ensemble, SETTINGS)(
-        _tensors(told, ensemble),
-        training=torch.arange(len(told)),
-        bootstrap_KP=torch.ones(ensemble.members, len(told)) if bootstrap_KP is None else bootstrap_KP,
-        generator=torch.Generator().manual_seed(0),
-    )
+    part = _part(told, ensemble, bootstrap_KP)
+    return Fit(ensemble, SETTINGS)([part], generator=torch.Generator().manual_seed(0))
+
+
+def _judge(ensemble: RewardEnsemble, told: list[Answer], pairs: int | None = None) -> Judgement:
+    return judge(ensemble, _part(told, ensemble), torch.arange(len(told) if pairs is None else pairs))
 
 
 def test_a_fit_knows_nothing_of_the_one_before() -> None:
@@ -53,15 +50,20 @@ def test_a_fit_knows_nothing_of_the_one_before() -> None:
     losses = []
     for _ in range(2):
         ensemble.load_state_dict(begun)
-        losses.append(
-            fit(
-                _tensors(told, ensemble),
-                training=torch.arange(len(told)),
-                bootstrap_KP=torch.ones(3, len(told)),
-                generator=torch.Generator().manual_seed(0),
-            )
-        )
+        losses.append(fit([_part(told, ensemble)], generator=torch.Generator().manual_seed(0)))
     assert losses[0] == losses[1]
+
+
+def test_a_quick_fit_goes_on_from_the_one_before() -> None:
+    """In two halves it is the same as in one."""
+    told, fitted = answers(20), []
+    for halves in ((60,), (30, 30)):
+        ensemble = _ensemble()
+        fit, generator = Fit(ensemble, SETTINGS), torch.Generator().manual_seed(0)
+        for steps in halves:
+            fit([_part(told, ensemble)], generator=generator, gradient_steps=steps, anew=False)
+        fitted.append(ensemble.weights[0].detach())
+    assert torch.equal(*fitted)
 
 
 def test_the_margin_is_the_difference_of_summed_rewards() -> None:
@@ -70,8 +72,8 @@ def test_the_margin_is_the_difference_of_summed_rewards() -> None:
         answer(1, segment("short", steps=2), segment("other", steps=4)),
     ]
     ensemble = _ensemble()
-    inputs, weight, _ = _tensors(told, ensemble).of(torch.arange(2))
-    margin = margins(ensemble, inputs, weight)
+    *segments, _ = _part(told, ensemble).examples.of(torch.arange(2))
+    margin = LIKELIHOOD.predict(ensemble, *segments)
     for pair, one in enumerate(told):
         for member in range(3):
             totals = []
@@ -83,18 +85,18 @@ def test_the_margin_is_the_difference_of_summed_rewards() -> None:
 
 
 def test_bootstrap_weights_belong_to_the_answer_and_not_to_its_place() -> None:
-    told = answers(30)
-    weights = bootstrap_weights(told, members=4, seed=1)
-    shuffled = [told[i] for i in np.random.default_rng(0).permutation(30)]
-    again = bootstrap_weights(shuffled, members=4, seed=1)
+    names = [f"{number}/first/{number}/second" for number in range(30)]
+    weights = bootstrap_weights(names, members=4, seed=1)
+    shuffled = np.random.default_rng(0).permutation(30)
+    again = bootstrap_weights([names[i] for i in shuffled], members=4, seed=1)
     for column, one in enumerate(shuffled):
-        assert torch.equal(again[:, column], weights[:, one.offset])
-    assert torch.equal(bootstrap_weights(told[:7], members=4, seed=1), weights[:, :7])
-    assert not torch.equal(bootstrap_weights(told, members=4, seed=2), weights)
+        assert torch.equal(again[:, column], weights[:, one])
+    assert torch.equal(bootstrap_weights(names[:7], members=4, seed=1), weights[:, :7])
+    assert not torch.equal(bootstrap_weights(names, members=4, seed=2), weights)
 
 
 def test_bootstrap_weights_are_poisson_with_mean_1() -> None:
-    weights = bootstrap_weights(answers(500), members=8, seed=0).double()
+    weights = bootstrap_weights([str(number) for number in range(500)], members=8, seed=0).double()
     assert float(weights.mean()) == pytest.approx(1, abs=3 / math.sqrt(weights.numel()))
     assert float((weights == 0).double().mean()) == pytest.approx(math.exp(-1), abs=0.025)
     assert not torch.equal(weights[0], weights[1])
@@ -102,9 +104,9 @@ def test_bootstrap_weights_are_poisson_with_mean_1() -> None:
 
 def test_a_fit_explains_the_answers_better_than_before() -> None:
     told, ensemble = answers(40), _ensemble()
-    before = judge(ensemble, _tensors(told, ensemble), torch.arange(40), lapse=0.1)
+    before = _judge(ensemble, told)
     _fit(ensemble, told)
-    after = judge(ensemble, _tensors(told, ensemble), torch.arange(40), lapse=0.1)
+    after = _judge(ensemble, told)
     assert before.log_loss is not None
     assert after.log_loss is not None
     assert after.log_loss < 0.5 * before.log_loss
@@ -133,10 +135,22 @@ def test_a_batch_draws_each_answer_as_often_as_any_other() -> None:
     """Few answers fill the batch by coming again; many come at most once."""
     generator = torch.Generator().manual_seed(0)
     for number, count in ((5, 32), (32, 32), (100, 32), (1, 7)):
-        times = torch.bincount(_draw(number, count, generator), minlength=number)
+        times = torch.bincount(draw(torch.arange(number), count, generator), minlength=number)
         assert int(times.sum()) == count
         assert int(times.max() - times.min()) <= 1
-    assert not torch.equal(_draw(100, 32, generator), _draw(100, 32, generator))
+    assert not torch.equal(*(draw(torch.arange(100), 32, generator) for _ in range(2)))
+
+
+@pytest.mark.parametrize(("newest", "certain"), [(0, 0), (3, 3), (16, 16), (40, 16)])
+def test_the_newest_are_in_every_batch_and_the_rest_is_drawn_from_all(newest: int, certain: int) -> None:
+    generator, rows = torch.Generator().manual_seed(0), torch.arange(1000, 2000)
+    batches = [draw(rows, 32, generator, newest=newest).tolist() for _ in range(50)]
+    assert all(len(batch) == 32 for batch in batches)
+    last = list(range(2000 - certain, 2000))
+    assert all(batch[:certain] == last for batch in batches)
+    drawn = [row for batch in batches for row in batch[certain:]]
+    assert min(drawn) >= 1000
+    assert np.mean(drawn) == pytest.approx(1500, abs=45)
 
 
 def test_a_member_does_not_learn_answers_of_weight_0() -> None:
@@ -154,54 +168,50 @@ def test_answers_left_out_of_training_change_nothing() -> None:
     fitted = []
     for taught in (told, liars):
         ensemble = _ensemble()
-        Fit(ensemble, SETTINGS)(
-            _tensors(taught, ensemble),
-            training=torch.arange(10, 20),
-            bootstrap_KP=torch.ones(3, 20),
-            generator=torch.Generator().manual_seed(0),
-        )
+        part = _part(taught, ensemble)
+        part.examples.heldout_E[:10] = True
+        Fit(ensemble, SETTINGS)([part], generator=torch.Generator().manual_seed(0))
         fitted.append(ensemble.weights[0].detach())
     assert torch.equal(*fitted)
 
 
 def test_the_judgement_is_of_the_mean_probability() -> None:
     told, ensemble = answers(6), _ensemble()
-    tensors = _tensors(told, ensemble)
-    judgement = judge(ensemble, tensors, torch.arange(6), lapse=0.1)
+    judgement = _judge(ensemble, told)
     with torch.no_grad():
-        *segments, choice = tensors.of(torch.arange(6))
+        *segments, choice = _part(told, ensemble).examples.of(torch.arange(6))
+        margin = LIKELIHOOD.predict(ensemble, *segments)
         members = comparison_log_likelihood(
-            margin_KP=margins(ensemble, *segments), choice_P=choice, log_tie=ensemble.log_tie, lapse=0.1
+            margin_KP=margin, choice_P=choice, log_tie=ensemble.log_tie, lapse=0.1
         ).double()
     for pair in range(6):
         mean = sum(math.exp(members[k, pair]) for k in range(3)) / 3
-        assert judgement.log_loss_P[pair].item() == pytest.approx(-math.log(mean), rel=1e-5)
-    assert judgement.log_loss == pytest.approx(judgement.log_loss_P.mean().item())
+        assert judgement.log_loss_E[pair].item() == pytest.approx(-math.log(mean), rel=1e-5)
+    assert judgement.log_loss == pytest.approx(judgement.log_loss_E.mean().item())
 
 
 def test_accuracy_ignores_ties() -> None:
     told, ensemble = answers(8), _ensemble()
-    tensors = _tensors(told, ensemble)
-    *segments, _ = tensors.of(torch.arange(8))
-    margin = margins(ensemble, *segments).mean(0)
+    *segments, _ = _part(told, ensemble).examples.of(torch.arange(8))
+    margin = LIKELIHOOD.predict(ensemble, *segments).mean(0)
     right = [(m > 0) == (a.choice == Choice.FIRST) for m, a in zip(margin.tolist(), told, strict=True)]
     assert 0 < sum(right) < 8
-    assert judge(ensemble, tensors, torch.arange(8), lapse=0.1).accuracy == pytest.approx(sum(right) / 8)
+    assert _judge(ensemble, told).accuracy == pytest.approx(sum(right) / 8)
     wrong = [i for i in range(8) if not right[i]]
     mixed = [answer(i, a.first, a.second, Choice.TIE) if i in wrong else a for i, a in enumerate(told)]
-    assert judge(ensemble, _tensors(mixed, ensemble), torch.arange(8), lapse=0.1).accuracy == 1.0
+    assert _judge(ensemble, mixed).accuracy == 1.0
     ties = [answer(i, a.first, a.second, Choice.TIE) for i, a in enumerate(told)]
-    assert judge(ensemble, _tensors(ties, ensemble), torch.arange(8), lapse=0.1).accuracy is None
+    assert _judge(ensemble, ties).accuracy is None
 
 
 def test_without_answers_there_is_no_judgement() -> None:
-    judgement = judge(_ensemble(), _tensors(answers(2), _ensemble()), torch.arange(0), lapse=0.1)
+    judgement = _judge(_ensemble(), answers(2), 0)
     assert judgement.log_loss is None
     assert judgement.accuracy is None
 
 
 def _judged(*log_losses: float) -> Judgement:
-    return Judgement(log_loss_P=torch.tensor(log_losses), accuracy=None)
+    return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None)
 
 
 def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
@@ -214,17 +224,25 @@ def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
         mean = sum(difference) / 12
         variance = sum((d - mean) ** 2 for d in difference) / 11
         expected = mean > 2 * math.sqrt(variance / 12)
-        assert is_worse(_judged(*candidate), _judged(*current)) == expected
+        assert is_worse([_judged(*candidate)], [_judged(*current)]) == expected
         verdicts.add(expected)
     assert verdicts == {True, False}
 
 
 def test_better_or_equal_is_never_worse() -> None:
-    assert not is_worse(_judged(1.0, 2.0, 3.0), _judged(1.0, 2.0, 3.0))
-    assert not is_worse(_judged(0.1, 0.2, 0.3), _judged(1.0, 2.0, 3.0))
-    assert is_worse(_judged(1.0, 2.0, 3.0), _judged(0.1, 0.2, 0.3))
+    assert not is_worse([_judged(1.0, 2.0, 3.0)], [_judged(1.0, 2.0, 3.0)])
+    assert not is_worse([_judged(0.1, 0.2, 0.3)], [_judged(1.0, 2.0, 3.0)])
+    assert is_worse([_judged(1.0, 2.0, 3.0)], [_judged(0.1, 0.2, 0.3)])
 
 
 def test_fewer_than_two_answers_refuse_nothing() -> None:
-    assert not is_worse(_judged(), _judged())
-    assert not is_worse(_judged(9.0), _judged(0.1))
+    assert not is_worse([_judged()], [_judged()])
+    assert not is_worse([_judged(9.0)], [_judged(0.1)])
+
+
+def test_kinds_are_judged_together() -> None:
+    """Worse on many of one kind and better on few of another is worse, and the other way round."""
+    many, few = _judged(*[1.0] * 40), _judged(1.0, 1.0)
+    worse, better = _judged(*[1.1] * 40), _judged(0.9, 0.9)
+    assert is_worse([worse, better], [many, few])
+    assert not is_worse([_judged(*[0.9] * 40), _judged(1.1, 1.1)], [many, few])

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from hitl.events import Choice
-from hitl.reward.answers import arrays_of, is_heldout
-from tests.hitl.comparisons import answer, answers, segment
+from hitl.reward.evidence.comparisons import arrays_of
+from policies.splits import is_heldout
+from tests.hitl.reward.comparisons import answer, answers, segment
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])

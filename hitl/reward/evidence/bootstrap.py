@@ -1,0 +1,25 @@
+"""How often each member of an ensemble counts what trains it: a fixed function of names.
+
+Axis suffixes: K member, E piece of evidence.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def bootstrap_weights(names: Sequence[str], *, members: int, seed: int) -> Tensor:
+    """Return how often each member counts what has these names, [K, E]: the Poisson bootstrap.
+
+    Each weight is a function of the name alone, so a rebuilt model draws the same ones.
+    Source: Oza and Russell 2001, "Online bagging and boosting", section 3.
+    """
+    weights = np.empty((members, len(names)), np.float32)
+    for column, name in enumerate(names):
+        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+        generator = np.random.default_rng(int.from_bytes(digest, "little"))
+        weights[:, column] = generator.poisson(1.0, members)
+    return torch.from_numpy(weights)

@@ -1,0 +1,78 @@
+"""The seam between what people say and the model that learns from it.
+
+Axis suffixes: K member, E piece of evidence, B those of a minibatch.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hitl.events import JournalEntry, Segment
+from hitl.reward.ensemble import RewardEnsemble
+
+
+class Likelihood(Protocol):
+    """How likely it is that people say something, given the reward. It branches on no tensor's value."""
+
+    def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
+        """Return what each member expects people to say of these inputs, [K, B]."""
+        ...
+
+    def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
+        """Return the log-probability (or density) of what they said, in nats, [K, B]."""
+        ...
+
+    def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return whether the sign of a prediction is that of what was said, and whether that has one; bool[B]."""
+        ...
+
+
+class Examples(Protocol):
+    """All evidence of one kind that counts now, on the model's device."""
+
+    heldout_E: NDArray[np.bool_]
+    """Judges the model; all else trains it."""
+    bootstrap_KE: Tensor
+    """How often each member counts each piece."""
+
+    def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
+        """Return the inputs of `Likelihood.predict` for these pieces, and last what was said."""
+        ...
+
+
+class Evidence(Protocol):
+    """One kind of feedback."""
+
+    @property
+    def name(self) -> str:
+        """Of the kind."""
+        ...
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Of what is said in this way."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Pieces of a minibatch."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many pieces count: neither skipped nor retracted."""
+        ...
+
+    def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        """Take a journal entry into account; a repeat, or one of another kind, changes nothing."""
+        ...
+
+    def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:
+        """Let an event count no longer, also if it has not come yet."""
+        ...
+
+    def examples(self, ensemble: RewardEnsemble) -> Examples | None:
+        """Return all that counts; None where nothing does."""
+        ...

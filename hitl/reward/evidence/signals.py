@@ -1,0 +1,208 @@
+"""Signals as evidence: plus or minus, about steps that a stage showed shortly before.
+
+Axis suffixes: K member, S signal, L step that a signal may be about, F input feature.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hitl.credit import DelayDensity, thin
+from hitl.events import JournalEntry, Segment, Signal
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.credited import CreditedSignal, credited
+from hitl.reward.likelihoods import signal_log_likelihood
+from policies.splits import is_heldout, uniform
+
+_FRAMES_TOGETHER = 64
+"""Signals on so many consecutive frames of a stage are held out together: they are about the same steps."""
+_LENGTH_UNIT = 8
+"""Rows have a multiple of so many steps, so that their shape seldom changes."""
+_FIRST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRows:
+    """Signals ready for a batched network: padded with credit 0, and with room for more."""
+
+    observation_SLO: NDArray[np.float32]
+    action_SLA: NDArray[np.generic]
+    credit_SL: NDArray[np.float32]
+    value_S: NDArray[np.float32]
+    bootstrap_SK: NDArray[np.float32]
+    heldout_S: NDArray[np.bool_]
+    counts_S: NDArray[np.bool_]
+    """False where retracted."""
+
+    def with_room(self, *, rows: int, length: int) -> "SignalRows":
+        """Return the same with at least so many rows and steps."""
+        room, longest = self.credit_SL.shape
+        if rows <= room and length <= longest:
+            return self
+        rows = room if rows <= room else max(2 * room, rows)
+        length = longest if length <= longest else -(-length // _LENGTH_UNIT) * _LENGTH_UNIT
+        grown = {}
+        for field in dataclasses.fields(self):
+            array = getattr(self, field.name)
+            wide = field.name in ("observation_SLO", "action_SLA", "credit_SL")
+            shape = (rows, length, *array.shape[2:]) if wide else (rows, *array.shape[1:])
+            grown[field.name] = np.zeros(shape, array.dtype)
+            grown[field.name][tuple(slice(0, size) for size in array.shape)] = array
+        return SignalRows(**grown)
+
+
+class SignalExamples:
+    """The rows that count, on the model's device."""
+
+    def __init__(self, rows: SignalRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
+        self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
+        self.heldout_E = rows.heldout_S[counted_E]
+        self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
+            ensemble.input_mean.device
+        )
+
+    def of(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs [B, L, F] and credit [B, L] of the steps of these signals, and the values [B]."""
+        rows, device = self._counted_E[rows_B.cpu().numpy()], self._ensemble.input_mean.device
+        observation_BLO, action_BLA, credit_BL, value_B = (
+            torch.from_numpy(array[rows]).to(device)
+            for array in (
+                self._rows.observation_SLO,
+                self._rows.action_SLA,
+                self._rows.credit_SL,
+                self._rows.value_S,
+            )
+        )
+        return self._ensemble.inputs(observation_BLO, action_BLA), credit_BL, value_B
+
+
+class SignalLikelihood:
+    """Normal around a linear function of the credited reward; see `hitl.reward.likelihoods`."""
+
+    def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
+        """Return the signal that each member expects, [K, B]."""
+        input_BLF, credit_BL = inputs
+        link = ensemble.signals
+        expected_KB: Tensor = link.scale * (ensemble(input_BLF) * credit_BL).sum(-1) + link.offset
+        return expected_KB
+
+    def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
+        """See `Likelihood`; what is said is a value from -1 to 1."""
+        return signal_log_likelihood(
+            credited_KS=prediction_KB, value_S=said_B, scale=1.0, offset=0.0, noise=ensemble.signals.noise
+        )
+
+    def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Likelihood`; 0 has no sign."""
+        return (prediction_B > 0) == (said_B > 0), said_B != 0
+
+
+class Signals:
+    """The signals that count, with the steps that they are about."""
+
+    name = "signals"
+
+    def __init__(
+        self,
+        delay: DelayDensity,
+        *,
+        across_episodes: bool,
+        smallest_share: float,
+        most_steps: int,
+        batch: int,
+        heldout_share: float,
+        members: int,
+        seed: int,
+    ) -> None:
+        """Begin without any.
+
+        Args:
+            delay: of the teachers.
+            across_episodes: whether a signal may be about the episode before.
+            smallest_share: of the density that must fall on steps that were shown; see `hitl.credit.place`.
+            most_steps: of one signal that are looked at; see `hitl.credit.thin`.
+            batch: signals of a minibatch.
+            heldout_share: of the signals, which only judge.
+            members: of the ensemble.
+            seed: of the bootstrap.
+        """
+        self.likelihood, self.batch = SignalLikelihood(), batch
+        self.unplaced = 0
+        """That are about no step that is known: too early, too late, or their steps are lost."""
+        self._delay, self._across, self._smallest_share = delay, across_episodes, smallest_share
+        self._most_steps = most_steps
+        self._heldout_share, self._members, self._seed = heldout_share, members, seed
+        self._rows: SignalRows | None = None
+        self._row_of: dict[tuple[str, str, str], int | None] = {}
+        """The row of each signal; None: it never counts."""
+        self._taken = 0
+
+    def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        """See `Evidence`."""
+        event = entry.event
+        if not isinstance(event, Signal):
+            return
+        key = (event.run_id, entry.teacher_id, event.event_id)
+        if key in self._row_of:
+            return
+        signal = credited(
+            entry,
+            segments,
+            self._delay,
+            across_episodes=self._across,
+            smallest_share=self._smallest_share,
+        )
+        self._row_of[key] = self._append(signal, event) if signal else None
+        self.unplaced += signal is None
+
+    def _append(self, signal: CreditedSignal, event: Signal) -> int:
+        place = uniform(f"{self._seed}/{event.event_id}")
+        chosen, credit = thin(signal.credit_L, most=self._most_steps, offset=place)
+        row, steps = self._taken, len(chosen)
+        self._rows = (self._rows or _no_rows(signal, self._members)).with_room(rows=row + 1, length=steps)
+        self._rows.observation_SLO[row, :steps] = signal.observation_LO[chosen]
+        self._rows.action_SLA[row, :steps] = signal.action_LA[chosen]
+        self._rows.credit_SL[row, :steps] = credit
+        self._rows.value_S[row] = signal.value
+        block = f"{event.run_id}/{event.stage_id}/{event.frame // _FRAMES_TOGETHER}"
+        self._rows.heldout_S[row] = is_heldout(block, self._heldout_share)
+        weights_K1 = bootstrap_weights([event.event_id], members=self._members, seed=self._seed)
+        self._rows.bootstrap_SK[row] = weights_K1[:, 0].numpy()
+        self._rows.counts_S[row] = True
+        self._taken += 1
+        return row
+
+    def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:
+        """See `Evidence`."""
+        row = self._row_of.setdefault((run_id, teacher_id, event_id), None)
+        if row is not None and self._rows is not None:
+            self._rows.counts_S[row] = False
+
+    def __len__(self) -> int:
+        return int(self._rows.counts_S.sum()) if self._rows else 0
+
+    def examples(self, ensemble: RewardEnsemble) -> SignalExamples | None:
+        """See `Evidence`; in the order in which they came."""
+        if not len(self) or self._rows is None:
+            return None
+        return SignalExamples(self._rows, np.flatnonzero(self._rows.counts_S), ensemble)
+
+
+def _no_rows(signal: CreditedSignal, members: int) -> SignalRows:
+    """Return room for signals like this one."""
+    rows = _FIRST_ROWS
+    return SignalRows(
+        observation_SLO=np.zeros((rows, _LENGTH_UNIT, signal.observation_LO.shape[1]), np.float32),
+        action_SLA=np.zeros((rows, _LENGTH_UNIT, *signal.action_LA.shape[1:]), signal.action_LA.dtype),
+        credit_SL=np.zeros((rows, _LENGTH_UNIT), np.float32),
+        value_S=np.zeros(rows, np.float32),
+        bootstrap_SK=np.zeros((rows, members), np.float32),
+        heldout_S=np.zeros(rows, bool),
+        counts_S=np.zeros(rows, bool),
+    )

@@ -1,0 +1,69 @@
+"""The reward model without torch, for whoever acts by it: small networks answer faster from NumPy.
+
+Axis suffixes: K member, N state, C candidate action, P any leading axis, F input feature.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.reward.ensemble import InputSpace, Weights
+
+Reals = NDArray[np.float32]
+
+_SCALES = ("input_mean", "input_std", "gauge_std_K")
+
+
+class NumpyReward:
+    """The mean of an ensemble's members, on the fixed scale of its version; 0 before the first version."""
+
+    def __init__(self, space: InputSpace) -> None:
+        self._space = space
+        self._layers: list[tuple[Reals, Reals]] = []
+        self._over_std_K: Reals = np.ones(0, np.float32)
+        self._mean_K: Reals = np.zeros(0, np.float32)
+
+    def load(self, arrays: Weights) -> None:
+        """Take over a version made by `RewardEnsemble.to_arrays`; the arrays are copied."""
+        mean, std, gauge = (np.array(arrays[name], np.float32) for name in _SCALES)
+        count = sum(name.startswith("weights.") for name in arrays)
+        layers = [
+            (
+                np.array(arrays[f"weights.{number}"], np.float32),
+                np.array(arrays[f"biases.{number}"], np.float32),
+            )
+            for number in range(count)
+        ]
+        # The scale of the inputs becomes a part of the first layer.
+        weight, bias = layers[0]
+        scaled = weight / std[:, None]
+        layers[0] = (scaled, bias - (mean @ scaled)[:, None])
+        self._layers = layers
+        self._over_std_K = np.reciprocal(gauge)
+        self._mean_K = np.array(arrays["gauge_mean_K"], np.float32)
+
+    def reward(self, observation_PO: NDArray[Any], action_PA: NDArray[Any]) -> Reals:
+        """Return the reward of these steps, float32[P]."""
+        if not self._layers:
+            return np.zeros(len(observation_PO), np.float32)
+        hidden: Any = np.concatenate(
+            [observation_PO.reshape(len(observation_PO), -1), self._space.encoded(action_PA)],
+            1,
+            dtype=np.float32,
+        )
+        for layer, (weight, bias) in enumerate(self._layers):
+            hidden = np.matmul(hidden, weight)
+            hidden += bias
+            if layer < len(self._layers) - 1:
+                np.tanh(hidden, out=hidden)
+        reward_KP = (hidden[..., 0] - self._mean_K[:, None]) * self._over_std_K[:, None]
+        mean: Reals = reward_KP.mean(0)
+        return mean
+
+    def of_actions(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> Reals:
+        """Return the reward of each candidate action in each state, float32[N, C]."""
+        states, candidates = len(observation_NO), len(action_C)
+        observation_PO = np.repeat(observation_NO.reshape(states, -1), candidates, 0)
+        action_PA = np.tile(action_C, (states, *[1] * (action_C.ndim - 1)))
+        return self.reward(observation_PO, action_PA).reshape(states, candidates)

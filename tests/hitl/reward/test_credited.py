@@ -1,0 +1,115 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hitl.credit import TAMER, UniformDelay
+from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
+from hitl.reward.evidence.credited import CreditedSignal, credited
+
+LAST_STEP = UniformDelay(0.0, 1e-9)
+
+
+def segment(first_frame: int, steps: int, *, episode: int = 0) -> Segment:
+    """Frame n is shown at n tenths of a second; its step begins in the state [n] and takes action n."""
+    frames = np.arange(first_frame, first_frame + steps)
+    begin = first_frame - episode - 1
+    return Segment(
+        segment_id=f"stage/{first_frame}",
+        address=StepAddress(
+            task_id="task", run_id="run", source="stage", episode=episode, begin=begin, end=begin + steps
+        ),
+        observations={"obs": frames[:, None].astype(np.float32)},
+        actions=frames,
+        policy_version=1,
+        showing=Showing(
+            stage_id="stage", first_frame=first_frame, seconds=frames / 10, policy_versions=frames // 5
+        ),
+    )
+
+
+def entry(frame: int, seconds: float = 0.0, value: float = -1.0) -> JournalEntry:
+    signal = Signal(
+        run_id="run",
+        stage_id="stage",
+        frame=frame,
+        value=value,
+        offset=timedelta(seconds=seconds),
+        event_id="event",
+    )
+    return JournalEntry(
+        offset=3, teacher_id="ann", record_time=datetime(2030, 1, 1, tzinfo=UTC), event=signal, segment_ids=()
+    )
+
+
+def place(frame: int, seconds: float, *segments: Segment, **options: Any) -> CreditedSignal | None:
+    settings: dict[str, Any] = {"delay": TAMER, "across_episodes": False, "smallest_share": 0.5, **options}
+    return credited(entry(frame, seconds), segments, settings.pop("delay"), **settings)
+
+
+def test_credit_goes_to_the_steps_shown_a_reaction_time_before_the_key() -> None:
+    # Pressed at 2.0 s: delays of 0.2 to 0.8 s mean steps shown between 1.2 and 1.8 s.
+    found = place(20, 0.0, segment(1, 12), segment(13, 12))
+    assert found is not None
+    assert (found.run_id, found.teacher_id, found.event_id, found.value) == ("run", "ann", "event", -1.0)
+    assert found.action_LA.tolist() == [12, 13, 14, 15, 16, 17]
+    assert found.observation_LO[:, 0].tolist() == [12, 13, 14, 15, 16, 17]
+    assert found.policy_version_L.tolist() == [2, 2, 2, 3, 3, 3]
+    np.testing.assert_allclose(found.credit_L, 1 / 6)
+
+
+def test_time_in_front_of_the_frame_counts() -> None:
+    found = place(15, 0.5, segment(1, 30))
+    assert found is not None
+    # Pressed at 2.0 s as well, but nothing after frame 15 had been seen; it stayed on show.
+    assert found.action_LA.tolist() == [12, 13, 14, 15]
+    np.testing.assert_allclose(found.credit_L, [1 / 6, 1 / 6, 1 / 6, 3 / 6])
+
+
+def test_segments_may_come_in_any_order() -> None:
+    there, back = (
+        place(20, 0.0, *parts)
+        for parts in ([segment(1, 12), segment(13, 12)], [segment(13, 12), segment(1, 12)])
+    )
+    assert there is not None
+    assert back is not None
+    np.testing.assert_array_equal(there.action_LA, back.action_LA)
+
+
+@pytest.mark.parametrize(("across", "expected"), [(False, [18, 19]), (True, [14, 15, 18, 19])])
+def test_the_episode_before_counts_only_if_asked(across: bool, expected: list[int]) -> None:
+    parts = [segment(1, 15), segment(18, 10, episode=17)]
+    found = place(19, 0.3, *parts, across_episodes=across, smallest_share=0.0)
+    assert found is not None
+    assert found.action_LA.tolist() == expected
+    assert found.credit_L.sum() == pytest.approx(1)
+
+
+def test_a_signal_that_is_mostly_about_what_was_before_finds_no_place() -> None:
+    parts = [segment(1, 15), segment(18, 10, episode=17)]
+    assert place(19, 0.3, *parts, smallest_share=0.9) is None
+
+
+def test_the_current_step_is_the_frames() -> None:
+    found = place(7, 0.05, segment(1, 30), delay=LAST_STEP)
+    assert found is not None
+    assert found.action_LA.tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [],
+        # The frame itself is lost.
+        [segment(1, 10)],
+        # All that is known was shown later.
+        [segment(30, 5, episode=29)],
+    ],
+)
+def test_without_its_steps_a_signal_finds_no_place(segments: list[Segment]) -> None:
+    assert place(20, 0.0, *segments) is None
+
+
+def test_a_frame_that_begins_an_episode_shows_no_step_to_judge() -> None:
+    assert place(17, 0.3, segment(1, 15), segment(18, 10, episode=17)) is None
