@@ -65,6 +65,10 @@ class Rollout:
     """What a recurrent policy remembered before the first row; 0 where an episode begins there."""
     environment_reward_TN: FloatArray | None = None
     """Only in a run whose reward sources name the environment."""
+    wanted_TNA: NDArray[np.generic] | None = None
+    """What an expert would have done where `labelled_TN`; only where one is asked, and not in what is joined."""
+    labelled_TN: BoolArray | None = None
+    """An expert has said what it would do."""
     joined: tuple[tuple[str, int], ...] = ()
     """Of rollouts side by side, each one's source and number of columns."""
 

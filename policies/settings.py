@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from policies.imitation.settings import LossName
+
 ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "reinforce"]
 EncoderName = Literal["auto", "flat", "mlp", "cnn"]
 PrecisionName = Literal["float32", "bfloat16"]
@@ -63,6 +65,7 @@ class UpdateSettings:
     reference_coefficient: float = 0.0
     max_gradient_norm: float
     popart_rate: float = 0.2
+    imitation_loss: LossName = "likelihood"
     vtrace: VTraceSettings = field(default_factory=VTraceSettings)
     ppo_kl: AdaptiveKLSettings = field(default_factory=AdaptiveKLSettings)
     trpo: TRPOSettings = field(default_factory=TRPOSettings)

@@ -15,6 +15,7 @@ from policies.batch import Batch, make_batch
 from policies.descent.gradient_step import GradientStep
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout
+from policies.imitation.beside import LabelBatch, LabelsBeside
 from policies.networks import ActorCritic, Heads
 from policies.normalisation.reward_scale import RewardScale
 from policies.objectives.change import policy_change
@@ -69,12 +70,15 @@ class Update:
             traced=network.memory is None,
         )
 
-    def __call__(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
+    def __call__(
+        self, rollout: Rollout, generator: torch.Generator, labels: LabelsBeside | None = None
+    ) -> dict[str, float]:
         """Learn from one batch, in place.
 
         Args:
             rollout: the batch.
             generator: shuffles the minibatches, on the CPU.
+            labels: whose imitation joins the objective.
 
         Returns:
             Means over the last epoch's minibatches, before their steps: policy_loss, value_loss, gradient_norm; of the
@@ -92,7 +96,7 @@ class Update:
             network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline
         )
         batch = objective.begin(network, batch)
-        watched = self._epochs(batch, generator)
+        watched = self._epochs(batch, generator, labels)
         rewards = {f"reward_{name}": mean for name, mean in means.items()}
         everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
         # Last, so that the policy that was learnt from is the one that acted.
@@ -111,7 +115,9 @@ class Update:
         if self._reward_scale and state["reward_scale"]:
             self._reward_scale.set_state(state["reward_scale"])
 
-    def _epochs(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def _epochs(
+        self, batch: Batch, generator: torch.Generator, labels: LabelsBeside | None
+    ) -> dict[str, Tensor]:
         whole = self._objective.whole_batch
         # In sequences where the policy is recurrent: they are never torn apart.
         size = max(1, self._settings.minibatch_size // batch.weight_B[0].numel())
@@ -119,7 +125,10 @@ class Update:
             size = len(batch.weight_B)
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):
-            watched = [self._step(*self._loss.inputs(part)) for part in shuffled(batch, size, generator)]
+            watched = [
+                self._step(*self._loss.inputs(part, labels.draw(generator) if labels else None))
+                for part in shuffled(batch, size, generator)
+            ]
         _, *means = (torch.stack(values).mean() for values in zip(*watched, strict=True))
         return dict(zip([*self._loss.watched, "gradient_norm"], means, strict=True))
 
@@ -151,18 +160,22 @@ class UpdateLoss(nn.Module):
         super().__init__()
         self.network, self.objective, self._settings, self._ranks = network, objective, settings, ranks
         self._fields: tuple[str, ...] = ()
+        self._imitates = False
         self.watched: tuple[str, ...] = ("value_loss", "policy_loss")
         """What it returns beside the loss; no policy_loss where only the critic learns by gradient steps."""
 
-    def inputs(self, minibatch: Batch) -> tuple[Tensor, ...]:
-        """Return the parts of a minibatch that there are, and how much of the whole this learner's part is."""
+    def inputs(self, minibatch: Batch, labels: LabelBatch | None = None) -> tuple[Tensor, ...]:
+        """Return the parts of a minibatch that there are, labels, and how much of the whole this learner's part is."""
+        self._imitates = labels is not None
         mine, shares = (minibatch, ()) if self._ranks.alone else _share(minibatch, self._ranks)
         self._fields = tuple(name for name, part in mine._asdict().items() if part is not None)
-        return *(part for part in mine if part is not None), *shares
+        return *(part for part in mine if part is not None), *(labels or ()), *shares
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the loss and its parts."""
-        parts, shares = inputs[: len(self._fields)], inputs[len(self._fields) :]
+        parts, rest = inputs[: len(self._fields)], inputs[len(self._fields) :]
+        labels = LabelBatch(*rest[: len(LabelBatch._fields)]) if self._imitates else None
+        shares = rest[len(labels or ()) :]
         minibatch = Batch(**dict(zip(self._fields, parts, strict=True)))
         heads: Heads = self.network(minibatch.observation_BO, minibatch.context)
         value = _value_loss(heads.value, minibatch, self._settings)
@@ -171,10 +184,17 @@ class UpdateLoss(nn.Module):
             value = value * shares[0]
             policy = policy and PolicyLoss(policy.total * shares[1], policy.surrogate * shares[1])
         loss = self._settings.value_coefficient * value
+        imitated: tuple[Tensor, ...] = ()
+        if labels is not None:
+            # Every learner sees all of it, and their losses are added up.
+            imitation = labels.loss(self.network, self._settings.imitation_loss) / self._ranks.count
+            loss, imitated = loss + labels.coefficient * imitation, (imitation,)
+        named = ("imitation_loss",) if self._imitates else ()
         if policy is None:
-            self.watched = ("value_loss",)
-            return loss, value
-        return policy.total + loss, value, policy.surrogate
+            self.watched = ("value_loss", *named)
+            return loss, value, *imitated
+        self.watched = ("value_loss", "policy_loss", *named)
+        return policy.total + loss, value, policy.surrogate, *imitated
 
 
 def _share(minibatch: Batch, ranks: Ranks) -> tuple[Batch, tuple[Tensor, Tensor]]:

@@ -87,12 +87,20 @@ class NumpyPolicy:
 
     def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
         """Draw an action for each observation, float32[N, O]; nothing is remembered."""
+        return self._draw(self._output(observation_NO))
+
+    def log_probs(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> FloatArray:
+        """Return the log-probability of each Discrete action, float32[N, A]."""
+        output_NA = self._output(observation_NO)
+        shifted_NA = output_NA - output_NA.max(1, keepdims=True)
+        log_prob_NA: FloatArray = shifted_NA - np.log(np.exp(shifted_NA).sum(1, keepdims=True))
+        return log_prob_NA
+
+    def _output(self, observation_NO: ObservationArray) -> FloatArray:
         if self._mean is not None:
             observation_NO = (observation_NO - self._mean) * self._over_std
             np.clip(observation_NO, -FURTHEST, FURTHEST, out=observation_NO)
-        return self._draw(self._output(observation_NO))  # type: ignore[arg-type]
-
-    def _output(self, hidden: FloatArray) -> FloatArray:
+        hidden: FloatArray = observation_NO  # type: ignore[assignment]
         for weight, bias in self._layers[:-1]:
             hidden = np.dot(hidden, weight)
             hidden += bias

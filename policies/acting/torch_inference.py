@@ -35,10 +35,21 @@ class TorchPolicy:
     @torch.inference_mode()
     def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
         """Draw an action for each observation; a recurrent policy changes `memory_NH` in place."""
-        seen = torch.from_numpy(observation_NO)
-        if self._network.memory is not None:
-            assert memory_NH is not None
-            seen = self._network.memory.step(seen, torch.from_numpy(memory_NH))
-            memory_NH[:] = seen.numpy()
-        action, log_prob = self._network.act(seen, generator=self._generator)
+        action, log_prob = self._network.act(self._seen(observation_NO, memory_NH), generator=self._generator)
         return action.numpy(), log_prob.numpy()
+
+    @torch.inference_mode()
+    def log_probs(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> FloatArray:
+        """Return the log-probability of each Discrete action, float32[N, A]; memory is changed as by `act`."""
+        output_NA = self._network.policy(self._seen(observation_NO, memory_NH))
+        log_prob_NA: FloatArray = torch.log_softmax(output_NA, -1).numpy()
+        return log_prob_NA
+
+    def _seen(self, observation_NO: ObservationArray, memory_NH: FloatArray | None) -> torch.Tensor:
+        seen = torch.from_numpy(observation_NO)
+        if self._network.memory is None:
+            return seen
+        assert memory_NH is not None
+        seen = self._network.memory.step(seen, torch.from_numpy(memory_NH))
+        memory_NH[:] = seen.numpy()
+        return seen
