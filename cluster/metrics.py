@@ -45,6 +45,9 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."
     ),
+    Metric("hitl_reward_signal_agreement_ratio", "gauge", (), "Held-out signals whose sign it predicts."),
+    Metric("hitl_feedback_learnt_signals", "gauge", (), "Live signals that the reward model stands on."),
+    Metric("hitl_feedback_unplaced_signals", "gauge", (), "Live signals about no step that is known."),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
 )
 """Every metric of the driver; the service has a table of its own."""
@@ -83,6 +86,9 @@ class DriverMetrics:
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
             "hitl_feedback_asked_comparisons": row.asked,
+            "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
+            "hitl_feedback_learnt_signals": row.signals,
+            "hitl_feedback_unplaced_signals": row.unplaced_signals,
         }
         for name, value in gauges.items():
             if value is not None:

@@ -62,12 +62,13 @@ class RunCommands:
                 f"feedback.address is {config.feedback.address}, but there is no token for it; "
                 f"set the variable {TOKEN_VARIABLE} to one of the role cluster"
             )
-        if config.teachers.count:
-            raise ConfigError(
-                f"teachers.count is {config.teachers.count}, but a run cannot make tokens for the service at "
-                f"feedback.address; set it to 0 and start teachers with `handrail teach --simulated "
-                f"--address {config.feedback.address} --run-id {folder.run_id}`"
-            )
+        for key, count in (("count", config.teachers.count), ("live.count", config.teachers.live.count)):
+            if count:
+                raise ConfigError(
+                    f"teachers.{key} is {count}, but a run cannot make tokens for the service at "
+                    f"feedback.address; set it to 0 and start teachers with `handrail teach --simulated "
+                    f"--address {config.feedback.address} --run-id {folder.run_id}`"
+                )
 
     @property
     def foreign_service(self) -> ServiceAddresses | None:
@@ -103,10 +104,12 @@ class RunCommands:
         return Command(arguments, {SERVICE_VARIABLE: service.teaching, TOKEN_VARIABLE: token or ""})
 
     def teachers(self, service: ServiceAddresses | None) -> list[Command]:
-        """Return the simulated teachers; all have the run's seed, so who takes a question does not matter."""
+        """Return the simulated teachers."""
+        return [] if service is None else [*self._who_answer(service), *self._who_watch(service)]
+
+    def _who_answer(self, service: ServiceAddresses) -> list[Command]:
+        """All have the run's seed, so who takes a question does not matter."""
         settings = self._config.teachers
-        if service is None:
-            return []
         arguments = [
             *("--simulated", "--address", service.teaching, "--run-id", self._folder.run_id),
             *("--mistake", str(settings.mistake), "--skip", str(settings.skip)),
@@ -118,6 +121,29 @@ class RunCommands:
         return [
             Command(
                 _handrail("teach", *arguments), {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")}
+            )
+            for number in range(settings.count)
+        ]
+
+    def _who_watch(self, service: ServiceAddresses) -> list[Command]:
+        settings, stages = self._config.teachers.live, self._config.stages.count
+        options = settings.model_dump(exclude={"count"}, exclude_none=True)
+        arguments = [
+            *("--simulated", "--address", service.teaching, "--run-id", self._folder.run_id),
+            *(
+                part
+                for name, value in options.items()
+                for part in (f"--{name.replace('_', '-')}", str(value))
+            ),
+        ]
+        return [
+            Command(
+                _handrail(
+                    "teach",
+                    *arguments,
+                    *("--stage", f"stage-{number % stages}", "--seed", str(self._config.seed + number)),
+                ),
+                {TOKEN_VARIABLE: self._mint(f"live-teacher-{number}", "teacher")},
             )
             for number in range(settings.count)
         ]

@@ -1,5 +1,6 @@
 """A run in the terminal: one panel that is drawn anew while it goes on, or plain lines where none can be."""
 
+import itertools
 import time
 from types import TracebackType
 from typing import Self
@@ -74,11 +75,13 @@ class LiveView:
             f"{number(row.env_steps)}/{number(self._config.stop.env_steps)} steps",
             f"true return {number(row.true_return)}",
         ]
-        if self._config.learns_from_people:
+        if self._config.learns_from_people and budget:
             parts += [
                 f"held-out accuracy {percent(row.heldout_accuracy)}",
                 f"answers {row.comparisons}/{budget} ({row.open_questions} open)",
             ]
+        if self._config.stages.count:
+            parts.append(f"signals {row.signals} ({percent(row.signal_accuracy)} predicted)")
         parts += [
             f"{number(round(row.steps_per_second))} steps/s",
             f"policy {row.policy_version} reward {row.reward_version} lag {number(row.lag_updates)}",
@@ -124,15 +127,19 @@ class LiveView:
         ]
         if self._config.learns_from_people:
             budget = self._config.reward.questions.budget
-            left += [
-                ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
-                ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
-            ]
+            if budget:
+                left += [
+                    ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
+                    ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
+                ]
+            if self._config.stages.count:
+                left.append(("signals", Text(f"{row.signals}, {percent(row.signal_accuracy)} predicted")))
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
         else:
             left.append(("updates", Text(number(row.updates))))
-        for (name, value), (other_name, other_value) in zip(left, right, strict=True):
-            grid.add_row(name, value, other_name, other_value)
+        nothing = ("", Text())
+        for one, other in itertools.zip_longest(left, right, fillvalue=nothing):
+            grid.add_row(*one, *other)
         return grid
 
     def _remember(self, row: ProgressRow | None) -> None:

@@ -1,10 +1,5 @@
 """A person who teaches in the terminal: two pieces of behaviour as curves, and one key to answer."""
 
-import os
-import select
-import sys
-import termios
-import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,10 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cluster.cli.keyboard import forget_keys, key, single_keys
 from cluster.runs.wording import sparkline
 from hitl.client.questions import LeasedQuestion
 from hitl.client.teaching import TeacherClient
-from hitl.errors import NotFound, QuestionClosed
+from hitl.errors import NotFound, NotYours
 from hitl.events import Choice, Segment
 
 _CURVE_WIDTH = 30
@@ -56,7 +52,7 @@ def teach_in_terminal(address: str, token: str, run_id: str) -> int:
         RequestError: the service refuses, or cannot be reached.
     """
     console = Console(highlight=False)
-    with TeacherClient(address, token) as client, _single_keys():
+    with TeacherClient(address, token) as client, single_keys():
         if all(run.run_id != run_id for run in client.runs()):
             raise NotFound(f"the service at {address} has no run {run_id} that your token is good for")
         console.print(
@@ -65,7 +61,7 @@ def teach_in_terminal(address: str, token: str, run_id: str) -> int:
         answered = 0
         try:
             while (question := _next(client, run_id, console)) is not None:
-                _forget_keys()
+                forget_keys()
                 console.print(question_panel(question, answered + 1))
                 choice = _read_choice(console)
                 if choice is None:
@@ -133,56 +129,28 @@ def _next(client: TeacherClient, run_id: str, console: Console) -> LeasedQuestio
             leased = client.lease(run_id, wait_seconds=_POLL_SECONDS, lease_seconds=_LEASE_SECONDS)
             if leased:
                 return leased[0]
-            if _key(wait=False) in (_QUIT, ""):
+            if key(wait=False) in (_QUIT, ""):
                 return None
 
 
 def _read_choice(console: Console) -> Choice | None:
     """Read keys until one is an answer; None for quit, and where the input ends."""
     while True:
-        key = _key(wait=True)
-        if key in (_QUIT, ""):
+        pressed = key(wait=True)
+        if pressed in (_QUIT, ""):
             return None
-        if key in _CHOICES:
-            console.print(f"[dim]{_CHOICES[key].value.replace('_', ' ')}[/]")
-            return _CHOICES[key]
+        if pressed in _CHOICES:
+            console.print(f"[dim]{_CHOICES[pressed].value.replace('_', ' ')}[/]")
+            return _CHOICES[pressed]
 
 
 def _answer(question: LeasedQuestion, choice: Choice, console: Console) -> int:
     try:
         question.answer(choice)
-    except QuestionClosed as error:
+    except NotYours as error:
         console.print(f"[yellow]that was too late and does not count:[/] {error}")
         return 0
     return 1
-
-
-def _key(*, wait: bool) -> str | None:
-    """Return a key; None where none was pressed and we do not wait, "" where the input has ended."""
-    if not wait and not select.select([sys.stdin], [], [], 0)[0]:
-        return None
-    # Read past Python's buffer, into which `select` cannot see.
-    return os.read(sys.stdin.fileno(), 1).decode("latin-1").lower()
-
-
-def _forget_keys() -> None:
-    """Drop keys that were pressed before the question was there to be seen."""
-    if sys.stdin.isatty():
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
-
-
-@contextmanager
-def _single_keys() -> Iterator[None]:
-    """Get keys as they are pressed, without Enter, where the input is a terminal."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 @contextmanager

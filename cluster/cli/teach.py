@@ -1,6 +1,7 @@
 """`handrail teach`: be a teacher of a run, as a person or as a simulated one."""
 
 import argparse
+import dataclasses
 import getpass
 import os
 from pathlib import Path
@@ -10,11 +11,13 @@ from hitl.errors import ConfigError
 
 HELP = "teach a run, as a person or a simulated teacher"
 DESCRIPTION = """\
-Teach a run: you see two short pieces of behaviour and say which is better.
+Teach a run: you see two short pieces of behaviour and say which is better, or watch it live on a stage.
 
   handrail teach --run RUN                                 a run on this machine
   HANDRAIL_TOKEN=... handrail teach --address HOST:PORT --run-id ID    a run elsewhere
+  handrail teach --run RUN --stage                         watch it live: good, bad, or do it yourself
   handrail teach --simulated --run RUN --mistake 0.1       a program answers from the true reward
+  handrail teach --simulated --run RUN --stage --judge lessons:Judge    a program watches and reacts
 """
 
 
@@ -33,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
     )
+    parser.add_argument(
+        "--stage",
+        nargs="?",
+        const="",
+        metavar="ID",
+        help="watch a live stage, the first one unless named; the run needs stages.count",
+    )
     program = parser.add_argument_group("simulated teachers")
     program.add_argument("--simulated", action="store_true", help="let a program answer from the true reward")
     program.add_argument(
@@ -45,11 +55,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     program.add_argument("--skip", type=float, default=0.0, help="chance to skip a question")
     program.add_argument("--answer-seconds", type=float, default=0.0, help="mean time to answer")
     program.add_argument("--seed", type=int, default=0, help="of its chances (default: %(default)s)")
+    live = parser.add_argument_group("simulated teachers in front of a stage (--simulated --stage)")
+    live.add_argument(
+        "--judge",
+        metavar="MODULE:CLASS",
+        help="has opinion(observation, action) from -1 to 1, or act(observation), what an expert would do",
+    )
+    live.add_argument(
+        "--gives",
+        choices=("signals", "corrections", "takeover"),
+        default="signals",
+        help="plus and minus, what to do instead, or the controls for a while (default: %(default)s)",
+    )
+    live.add_argument("--reaction-shape", type=float, default=2.0, help="of the gamma distributed reaction")
+    live.add_argument("--reaction-scale-seconds", type=float, default=0.28, help="of the same")
+    live.add_argument("--reaction-shortest-seconds", type=float, default=0.2, help="nobody is faster")
+    live.add_argument("--signals-per-second", type=float, help="at most so many (default: no limit)")
+    live.add_argument("--miss", type=float, default=0.0, help="chance to say nothing")
+    live.add_argument(
+        "--tires-after-signals", type=float, help="after so many it says half as much (default: never)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Teach until told to stop; returns the exit code."""
     place = _find(arguments)
+    if arguments.stage is not None and arguments.simulated:
+        return _watch_as_program(place, arguments)
+    if arguments.stage is not None:
+        from cluster.cli.audience import teach_at_stage
+
+        return teach_at_stage(place.address, place.token, place.run_id, arguments.stage or None)
     if not arguments.simulated:
         from cluster.cli.person import teach_in_terminal
 
@@ -69,6 +105,30 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     return run_teacher(place.address, place.token, place.run_id, settings)
+
+
+def _watch_as_program(place: _Place, arguments: argparse.Namespace) -> int:
+    import logging
+
+    from hitl.teachers.judging import load_mind
+    from hitl.teachers.live import LiveSettings
+    from hitl.teachers.live_program import InterventionSettings, run_live_teacher
+
+    if not arguments.judge:
+        raise ConfigError("a simulated teacher in front of a stage needs an opinion: --judge MODULE:CLASS")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    settings = LiveSettings(
+        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(LiveSettings)}
+    )
+    return run_live_teacher(
+        place.address,
+        place.token,
+        place.run_id,
+        arguments.stage or "stage-0",
+        settings,
+        load_mind(arguments.judge),
+        InterventionSettings(mode=arguments.gives),
+    )
 
 
 def _find(arguments: argparse.Namespace) -> _Place:

@@ -77,6 +77,26 @@ def make(config: EnvironmentConfig) -> Env:
     return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
 
 
+def make_shown(config: EnvironmentConfig) -> Env:
+    """Make one environment that renders pictures, and that ends its episodes when they are over: nobody watches it
+    stand still up to a horizon.
+
+    Raises:
+        ConfigError: it cannot be made, or cannot render.
+    """
+    env = make(
+        config.model_copy(
+            update={"fixed_horizon": None, "kwargs": {**config.kwargs, "render_mode": "rgb_array"}}
+        )
+    )
+    if env.render_mode != "rgb_array":
+        raise ConfigError(
+            f"environment {config.id} cannot be shown on a stage: it has no render_mode rgb_array; "
+            "give it one, or set stages.count to 0"
+        )
+    return env
+
+
 def make_vector(config: EnvironmentConfig, count: int) -> VectorEnvironment:
     """Make environments that step together.
 

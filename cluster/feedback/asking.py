@@ -9,7 +9,7 @@ import numpy as np
 import ray
 
 from cluster.feedback.publisher import Cutting
-from cluster.runs.config import QuestionsConfig
+from cluster.runs.reward_config import QuestionsConfig
 from hitl.events import PairQuestion, Run
 from hitl.reward import candidates
 from hitl.reward.online import OnlineRewardModel

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +17,22 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
+from cluster.feedback.evidence import evidence_of
 from cluster.feedback.journal_follower import JournalFollower
-from cluster.runs.config import QuestionsConfig, RewardModelConfig
+from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
+from cluster.newest import Published
+from cluster.runs.reward_config import QuestionsConfig, RewardModelConfig, SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, JournalEntry, Progress, Run, Segment
+from hitl.events import Comparison, JournalEntry, Run, Segment, Signal
 from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
 from policies.experience import Rollout
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
-
-Arrays = Mapping[str, NDArray[np.generic]]
 
 _WORK_SECONDS = 0.05
 _BURST_SECONDS = 0.1
@@ -42,10 +44,8 @@ _PROBE_STEPS = 4096
 class TeachingState:
     """Where teaching stands."""
 
-    version: int
-    """Of the reward model; 0 before the first one."""
-    arrays: list[ray.ObjectRef]
-    """A boxed reference to that version's arrays; empty before the first one."""
+    newest: Published | None
+    """The reward model: its state, and the probe set of its scale; None before the first version."""
     asked: int
     """Open and answered questions."""
     answered: int
@@ -55,14 +55,8 @@ class TeachingState:
     """Versions that the gate refused."""
     rollouts: bool
     """Whether there are any to ask about: one that died has lost them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """A version of the reward model and its arrays: the model's state, and the probe set of its scale."""
-
-    version: int
-    arrays: list[ray.ObjectRef]
+    unplaced_signals: int
+    """That are about no step that is known."""
 
 
 class RewardTrainer:
@@ -77,7 +71,9 @@ class RewardTrainer:
         space: InputSpace,
         model: RewardModelConfig,
         questions: QuestionsConfig,
+        signals: SignalsConfig,
         publisher: Any,
+        board: Any,
         reads_from: Sequence[str],
         life: str,
         seed: int,
@@ -92,7 +88,9 @@ class RewardTrainer:
             space: what the model looks at.
             model: its numbers.
             questions: what to ask and when.
+            signals: how live signals are read.
             publisher: handle of the actor that asks.
+            board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
@@ -107,6 +105,7 @@ class RewardTrainer:
             members=model.members,
             hidden=model.hidden,
             settings=FitSettings(**model.model_dump(include=set(FitSettings.__dataclass_fields__))),
+            evidence=evidence_of(model, signals, seed=seed),
             heldout_share=model.heldout_share,
             seed=seed,
         )
@@ -114,8 +113,10 @@ class RewardTrainer:
         self._batches: deque[list[tuple[str, Rollout]]] = deque(maxlen=questions.fresh_batches)
         self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
         self._env_steps = 0
-        self._version = 0
-        self._newest: Published | None = None
+        self._signals = signals
+        self._new_signals = 0
+        self._journal_end = 0
+        self._versions = Versions(self._client, run, board)
         self._report: FitReport | None = None
         self._refused = 0
         self._base: Published | None = None
@@ -125,7 +126,8 @@ class RewardTrainer:
         known = run if lockstep else stands
         self._asking = Asking(questions, known, life=life, publisher=publisher, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
-        self._fit_due = False
+        self._fit_due_since: float | None = None
+        """When something came that wants a whole fit."""
         self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
         self._read_others()
         self._journal = self._follow(stands)
@@ -166,7 +168,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
-        self._fit_due = False
+        self._fit_due_since, self._new_signals = None, 0
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
@@ -176,15 +178,15 @@ class RewardTrainer:
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
-        newest = self._newest
+        signals = self._model.evidence["signals"]
         return TeachingState(
-            version=newest.version if newest else 0,
-            arrays=newest.arrays if newest else [],
+            newest=self._versions.newest,
             asked=self._asking.asked,
             answered=len(self._asking.answered),
             report=self._report,
             refused=self._refused,
             rollouts=bool(self._batches),
+            unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
         )
 
     def advance(
@@ -217,13 +219,16 @@ class RewardTrainer:
 
     def _work(self) -> None:
         while True:
-            if self._news.wait(_WORK_SECONDS):
-                time.sleep(_BURST_SECONDS)
+            self._news.wait(_WORK_SECONDS)
             try:
                 self._prepare()
                 self._read_others()
                 self._read_journal()
-                self._fit_if_due()
+                since = self._fit_due_since
+                if since is not None and time.monotonic() - since >= _BURST_SECONDS:
+                    self._fit_if_due()
+                elif self._new_signals:
+                    self._fit_quickly()
                 self._ask_if_due()
             except (HandrailError, ray.exceptions.RayError) as error:
                 logger.warning("the reward trainer goes on after: %s", error)
@@ -231,18 +236,18 @@ class RewardTrainer:
 
     def _prepare(self) -> None:
         """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
-        if self._base is not None and self._base.version > self._version:
+        if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
-        if (
-            self._probe is None
-            and self._env_steps >= self._asking.schedule.initial_env_steps
-            and self._batches
-        ):
+        # Live teachers are not kept waiting for the first questions.
+        is_time = self._new_signals or self._env_steps >= self._asking.schedule.initial_env_steps
+        if self._probe is None and is_time and self._batches:
             self._set_probe(*self._probe_from_batches())
 
     def _read_journal(self) -> None:
         self._news.clear()
         read, self._unread = [*self._unread, *self._journal.take()], []
+        if read:
+            self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
             if isinstance(event, Comparison):
@@ -250,49 +255,59 @@ class RewardTrainer:
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)
-            self._model.take(entry, segments)
-            self._fit_due = True
+            self._take(entry, segments)
 
     def _read_others(self) -> None:
         for journal in self._others:
             for entry, segments in journal.take():
-                self._model.take(entry, segments)
-                self._fit_due = True
+                self._take(entry, segments)
+
+    def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        self._model.take(entry, segments)
+        if isinstance(entry.event, Signal):
+            self._new_signals += 1
+        elif self._fit_due_since is None:
+            self._fit_due_since = time.monotonic()
 
     def _fit_if_due(self) -> None:
-        if not self._fit_due or self._probe is None or self._first_round_is_incomplete():
+        if self._lockstep and self._new_signals and self._fit_due_since is None:
+            self._fit_quickly()
+        if self._fit_due_since is None or self._probe is None or self._first_round_is_incomplete():
             return
-        report = self._model.fit()
+        self._publish_if_better(self._model.fit(is_first=not self._versions.version))
+        # Only now: what stops the publishing must not lose the answers behind it.
+        self._fit_due_since, self._new_signals = None, 0
+
+    def _fit_quickly(self) -> None:
+        """Learn from the newest signals at once: their teacher is watching."""
+        if self._probe is None:
+            return
+        steps, newest = self._signals.gradient_steps, self._new_signals
+        report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
+        self._publish_if_better(report, soon_more=True)
+        self._new_signals -= newest
+
+    def _publish_if_better(self, report: FitReport | None, *, soon_more: bool = False) -> None:
         self._report = report or self._report
         if report and report.accepted:
-            self._publish()
+            assert self._probe is not None
+            self._versions.publish(
+                with_probe(self._model.weights(), *self._probe),
+                env_steps=self._env_steps,
+                journal_end=self._journal_end,
+                soon_more=soon_more,
+            )
         elif report:
             self._refused += 1
-            logger.warning("a reward version was refused: worse on held-out answers (%s)", report)
-        # Only now: what stops the publishing must not lose the answers behind it.
-        self._fit_due = False
+            logger.warning("a reward version was refused: worse on held-out feedback (%s)", report)
 
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
-        asking = self._asking
-        answers = max(len(asking.answered), len(self._model.answers))
-        return self._version == 0 and asking.open > 0 and answers < asking.schedule.initial
-
-    def _publish(self) -> None:
-        highest = self._client.get_run(self._run.run_id).progress.reward_version
-        version = max(self._version, highest) + 1
-        # The service knows the number before anybody uses it, so it is never given out again.
-        self._client.report_progress(
-            self._run, Progress(env_steps=self._env_steps, policy_version=0, reward_version=version)
-        )
-        assert self._probe is not None
-        arrays = {
-            **self._model.weights(),
-            "probe_observation": self._probe[0],
-            "probe_action": self._probe[1],
-        }
-        self._version = version
-        self._newest = Published(version=version, arrays=[ray.put(arrays)])
+        asking, known = self._asking, self._model.evidence
+        if self._versions.version or len(known["signals"]):
+            return False
+        answers = max(len(asking.answered), len(known["comparisons"]))
+        return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:
         batches, env_steps = list(self._batches), self._env_steps
@@ -301,7 +316,7 @@ class RewardTrainer:
         if count := self._asking.due(env_steps):
             rollouts = [named for batch in batches for named in batch]
             questions, cuttings = self._asking.choose(
-                count, rollouts, self._model, reward_version=self._version
+                count, rollouts, self._model, reward_version=self._versions.version
             )
             if questions:
                 self._asking.ask(questions, cuttings, env_steps=env_steps)
@@ -319,14 +334,9 @@ class RewardTrainer:
         self._model.set_probe(observation_PO, action_PA)
 
     def _adopt(self, base: Published) -> None:
-        arrays: dict[str, NDArray[Any]] = dict(ray.get(base.arrays[0]))
-        self._probe = (arrays.pop("probe_observation"), arrays.pop("probe_action"))
+        arrays = ray.get(base.boxed[0])
+        self._probe = probe_of(arrays)
         self._model.set_probe(*self._probe)
-        self._model.load(arrays)
-        self._version, self._newest = base.version, base
+        self._model.load(model_arrays(arrays))
+        self._versions.adopt(base)
         self._asking.skip_rounds_until(self._env_steps)
-
-
-def model_arrays(arrays: Arrays) -> Arrays:
-    """Return the part of a version's arrays that is the model's state."""
-    return {name: value for name, value in arrays.items() if not name.startswith("probe_")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cluster.environments.making import check_learnable, task_of
 from cluster.runs.config import EnvironmentConfig
 from hitl.client.training import TrainingClient
-from hitl.events import Run, Task
+from hitl.events import Progress, Run, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,20 @@ class FeedbackLink:
     epoch: int
     reads_from: Sequence[str] = ()
     """Runs of the same task whose feedback counts as well."""
+
+    @property
+    def run(self) -> Run:
+        """The run as it was opened, for a client that writes to it."""
+        return Run(
+            run_id=self.run_id,
+            task_id=self.task_id,
+            epoch=self.epoch,
+            progress=Progress(),
+            open_questions=0,
+            answered_questions=0,
+            closed_questions=0,
+            journal_end=0,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,18 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.result import TRIAL_INFO
 
-from cluster.feedback.service import FeedbackService
+from cluster.acting import Behaviour, reward_weight
+from cluster.environments.making import make
+from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
+from cluster.loop.imitating import Imitating
 from cluster.loop.learner import HITLLearner, Learnt, acting_weights
 from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching
+from cluster.newest import Published
+from cluster.stages.company import Company
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +47,10 @@ class HITL(Algorithm):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         """Start env runners, learner and, where people teach, reward trainer and publisher."""
-        if config.learns_from_people:
-            if isinstance(config.feedback_link, FeedbackService):
-                link = config.feedback_link.open_run(config.environment_config, self._trial_name)
-                config = self.config = config.copy(copy_frozen=False).people(feedback=link)
+        if config.learns_from_people and isinstance(config.feedback_link, FeedbackService):
+            link = config.feedback_link.open_run(config.environment_config, self._trial_name)
+            config = self.config = config.copy(copy_frozen=False).people(feedback=link)
+        if config.learns_reward:
             # First, so that its processes start while RLlib starts the env runners.
             self.teaching = Teaching(config)
         super().setup(config)
@@ -53,6 +58,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.updates = 0
         self.policy_version = 1
         self._start = 0
+        self._earliest = 0.0
         self.statistics = Statistics()
         rows = self.config.num_envs_per_env_runner * self.config.rollout_fragment_length
         self._sampler = Sampler(
@@ -63,7 +69,39 @@ class HITL(Algorithm):  # type: ignore[misc]
             max_lag=self.config.max_policy_lag,
             lockstep=self.config.lockstep,
         )
-        self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
+        self.imitating: Imitating | None = None
+        if self.config.imitation.imitates:
+            env = make(self.config.environment_config)
+            people = self.config.feedback_link
+            self.imitating = Imitating(
+                self.config.imitation,
+                (env.observation_space, env.action_space),
+                people if isinstance(people, FeedbackLink) else None,
+            )
+        self.stages = self._open_stages()
+        self._set_weights(ray.put(self._ask_learner(lambda learner: acting_weights(learner.network))))
+
+    def _open_stages(self) -> Company | None:
+        link, settings = self.config.feedback_link, self.config.stages
+        if not settings.count or not isinstance(link, FeedbackLink):
+            return None
+        return Company(
+            address=link.address,
+            token=link.token,
+            run=link.run,
+            environment=self.config.environment_config,
+            model_config=self.config.model_config,
+            settings=settings,
+            acting=self.config.acting,
+            rewards=self.teaching.board if self.teaching else None,
+            seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
+        )
+
+    def _set_weights(self, weights: ray.ObjectRef) -> None:
+        self._weights = weights
+        if self.stages:
+            weight = reward_weight(self.config.acting, self.env_steps)
+            self.stages.show_policy(self.policy_version, weights, reward_weight=weight)
 
     def training_step(self) -> None:
         """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
@@ -72,14 +110,28 @@ class HITL(Algorithm):  # type: ignore[misc]
         ask_again = None if self.config.lockstep or self._without_a_reward() else self._request
         samples = self._sampler.gather(policy_version=self.policy_version, ask_again=ask_again)
         self.env_steps += sum(sample.steps for sample in samples)
+        self._rest()
         reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
         if self.teaching and reward is None:
             time.sleep(_IDLE_SECONDS)
             return
         if not self.config.lockstep:
             self._request()
-        if samples:
-            self._learn(samples, reward.take_arrays() if reward else None)
+        labels = self.imitating.take(samples) if self.imitating and samples else None
+        if samples and self.config.imitation.alone:
+            self._imitate(samples, labels)
+        elif samples and self.config.acting.kind == "reward":
+            self._follow(samples)
+        elif samples:
+            self._learn(samples, reward.take_arrays() if reward else None, labels)
+
+    def _rest(self) -> None:
+        """Wait until the next update may begin; not after it, so that its rollouts are gathered by what is newest."""
+        while (now := time.monotonic()) < self._earliest:
+            if self.teaching:
+                self.teaching.look()
+            time.sleep(min(self._earliest - now, _IDLE_SECONDS))
+        self._earliest = max(self._earliest, now) + self.config.least_update_s
 
     def _waiting_for_answers(self) -> bool:
         """Whether there is no reward yet and experience enough to ask the first questions."""
@@ -89,26 +141,70 @@ class HITL(Algorithm):  # type: ignore[misc]
         return self.teaching is not None and not self.teaching.version
 
     def _request(self, workers: list[int] | None = None) -> None:
+        acting, teaching = self.config.acting, self.teaching
+        reward = teaching.newest_version if teaching and acting.kind != "policy" else None
         self._sampler.request(
-            policy_version=self.policy_version, weights=self._weights, start=self._start, workers=workers
+            behaviour=Behaviour(
+                policy_version=self.policy_version,
+                reward_version=reward.version if reward else 0,
+                reward_weight=reward_weight(acting, self.env_steps),
+                expert_share=self.imitating.beta(self.updates) if self.imitating else 0.0,
+                asks_expert=self.imitating is not None and self.imitating.is_asked,
+            ),
+            weights=self._weights,
+            reward_model=reward.boxed[0] if reward else None,
+            start=self._start,
+            workers=workers,
         )
 
-    def _learn(self, samples: list[Sample], reward_model: ray.ObjectRef | None) -> None:
+    def _imitate(self, samples: list[Sample], labels: Published | None) -> None:
+        """One round of DAgger: learn all labels so far to the end."""
+        start = time.perf_counter()
+        learnt: Learnt | None = None
+        if labels is not None and self.imitating and self.imitating.unlearnt(labels):
+            learnt = self._ask_learner(HITLLearner.imitate, labels=labels.boxed[0])
+        lag = self.policy_version - min(sample.policy_version for sample in samples)
+        losses, seconds = learnt.statistics if learnt else {}, time.perf_counter() - start
+        self.statistics.take(samples, losses, lag=lag, seconds=seconds)
+        self.updates += 1
+        if learnt is not None:
+            self.policy_version += 1
+            self._set_weights(ray.put(learnt.acting_weights))
+        self._report()
+
+    def _follow(self, samples: list[Sample]) -> None:
+        """Take note of rollouts where the reward model acts: what people teach it is all that is learnt."""
+        lag = self.policy_version - min(sample.policy_version for sample in samples)
+        self.statistics.take(samples, {}, lag=lag, seconds=0.0)
+        self.updates += 1
+        if self.teaching and self.teaching.take_arrays() is not None:
+            self.policy_version += 1
+            self._set_weights(self._weights)
+        self._report()
+
+    def _learn(
+        self, samples: list[Sample], reward_model: ray.ObjectRef | None, labels: Published | None
+    ) -> None:
         rollouts = [sample.rollout for sample in samples]
         horizon = self.config.anneal_over_env_steps
         progress = min(self.env_steps / horizon, 1.0) if horizon else 0.0
         start = time.perf_counter()
         learnt: Learnt | None = self._ask_learner(
-            HITLLearner.learn, rollouts=rollouts, reward_model=reward_model, progress=progress
+            HITLLearner.learn,
+            rollouts=rollouts,
+            reward_model=reward_model,
+            progress=progress,
+            labels=labels.boxed[0] if labels else None,
+            imitation_weight=self.imitating.weight(self.env_steps) if self.imitating else 0.0,
         )
         self._sampler.lost(len(rollouts) if learnt is None else learnt.lost)
         if learnt is None:
             return
         lag = self.policy_version - min(sample.policy_version for sample in samples)
-        self.statistics.take(samples, learnt, lag=lag, seconds=time.perf_counter() - start)
+        self.statistics.take(samples, learnt.statistics, lag=lag, seconds=time.perf_counter() - start)
         self.updates += 1
         self.policy_version += 1
-        self._weights = ray.put(learnt.acting_weights)
+        self._set_weights(ray.put(learnt.acting_weights))
         self._report()
 
     def _ask_learner(self, question: Any, **kwargs: Any) -> Any:
@@ -141,6 +237,7 @@ class HITL(Algorithm):  # type: ignore[misc]
             "updates": self.updates,
             "policy_version": self.policy_version,
             "reward": self.teaching.get_state() if self.teaching else None,
+            "labels": self.imitating.get_state() if self.imitating else None,
         }
         return state
 
@@ -154,6 +251,8 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.policy_version = ours["policy_version"]
         if self.teaching and ours["reward"]:
             self.teaching.set_state(ours["reward"], env_steps=self.env_steps)
+        if self.imitating and ours.get("labels"):
+            self.imitating.set_state(ours["labels"])
         self._begin_anew()
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
@@ -175,7 +274,7 @@ class HITL(Algorithm):  # type: ignore[misc]
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint."""
         super().restore_from_path(path, *args, **kwargs)
-        self._weights = ray.put(self._ask_learner(lambda learner: acting_weights(learner.network)))
+        self._set_weights(ray.put(self._ask_learner(lambda learner: acting_weights(learner.network))))
 
     @property
     def network_state(self) -> dict[str, Any]:
@@ -189,6 +288,10 @@ class HITL(Algorithm):  # type: ignore[misc]
         """Stop what was started."""
         if sampler := getattr(self, "_sampler", None):
             sampler.let_go()
+        if stages := getattr(self, "stages", None):
+            stages.stop()
+        if imitating := getattr(self, "imitating", None):
+            imitating.stop()
         if self.teaching is not None:
             self.teaching.stop()
         super().cleanup()

@@ -14,15 +14,16 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.device import Device, choose_device
 from cluster.loop.unread_settings import unread_setting
-from cluster.runs.config import (
-    EnvironmentConfig,
-    PolicyConfig,
+from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
+from cluster.runs.imitation_config import ImitationConfig
+from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
+from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.runs.reward_config import (
     QuestionsConfig,
     RewardModelConfig,
     RewardSourcesConfig,
-    RunConfig,
+    SignalsConfig,
 )
-from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
     AdaptiveKLSettings,
@@ -73,6 +74,11 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
+        self.signals = SignalsConfig()
+        self.stages = StagesConfig()
+        self.acting = ActingConfig()
+        self.imitation = ImitationConfig()
+        self.least_update_s = 0.0
         self.learner_device: Device | None = None
         self.feedback_link: FeedbackLink | FeedbackService | None = None
 
@@ -88,6 +94,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             rollout_fragment_length=rollouts.steps,
             sample_timeout_s=rollouts.timeout_seconds,
             give_up_s=rollouts.give_up_seconds,
+            least_update_s=rollouts.least_update_seconds,
             gym_env_vectorize_mode=_vectorize_mode(run.environment),
             step_timeout_s=run.environment.step_timeout_seconds,
         )
@@ -116,8 +123,12 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             sources=run.reward.sources,
             model=run.reward.model,
             questions=run.reward.questions,
+            signals=run.reward.signals,
+            stages=run.stages,
+            acting=run.acting,
             feedback=feedback,
         )
+        config.experts(run.imitation)
         config.learner_device = choose_device(run, config.update_settings)
         on_cuda = config.learner_device.name == "cuda"
         config.learners(num_learners=learner.learners, num_gpus_per_learner=int(on_cuda))
@@ -164,18 +175,25 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         return self
 
     def env_runners(
-        self, *, step_timeout_s: float | None = None, give_up_s: float | None = None, **kwargs: Any
+        self,
+        *,
+        step_timeout_s: float | None = None,
+        give_up_s: float | None = None,
+        least_update_s: float | None = None,
+        **kwargs: Any,
     ) -> Self:
         """Set how experience is gathered.
 
         Args:
             step_timeout_s: how long a step may take, where gym_env_vectorize_mode is "async".
             give_up_s: how long a rollout may take before its env runner is ended and made anew.
+            least_update_s: how long an update takes at least.
             **kwargs: RLlib's own ones; a batch waits sample_timeout_s for an env runner.
         """
         super().env_runners(**kwargs)
         self.step_timeout_s = self.step_timeout_s if step_timeout_s is None else step_timeout_s
         self.give_up_s = self.give_up_s if give_up_s is None else give_up_s
+        self.least_update_s = self.least_update_s if least_update_s is None else least_update_s
         return self
 
     def order(self, *, lockstep: bool) -> Self:
@@ -195,6 +213,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         sources: RewardSourcesConfig | None = None,
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
+        signals: SignalsConfig | None = None,
+        stages: StagesConfig | None = None,
+        acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
     ) -> Self:
         """Choose the reward sources, and how the learned one comes about.
@@ -203,12 +224,23 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             sources: weights of the sum.
             model: of the learned one.
             questions: what people are asked.
+            signals: how what they say live is read.
+            stages: what people watch live.
+            acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
         """
         self.reward_sources = sources or self.reward_sources
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
+        self.signals = signals or self.signals
+        self.stages = stages or self.stages
+        self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link
+        return self
+
+    def experts(self, imitation: ImitationConfig) -> Self:
+        """Choose how the policy learns from what experts do."""
+        self.imitation = imitation
         return self
 
     @property
@@ -249,12 +281,18 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             value_coefficient=self.vf_loss_coeff,
             entropy_coefficient=self.entropy_coeff,
             max_gradient_norm=self.grad_clip,
+            imitation_loss=self.imitation.loss,
         )
 
     @property
-    def learns_from_people(self) -> bool:
+    def learns_reward(self) -> bool:
         """Whether the reward model is one of the sources."""
         return bool(self.reward_sources.learned)
+
+    @property
+    def learns_from_people(self) -> bool:
+        """Whether people teach a reward, or correct what they see on stages."""
+        return self.learns_reward or (self.imitation.imitates and self.stages.count > 0)
 
     @property
     def life(self) -> str:
@@ -275,6 +313,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             self.reward_sources,
             self.reward_model,
             self.questions,
+            self.signals,
+            self.acting,
+            self.imitation,
             self.num_env_runners,
             self.num_envs_per_env_runner,
             self.rollout_fragment_length,
@@ -316,7 +357,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             raise ValueError(complaint)
         if self.learns_from_people and self.feedback_link is None:
             raise ValueError(
-                "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
+                "people teach through a feedback service: call .people(feedback=FeedbackService(...))"
             )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cluster.environments.vector import LostReason, VectorEnvironment, legal
 from cluster.loop.episodes import Episodes, FinishedEpisode
 from policies.acting.inference import Acts
+from policies.acting.oversight import Overseer
 from policies.experience import Actor, ObservationArray, Rollout
 
 
@@ -28,7 +29,14 @@ class Collector:
     """A vector of environments in the middle of their episodes."""
 
     def __init__(
-        self, envs: VectorEnvironment, policy: Acts, *, source: str, seed: int, share_reward: bool
+        self,
+        envs: VectorEnvironment,
+        policy: Acts,
+        *,
+        source: str,
+        seed: int,
+        share_reward: bool,
+        overseer: Overseer | None = None,
     ) -> None:
         """Start an episode in each environment.
 
@@ -38,11 +46,14 @@ class Collector:
             source: names the rollouts.
             seed: of the environments.
             share_reward: whether rollouts carry the environment's reward to the learner.
+            overseer: an expert who acts and labels now and then.
         """
         self.envs = envs
         self.policy = policy
         self._source = source
         self._share_reward = share_reward
+        self._overseer = overseer
+        self._begins_N = np.ones(envs.count, bool)
         self._observation = envs.reset(seed).copy()
         self._memory_NH = np.zeros((envs.count, policy.memory_units), np.float32)
         self._episodes = Episodes(envs.count)
@@ -57,16 +68,22 @@ class Collector:
         terminated, truncated = np.empty(shape, bool), np.empty(shape, bool)
         nobody, duration = np.empty(shape, bool), np.empty(shape, np.int64)
         final: list[ObservationArray] = []
+        by_expert, labelled, wanted = np.zeros(shape, bool), np.zeros(shape, bool), np.empty_like(action)
         memory = self._memory_NH if self.policy.memory_units else None
         remembered = None if memory is None else memory.copy()
         observation[0] = self._observation
         for t in range(steps):
             action[t], log_prob[t] = self.policy.act(observation[t], memory)
+            if self._overseer is not None:
+                action[t], by_expert[t], wanted[t], labelled[t] = self._overseer.look(
+                    observation[t], action[t], self._begins_N
+                )
             stepped = self.envs.step(legal(action[t], self.envs.action_space))
             observation[t + 1], reward[t] = stepped.observation_NO, stepped.reward_N
             terminated[t], truncated[t] = stepped.terminated_N, stepped.truncated_N
             nobody[t], duration[t] = stepped.nobody_N, stepped.duration_N
             final.extend(stepped.final_observation_KO)
+            self._begins_N = terminated[t] | truncated[t]
             if memory is not None:
                 memory[terminated[t] | truncated[t]] = 0.0
         self._observation = observation[steps].copy()
@@ -82,12 +99,16 @@ class Collector:
             truncated_TN=truncated,
             final_index_K=np.flatnonzero(ended),
             final_observation_KO=np.array(final, observation.dtype).reshape(-1, observation.shape[-1]),
-            actor_TN=np.where(nobody, Actor.NOBODY, Actor.POLICY).astype(np.uint8),
+            actor_TN=np.where(nobody, Actor.NOBODY, np.where(by_expert, Actor.EXPERT, Actor.POLICY)).astype(
+                np.uint8
+            ),
             episode_TN=numbered.episode_TN,
             step_TN=numbered.step_TN,
             duration_TN=duration,
             memory_NH=remembered,
             environment_reward_TN=reward if self._share_reward else None,
+            wanted_TNA=None if self._overseer is None else wanted,
+            labelled_TN=None if self._overseer is None else labelled & ~nobody,
         )
         lost = dict(self.envs.lost)
         self.envs.lost.clear()

@@ -20,9 +20,10 @@ from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.evaluation import evaluate
+from cluster.loop.evaluation import GreedyReward, Judged, evaluate
 from cluster.loop.local_ray import start_ray
 from cluster.metrics import DriverMetrics
+from cluster.priority import give_way
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, write_json
@@ -31,11 +32,15 @@ from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
+from hitl.reward.online import KindReport
 from policies.networks import ActorCritic
 
 logger = logging.getLogger(__name__)
 
 _ROW_SECONDS = 0.5
+_NOTHING = KindReport(
+    count=0, train_log_loss=None, train_accuracy=None, heldout_log_loss=None, heldout_accuracy=None
+)
 
 
 class Driver:
@@ -47,7 +52,7 @@ class Driver:
         self.config: RunConfig = load_run(folder.run_file)
         self._started = time.monotonic()
         self._stopping = False
-        env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_from_people)
+        env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_reward)
         self._spaces = (env.observation_space, env.action_space)
         check_policy(self._spaces, self.config)
         # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
@@ -59,6 +64,8 @@ class Driver:
         write_json(folder.driver_file, ready)
         self._client, self._run, link = self._open_run(task_of(self.config.environment, env))
         env.close()
+        if self.config.stages.count:
+            give_way()
         self.algorithm = self._build(link)
         self._device = str(self.algorithm.config.learner_device)
         write_json(folder.driver_file, ready | {"learner_device": self._device})
@@ -149,7 +156,7 @@ class Driver:
         now = time.monotonic()
         if now - self._last_row >= _ROW_SECONDS:
             self._last_row = now
-            learning = not self.config.learns_from_people or self.algorithm.updates
+            learning = not self.config.learns_reward or self.algorithm.updates
             writer.write(self._row("learning" if learning else "asking"))
         if self.config.mode == "lockstep":
             updates, every = self.algorithm.updates, self.config.checkpoints.every_updates
@@ -172,7 +179,8 @@ class Driver:
         algorithm, statistics = self.algorithm, self.algorithm.statistics
         teaching = algorithm.teaching
         state = teaching.state if teaching else None
-        report = state.report if state else None
+        kinds = state.report.kinds if state and state.report else {}
+        comparisons, signals = (kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals"))
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -188,9 +196,12 @@ class Driver:
             comparisons=state.answered if state else 0,
             asked=state.asked if state else 0,
             open_questions=state.asked - state.answered if state else 0,
-            heldout_accuracy=report.heldout_accuracy if report else None,
-            heldout_log_loss=report.heldout_log_loss if report else None,
-            train_accuracy=report.train_accuracy if report else None,
+            heldout_accuracy=comparisons.heldout_accuracy,
+            heldout_log_loss=comparisons.heldout_log_loss,
+            train_accuracy=comparisons.train_accuracy,
+            signals=signals.count,
+            signal_accuracy=signals.heldout_accuracy,
+            unplaced_signals=state.unplaced_signals if state else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,
@@ -198,10 +209,17 @@ class Driver:
         )
 
     def _evaluate(self) -> list[float]:
+        episodes, seed = self.config.evaluation.episodes, self.config.seed
+        if not episodes:
+            return []
+        return evaluate(self._judged(), self.config.environment, episodes=episodes, seed=seed)
+
+    def _judged(self) -> Judged:
+        if self.config.acting.kind == "reward" and self.algorithm.teaching:
+            return GreedyReward(*self._spaces, self.algorithm.teaching.arrays(), self.config)
         network = ActorCritic(*self._spaces, **self.algorithm.config.model_config)
         network.load_state_dict({k: torch.as_tensor(v) for k, v in self.algorithm.network_state.items()})
-        episodes, seed = self.config.evaluation.episodes, self.config.seed
-        return evaluate(network, self.config.environment, episodes=episodes, seed=seed) if episodes else []
+        return network
 
     def _summary(self, returns: list[float]) -> dict[str, Any]:
         row = self._row("done")

@@ -17,11 +17,16 @@ import numpy as np
 import ray
 from ray.rllib.env.env_runner import EnvRunner
 
+from cluster.acting import Behaviour, make_acting
 from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
+from cluster.experts import make_expert
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
-from policies.acting.inference import Weights, acting_policy
+from cluster.priority import give_way
+from policies.acting.inference import Weights
+from policies.acting.oversight import Overseer
+from policies.imitation.gates import BetaMixture
 from policies.threads import use_threads
 
 
@@ -31,6 +36,8 @@ class Sample:
 
     worker: int
     policy_version: int
+    reward_version: int
+    """Of the reward model that acted; 0 where none did."""
     rows: int
     """What is learnt from: T times N."""
     steps: int
@@ -53,6 +60,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         """Make the environments and the policy; RLlib passes `config`, `worker_index` and more."""
         super().__init__(config=config, **kwargs)
         use_threads(1)
+        if config.stages.count and worker_index:
+            give_way()
         self.worker_index = worker_index
         self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
@@ -67,43 +76,61 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         config, self._start = self.config, start
         place = f"{self.worker_index}" + (f".{start}" if start else "")
         name = f"0.{place}" if config.lockstep else f"{config.life}.{place}"
-        self._policy = acting_policy(
+        self._acting = make_acting(
+            config.acting,
             self.envs.observation_space,
             self.envs.action_space,
             seed=config.seed_for(f"actions {name}"),
-            **config.model_config,
+            model_config=config.model_config,
         )
+        self._overseer = self._new_overseer(name)
         self._collector = Collector(
             self.envs,
-            self._policy,
+            self._acting.acts,
             source=f"{config.life}.{place}{self._birth}",
             seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
+            overseer=self._overseer,
         )
-        self._policy_version = 0
 
-    def collect(self, *, policy_version: int, weights: Weights, start: int) -> Sample:
+    def _new_overseer(self, name: str) -> Overseer | None:
+        imitation, envs = self.config.imitation, self.envs
+        if not imitation.expert:
+            return None
+        seeds = [self.config.seed_for(f"gate {name} {n}") for n in range(envs.count)]
+        gates = [BetaMixture(0.0, seed=seed, drawn_each=imitation.beta.drawn_each) for seed in seeds]
+        return Overseer(make_expert(imitation.expert, envs.observation_space, envs.action_space), gates)
+
+    def collect(
+        self, *, behaviour: Behaviour, weights: Weights, reward_model: Weights | None, start: int
+    ) -> Sample:
         """Gather one rollout.
 
         Args:
-            policy_version: of the weights.
-            weights: what to act with.
+            behaviour: versions of what acts.
+            weights: of the policy.
+            reward_model: its arrays, where it acts, too.
             start: a new number begins all episodes anew, as a function of the seed and of it.
         """
         began = time.perf_counter()
         if start != self._start:
             self._begin(start)
-        if policy_version != self._policy_version:
-            self._policy.load(weights)
-            self._policy_version = policy_version
-        collected = self._collector.collect(
-            self.config.rollout_fragment_length, policy_version=policy_version
-        )
+        acting, version = self._acting, behaviour.policy_version
+        if version != acting.policy_version:
+            acting.show_policy(version, weights)
+        if reward_model is not None and behaviour.reward_version != acting.reward_version:
+            acting.show_reward(behaviour.reward_version, reward_model)
+        acting.set_reward_weight(behaviour.reward_weight)
+        if self._overseer is not None:
+            self._overseer.is_asked = behaviour.asks_expert
+            self._overseer.set_beta(behaviour.expert_share)
+        collected = self._collector.collect(self.config.rollout_fragment_length, policy_version=version)
         rollout = ray.put(collected.rollout)
         true_reward = ray.put(collected.true_reward_TN) if self.config.feedback_link else None
         return Sample(
             worker=self.worker_index,
-            policy_version=policy_version,
+            policy_version=version,
+            reward_version=acting.reward_version,
             rows=collected.rollout.duration_TN.size,
             steps=int(np.count_nonzero(collected.rollout.duration_TN)),
             rollout=rollout,

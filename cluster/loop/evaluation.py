@@ -1,19 +1,22 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
-from cluster.environments.making import make_vector
+from cluster.acting import make_acting
+from cluster.environments.making import make, make_vector
 from cluster.environments.vector import legal
-from cluster.loop.saved_policy import load_policy
+from cluster.loop.saved_policy import load_policy, saved_reward_model
 from cluster.runs import checkpoints
-from cluster.runs.config import EnvironmentConfig
+from cluster.runs.config import EnvironmentConfig, RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
+from hitl.reward.ensemble import Weights
 from policies.networks.memory import Memory
 
 
@@ -27,6 +30,35 @@ class Judged(Protocol):
     def act_greedily(self, seen_PF: Tensor, /) -> Tensor:
         """Return the most probable actions by its features, or by observations where it remembers nothing."""
         ...
+
+
+class GreedyReward:
+    """Whoever acts by the reward model alone, as `Judged`."""
+
+    memory = None
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        arrays: Weights,
+        config: RunConfig,
+    ) -> None:
+        """Take over a version's arrays; without any, all actions are equally good."""
+        self._acting = make_acting(
+            config.acting,
+            observation_space,
+            action_space,
+            seed=config.seed,
+            model_config=config.policy.model_dump(),
+        )
+        if arrays:
+            self._acting.show_reward(1, arrays)
+
+    def act_greedily(self, seen_PF: Tensor, /) -> Tensor:
+        """See `Judged`."""
+        action, _ = self._acting.acts.act(seen_PF.numpy())
+        return torch.from_numpy(action)
 
 
 @torch.inference_mode()
@@ -65,4 +97,9 @@ def evaluate_run(folder: RunFolder, episodes: int, seed: int) -> list[float]:
     if checkpoint is None:
         raise ConfigError(f"run {folder.run_id} has no checkpoint yet; let it train a while")
     config = load_run(folder.run_file)
-    return evaluate(load_policy(checkpoint), config.environment, episodes=episodes, seed=seed)
+    judged: Judged = load_policy(checkpoint)
+    if config.acting.kind == "reward":
+        env = make(config.environment)
+        arrays = saved_reward_model(checkpoint)
+        judged = GreedyReward(env.observation_space, env.action_space, arrays, config)
+    return evaluate(judged, config.environment, episodes=episodes, seed=seed)

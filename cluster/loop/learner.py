@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
-from cluster.feedback.reward_trainer import model_arrays
+from cluster.feedback.versions import model_arrays
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.descent.gradient_step import flatten_parameters
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout, join
+from policies.imitation.beside import LabelsBeside
+from policies.imitation.cloning import Cloning
+from policies.imitation.labels import Labels
 from policies.networks import ActorCritic
 from policies.networks.convolutional import set_precision
 from policies.objectives import Objective, make_objective
@@ -108,6 +111,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             "learned": LearnedReward(self._ensemble),
         }
         self._update = self._new_update()
+        self._cloning: Cloning | None = None
 
     def _new_update(self) -> Update:
         return Update(
@@ -146,7 +150,13 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         self.register_optimizer(module_id=module_id, optimizer=optimiser, params=[self._flat])
 
     def learn(
-        self, *, rollouts: Sequence[ray.ObjectRef], reward_model: ray.ObjectRef | None, progress: float
+        self,
+        *,
+        rollouts: Sequence[ray.ObjectRef],
+        reward_model: ray.ObjectRef | None,
+        progress: float,
+        labels: ray.ObjectRef | None = None,
+        imitation_weight: float = 0.0,
     ) -> Learnt | None:
         """Do one update; None where every rollout is lost, because the env runners that hold them died.
 
@@ -154,6 +164,8 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             rollouts: references to rollouts, in the order in which they count.
             reward_model: reference to the arrays of a newer reward version, or None to keep the current one.
             progress: share of the run that is done, in [0, 1]; anneals the learning rate.
+            labels: reference to the newest `Labels`; None where there are none.
+            imitation_weight: of their imitation beside the objective; 0 leaves it out.
         """
         if reward_model is not None:
             self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
@@ -166,9 +178,33 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
         for group in optimiser.param_groups:
             group["lr"] = self.config.lr * (1.0 - progress)
-        statistics = self._update(join(arrived), self._generator)
+        beside = None
+        if labels is not None and imitation_weight:
+            beside = LabelsBeside(
+                ray.get(labels),
+                size=self.config.imitation.minibatch_size,
+                coefficient=imitation_weight,
+                device=self._flat.device,
+            )
+        statistics = self._update(join(arrived), self._generator, beside or None)
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=lost)
+
+    def imitate(self, *, labels: ray.ObjectRef) -> Learnt:
+        """Fit the policy to a version of the labels, from where it stands.
+
+        Args:
+            labels: reference to a `Labels`; all learners fit to the same ones, and come to the same policy.
+        """
+        known: Labels = ray.get(labels)
+        if self._cloning is None:
+            # There is no update whose experience would have shown it what observations are like.
+            self.network.observe(torch.from_numpy(np.array(known.observation_BO)).to(self._flat.device))
+            self._cloning = Cloning(self.network, self.config.imitation.cloning)
+        report = self._cloning.fit(known, self._generator)
+        judged = {"imitation_loss": report.train_loss, "heldout_imitation_loss": report.heldout_loss}
+        statistics = {name: value for name, value in judged.items() if value is not None}
+        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=0)
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own update is not used."""

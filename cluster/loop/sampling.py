@@ -19,6 +19,7 @@ from typing import Any
 import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
+from cluster.acting import Behaviour
 from cluster.loop.env_runner import HITLEnvRunner, Sample
 from hitl.errors import DeadlineExceeded, Unavailable
 
@@ -68,17 +69,25 @@ class Sampler:
         """Rollouts that were never used, by reason: stale, lost."""
 
     def request(
-        self, *, policy_version: int, weights: ray.ObjectRef, start: int, workers: list[int] | None = None
+        self,
+        *,
+        behaviour: Behaviour,
+        weights: ray.ObjectRef,
+        reward_model: ray.ObjectRef | None,
+        start: int,
+        workers: list[int] | None = None,
     ) -> None:
-        """Ask idle env runners, all or these, for a rollout by these weights; see `HITLEnvRunner.collect`.
+        """Ask idle env runners, all or these, for a rollout; see `HITLEnvRunner.collect`.
 
         One that is a rollout ahead already is left out: by the time its next one counts these weights are too old.
         """
-        request = {"policy_version": policy_version, "start": start}
+        request = {"behaviour": behaviour, "start": start}
+        referred = {"weights": weights, "reward_model": reward_model}
         ahead = {sample.worker for sample in self._ready}
         if not self._group.num_remote_env_runners():
             if not ahead:
-                self._ready.append(self._group.local_env_runner.collect(**request, weights=ray.get(weights)))
+                fetched = {name: None if ref is None else ray.get(ref) for name, ref in referred.items()}
+                self._ready.append(self._group.local_env_runner.collect(**request, **fetched))
             return
         asked = set(self._manager.healthy_actor_ids() if workers is None else workers) - ahead
         # RLlib takes no numbers at all for all numbers.
@@ -86,7 +95,7 @@ class Sampler:
             # Not by its name: RLlib would make a function of that, and Ray pack the function for each.
             self._group.foreach_env_runner_async(
                 HITLEnvRunner.collect,
-                kwargs={**request, "weights": weights},
+                kwargs={**request, **referred},
                 tag=_TAG,
                 remote_worker_ids=sorted(asked),
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+from numpy.typing import NDArray
 
 from hitl.errors import ConfigError
 from policies.networks import ActorCritic
@@ -49,5 +50,16 @@ def load_saved_policy(checkpoint: Path) -> SavedPolicy:
 
 def saved_policy_version(checkpoint: Path) -> int:
     """Return the version of a checkpoint's policy."""
+    return int(_counters(checkpoint)["policy_version"])
+
+
+def saved_reward_model(checkpoint: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a checkpoint's reward model; empty where it has none yet."""
+    reward = _counters(checkpoint)["reward"]
+    return dict(reward["arrays"]) if reward else {}
+
+
+def _counters(checkpoint: Path) -> dict[str, Any]:
     with (checkpoint / _COUNTERS).open("rb") as file:
-        return int(pickle.load(file)["handrail"]["policy_version"])
+        counters: dict[str, Any] = pickle.load(file)["handrail"]
+    return counters

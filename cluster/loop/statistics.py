@@ -5,7 +5,6 @@ from collections import Counter, deque
 
 from cluster.environments.vector import LostReason
 from cluster.loop.env_runner import Sample
-from cluster.loop.learner import Learnt
 
 _EPISODES = 100
 _SPEED_UPDATES = 20
@@ -21,22 +20,25 @@ class Statistics:
         self._steps = 0
         self.losses: dict[str, float] = {}
         self.lag_updates = 0
+        self.acting_reward_version = 0
+        """The oldest reward model by which an env runner of the last batch acted; 0 where none does."""
         self.update_seconds = 0.0
         self.sampling_seconds = 0.0
         """Of the slowest env runner, for its part of the last batch."""
         self.lost_environments: Counter[LostReason] = Counter()
         """Environments that failed and were made anew, by the reason."""
 
-    def take(self, samples: list[Sample], learnt: Learnt, *, lag: int, seconds: float) -> None:
-        """Take one update into account."""
+    def take(self, samples: list[Sample], losses: dict[str, float], *, lag: int, seconds: float) -> None:
+        """Take one update into account, with what it says of its losses."""
         self._returns.extend(episode.true_return for sample in samples for episode in sample.episodes)
         self._lengths.extend(episode.steps for sample in samples for episode in sample.episodes)
         self._steps += sum(sample.steps for sample in samples)
         for sample in samples:
             self.lost_environments.update(sample.lost_environments)
         self._speed.append((time.monotonic(), self._steps))
-        self.losses = learnt.statistics
+        self.losses = losses
         self.lag_updates = lag
+        self.acting_reward_version = min(sample.reward_version for sample in samples)
         self.update_seconds = seconds
         self.sampling_seconds = max(sample.seconds for sample in samples)
 

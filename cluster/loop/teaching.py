@@ -4,7 +4,7 @@ Everything is by reference and nothing is waited for, but in lockstep. A trainer
 """
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import ray
@@ -12,41 +12,34 @@ import ray
 from cluster.environments.making import make
 from cluster.feedback.asking import AskingState
 from cluster.feedback.publisher import Publisher
-from cluster.feedback.reward_trainer import Published, RewardTrainer, TeachingState
+from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
 from cluster.feedback.service import FeedbackLink
+from cluster.feedback.versions import Arrays
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
+from cluster.newest import Newest, Published
 from hitl.errors import ConfigError
-from hitl.events import Progress, Run
 from hitl.reward.ensemble import InputSpace
 
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 120.0
-_NOTHING = TeachingState(version=0, arrays=[], asked=0, answered=0, report=None, refused=0, rollouts=True)
+_NOTHING = TeachingState(
+    newest=None, asked=0, answered=0, report=None, refused=0, rollouts=True, unplaced_signals=0
+)
 
 
 class Teaching:
     """What the driver knows of the reward model."""
 
     def __init__(self, config: HITLConfig) -> None:
-        """Start the two actors; both come back by themselves when they die, but for a trainer in lockstep."""
+        """Start the actors; they come back by themselves when they die, but for a trainer in lockstep."""
         link = config.feedback_link
         if not isinstance(link, FeedbackLink):
             raise ConfigError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
         env = make(config.environment_config)
-        run = Run(
-            run_id=link.run_id,
-            task_id=link.task_id,
-            epoch=link.epoch,
-            progress=Progress(),
-            open_questions=0,
-            answered_questions=0,
-            closed_questions=0,
-            journal_end=0,
-        )
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -57,20 +50,24 @@ class Teaching:
             .remote(
                 address=link.address,
                 token=link.token,
-                run=run,
+                run=link.run,
                 keep=batches * max(config.num_env_runners, 1),
             )
         )
+        self.board = ray.remote(Newest).options(**again).remote() if config.stages.count else None
+        """Handle of the `Newest` that has the reward model for the stages."""
         self.trainer = (
             ray.remote(RewardTrainer)
             .options(**trainer_again, max_concurrency=4)
             .remote(
                 address=link.address,
                 token=link.token,
-                run=run,
+                run=link.run,
                 space=InputSpace.of(env.observation_space, env.action_space),
                 model=config.reward_model,
                 questions=config.questions,
+                signals=config.signals,
+                board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,
                 life=config.life,
@@ -97,6 +94,11 @@ class Teaching:
         """Of the newest reward model that the driver has; 0 before the first one."""
         return self._base.version if self._base else 0
 
+    @property
+    def newest_version(self) -> Published | None:
+        """The newest reward model that the driver has."""
+        return self._base
+
     def newest(self, samples: list[Sample], *, env_steps: int) -> "Teaching | None":
         """Hand on a batch's rollouts, and fetch a newer reward version if there is one.
 
@@ -118,17 +120,24 @@ class Teaching:
         else:
             if samples:
                 self.trainer.observe.remote(rollouts, env_steps=env_steps, base=self._base)
-            self._look()
+            self.look()
         return self if self._base else None
+
+    def arrays(self) -> Arrays:
+        """Return the newest reward model's arrays; empty before the first version."""
+        return ray.get(self._base.boxed[0]) if self._base else {}
 
     def take_arrays(self) -> ray.ObjectRef | None:
         """Return a reference to the newest version's arrays, once; None where the learner has them."""
         if self._base is None or not self._unseen:
             return None
         self._unseen = False
-        return self._base.arrays[0]
+        return self._base.boxed[0]
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take note of where teaching stands, if the trainer has answered; nothing is waited for."""
+        if self._lockstep:
+            return
         if self._poll is None:
             self._poll = self.trainer.state.remote()
         ready, _ = ray.wait([self._poll], timeout=0)
@@ -141,9 +150,9 @@ class Teaching:
         self._poll = None
 
     def _take(self, state: TeachingState) -> None:
-        if state.version > self.version:
+        if state.newest and state.newest.version > self.version:
             # A copy of our own: the trainer's dies with the trainer.
-            self._keep(Published(version=state.version, arrays=[ray.put(ray.get(state.arrays[0]))]))
+            self._keep(replace(state.newest, boxed=[ray.put(ray.get(state.newest.boxed[0]))]))
         self.state = state
 
     def _keep(self, published: Published) -> None:
@@ -154,12 +163,15 @@ class Teaching:
         if self._base is None:
             return None
         asking = ray.get(self.trainer.get_state.remote()) if self._lockstep else None
-        arrays = dict(ray.get(self._base.arrays[0]))
-        return {"version": self._base.version, "arrays": arrays, "asking": asking and asdict(asking)}
+        return {
+            "version": self._base.version,
+            "arrays": dict(self.arrays()),
+            "asking": asking and asdict(asking),
+        }
 
     def set_state(self, state: dict[str, Any], *, env_steps: int) -> None:
         """Go on from a checkpoint's version, made at so many steps."""
-        published = Published(version=state["version"], arrays=[ray.put(state["arrays"])])
+        published = Published(version=state["version"], boxed=[ray.put(state["arrays"])])
         self._keep(published)
         if self._lockstep:
             # A life that was not in lockstep asked by other ids: its answers are in the journal and count.
@@ -172,6 +184,7 @@ class Teaching:
             ray.get(self.trainer.begin_anew.remote(seed))
 
     def stop(self) -> None:
-        """End the two actors."""
-        for actor in (self.trainer, self.publisher):
-            ray.kill(actor)
+        """End the actors."""
+        for actor in (self.trainer, self.publisher, self.board):
+            if actor is not None:
+                ray.kill(actor)

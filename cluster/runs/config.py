@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import LearnerConfig, policy_complaint
-from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
+from cluster.runs.reward_config import RewardConfig
+from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
 
 
@@ -54,6 +57,9 @@ class RolloutsConfig(Section):
     """Steps of each environment in one rollout."""
     timeout_seconds: PositiveReal = 60.0
     """How long a batch waits for a slow env runner before it closes without; in lockstep it always waits."""
+    least_update_seconds: NotNegativeReal = 0.0
+    """An update takes at least so long: where people teach live, a policy that runs ahead of them learns little from
+    them, and the stages need the machine, too."""
     give_up_seconds: PositiveReal = 600.0
     """An env runner that has not handed over a rollout for so long hangs: it is ended and made anew."""
 
@@ -89,71 +95,6 @@ class PolicyConfig(Section):
     smaller ones for images with a side below 36."""
 
 
-class RewardSourcesConfig(Section):
-    """The reward of a step is the weighted sum of these; a weight of 0 switches a source off."""
-
-    environment: float = 0.0
-    """The environment's own reward. Where it is 0 the learner never receives it."""
-    learned: float = 1.0
-    """The reward model learnt from people."""
-
-
-class RewardModelConfig(Section):
-    """The ensemble that learns what people want."""
-
-    members: Positive = 3
-    """Networks in the ensemble; their disagreement is the uncertainty."""
-    hidden: tuple[Positive, ...] = (64, 64)
-    """Units of each hidden layer of each member."""
-    learning_rate: PositiveReal = 1e-3
-    """AdamW's step size."""
-    weight_decay: NotNegativeReal = 1e-2
-    """AdamW's weight decay."""
-    gradient_steps: Positive = 100
-    """Gradient steps of each fit, warm-started from the last one."""
-    batch_comparisons: Positive = 32
-    """Comparisons per gradient step."""
-    lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Chance that an answer is given at random, part of the likelihood."""
-    heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    """Share of segments whose comparisons judge the model and never train it."""
-
-
-class QuestionsConfig(Section):
-    """What people are asked, how much and when."""
-
-    strategy: Literal["disagreement", "random"] = "disagreement"
-    """Ask where the ensemble disagrees most, or anywhere."""
-    budget: NotNegative = 100
-    """Comparisons to ask for in the whole run; skips count."""
-    initial: NotNegative = 20
-    """Asked at once from the first rollouts, before any policy learning."""
-    initial_env_steps: Positive = 16_384
-    """Environment steps of these first rollouts."""
-    per_round: Positive = 5
-    """Asked together after that."""
-    round_env_steps: Positive = 20_000
-    """Environment steps between rounds."""
-    segment_steps: Positive = 25
-    """Length of the segments compared."""
-    candidates: Positive = 500
-    """Pairs considered for each round."""
-    fresh_batches: Positive = 4
-    """They are cut from so many of the newest batches of rollouts."""
-    max_open: Positive = 20
-    """No new question while this many wait for a teacher (overlapped mode)."""
-    expire_seconds: PositiveReal = 600.0
-    """An open question is withdrawn after this time: by then the policy is another one."""
-
-
-class RewardConfig(Section):
-    """Where the reward comes from."""
-
-    sources: RewardSourcesConfig = Field(default_factory=RewardSourcesConfig)
-    model: RewardModelConfig = Field(default_factory=RewardModelConfig)
-    questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
-
-
 class FeedbackConfig(Section):
     """The feedback service that people talk to."""
 
@@ -170,23 +111,6 @@ class FeedbackConfig(Section):
     reads_from: tuple[str, ...] = ()
     """Ids of other runs of the same task on this service: the reward model learns from their feedback too (in
     lockstep from what there is as the run begins)."""
-
-
-class SimulatedTeachersConfig(Section):
-    """Teachers that are programs: they see the true reward and answer over gRPC as people do."""
-
-    count: NotNegative = 0
-    """Processes to start with the run."""
-    rationality: NotNegativeReal | None = None
-    """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
-    mistake: Share = 0.0
-    """Chance to press the wrong key."""
-    tie_threshold: NotNegativeReal = 0.5
-    """A difference in return of at most this is a tie."""
-    skip: Share = 0.0
-    """Chance to skip a question."""
-    answer_seconds: NotNegativeReal = 0.0
-    """Mean time to answer."""
 
 
 class StopConfig(Section):
@@ -255,6 +179,9 @@ class RunConfig(Section):
     reward: RewardConfig = Field(default_factory=RewardConfig)
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     teachers: SimulatedTeachersConfig = Field(default_factory=SimulatedTeachersConfig)
+    stages: StagesConfig = Field(default_factory=StagesConfig)
+    acting: ActingConfig = Field(default_factory=ActingConfig)
+    imitation: ImitationConfig = Field(default_factory=ImitationConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     goal: GoalConfig = Field(default_factory=GoalConfig)
@@ -262,9 +189,14 @@ class RunConfig(Section):
     monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
 
     @property
-    def learns_from_people(self) -> bool:
-        """Whether a reward model is trained, so that service, reward trainer and teachers are needed."""
+    def learns_reward(self) -> bool:
+        """Whether a reward model is trained."""
         return self.reward.sources.learned != 0
+
+    @property
+    def learns_from_people(self) -> bool:
+        """Whether people teach a reward, or correct what they see on stages: a service is needed."""
+        return self.learns_reward or (self.imitation.imitates and self.stages.count > 0)
 
     @property
     def batch_steps(self) -> int:
@@ -272,14 +204,9 @@ class RunConfig(Section):
         return max(self.rollouts.env_runners, 1) * self.rollouts.envs_per_runner * self.rollouts.steps
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
-        reward, questions = self.reward, self.reward.questions
-        if reward.sources.learned == 0 and reward.sources.environment == 0:
-            raise ValueError(
-                "reward.sources: every weight is 0, so nothing would be learnt; "
-                "set environment or learned to something else"
-            )
-        if self.learner.takes_minibatches and self.learner.minibatch_size > self.batch_steps:
+    def _policy_can_be_learnt(self) -> Self:
+        learns = not self.imitation.alone and self.acting.kind != "reward"
+        if learns and self.learner.takes_minibatches and self.learner.minibatch_size > self.batch_steps:
             raise ValueError(
                 f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
                 f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"
@@ -291,7 +218,58 @@ class RunConfig(Section):
             steps=self.rollouts.steps,
         ):
             raise ValueError(complaint)
-        if not self.learns_from_people:
+        return self
+
+    @model_validator(mode="after")
+    def _experts_can_be_imitated(self) -> Self:
+        imitation, sources = self.imitation, self.reward.sources
+        if imitation.alone and not (imitation.expert or self.stages.count):
+            raise ValueError(
+                "imitation.alone: there is nobody to imitate; name a program with imitation.expert, "
+                "or let people correct and take over with stages.count"
+            )
+        if imitation.alone and (self.policy.recurrent or sources.learned or sources.environment):
+            raise ValueError(
+                "imitation.alone: the policy only imitates, which recurrent policies cannot, and reads no reward; "
+                "set both reward.sources to 0 and leave policy.recurrent empty"
+            )
+        if imitation.weight and (self.policy.recurrent or self.learner.objective == "trpo"):
+            raise ValueError(
+                "imitation.weight: labels have no history for a recurrent policy to remember, and trpo takes no "
+                "gradient steps for them to join; set imitation.weight to 0, or policy.recurrent to null and "
+                "learner.objective to ppo_clip"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _people_can_teach(self) -> Self:
+        live = self.teachers.live
+        if self.stages.count and not self.learns_from_people:
+            raise ValueError(
+                "stages.count: nobody learns from who watches; set reward.sources.learned or imitation.weight, "
+                "or stages.count to 0"
+            )
+        if live.count and not (self.stages.count and live.judge):
+            raise ValueError(
+                "teachers.live.count: live teachers need stages to watch (stages.count) and an opinion "
+                "(teachers.live.judge: module:Class)"
+            )
+        if self.acting.kind != "policy" and not self.learns_reward:
+            raise ValueError(
+                f"acting.kind: {self.acting.kind} acts by the reward model, but nobody teaches one; "
+                "set reward.sources.learned, or acting.kind to policy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reward_can_be_learnt(self) -> Self:
+        reward, questions = self.reward, self.reward.questions
+        if reward.sources.learned == 0 and reward.sources.environment == 0 and not self.imitation.alone:
+            raise ValueError(
+                "reward.sources: every weight is 0, so nothing would be learnt; "
+                "set environment or learned to something else"
+            )
+        if not self.learns_reward:
             return self
         if questions.segment_steps > self.rollouts.steps:
             raise ValueError(

@@ -20,11 +20,14 @@ _TAGS = {
     "heldout_accuracy": "reward_model/heldout_accuracy",
     "heldout_log_loss": "reward_model/heldout_log_loss",
     "train_accuracy": "reward_model/train_accuracy",
+    "signal_accuracy": "reward_model/signal_accuracy",
     "reward_version": "reward_model/version",
     "refused_reward_versions": "reward_model/refused_versions",
     "comparisons": "feedback/comparisons",
     "asked": "feedback/asked",
     "open_questions": "feedback/open_questions",
+    "signals": "feedback/signals",
+    "unplaced_signals": "feedback/unplaced_signals",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -72,6 +75,12 @@ class ProgressRow:
     """In nats per held-out answer; 1.099 is a blind guess."""
     train_accuracy: float | None = None
     """Share of the answers trained on that the reward model predicts."""
+    signals: int = 0
+    """Live signals that the reward model has learnt from."""
+    signal_accuracy: float | None = None
+    """Share of held-out signals whose sign the reward model predicts."""
+    unplaced_signals: int = 0
+    """Live signals about no step that is known: too early, too late, or their steps are lost."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0

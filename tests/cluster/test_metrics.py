@@ -15,7 +15,10 @@ from hitl.metrics import Metric
 from hitl.service.metrics import TABLE as SERVICE_TABLE
 
 PARTS = "rollout|queue|learner|weights|reward|feedback"
-UNITS = "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|environments"
+UNITS = (
+    "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|signals"
+    "|environments"
+)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)

@@ -103,7 +103,7 @@ def test_a_terminal_gets_its_settings_back(tmp_path: Path) -> None:
     import pty
     import termios
 
-    from cluster.cli import person
+    from cluster.cli import keyboard
 
     parent, child = pty.openpty()
     before = termios.tcgetattr(child)
@@ -111,7 +111,7 @@ def test_a_terminal_gets_its_settings_back(tmp_path: Path) -> None:
     with os.fdopen(child, "r", closefd=False) as terminal:
         sys.stdin = terminal
         try:
-            with contextlib.suppress(KeyboardInterrupt), person._single_keys():
+            with contextlib.suppress(KeyboardInterrupt), keyboard.single_keys():
                 assert termios.tcgetattr(child) != before
                 raise KeyboardInterrupt
         finally:

@@ -23,7 +23,7 @@ from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.progress import ProgressRow, read_status
 from tests.cluster.line_people import PEOPLE, Answering, link
-from tests.hitl.live import LiveService
+from tests.hitl.live import LiveService, eventually
 
 SMALL: dict[str, Any] = {
     "mode": "lockstep",
@@ -143,6 +143,9 @@ def test_a_life_that_goes_on_otherwise_asks_anew_and_keeps_all_answers(
         while len(teacher.answers) < 12 + ROUND:
             first.train()
         first.stop()
+        # What it asked last is still answered.
+        with service.cluster() as client:
+            eventually(lambda: client.get_run(run_id).open_questions == 0)
         answered = dict(teacher.answers)
         second = HITL(_taught(service, run_id))
         second.restore_from_path(tmp_path / "checkpoint")

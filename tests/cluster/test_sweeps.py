@@ -18,7 +18,8 @@ from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
-from cluster.runs.config import EnvironmentConfig, QuestionsConfig, RewardModelConfig, RewardSourcesConfig
+from cluster.runs.config import EnvironmentConfig
+from cluster.runs.reward_config import QuestionsConfig, RewardModelConfig, RewardSourcesConfig, SignalsConfig
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
 from hitl.reward.ensemble import InputSpace
 from policies.acting.inference import acting_policy
@@ -172,6 +173,8 @@ def test_a_run_goes_on_reading_what_others_are_told(service: LiveService) -> Non
                 space=InputSpace.of(envs.observation_space, envs.action_space),
                 model=RewardModelConfig(members=2, hidden=(8,), gradient_steps=20),
                 questions=QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
+                signals=SignalsConfig(),
+                board=None,
                 publisher=None,
                 reads_from=link.reads_from,
                 life="1",
@@ -186,7 +189,7 @@ def test_a_run_goes_on_reading_what_others_are_told(service: LiveService) -> Non
 
         def answers() -> int:
             report = ray.get(trainer.state.remote()).report
-            return report.answers if report else 0
+            return report.kinds["comparisons"].count if report else 0
 
         eventually(lambda: answers() == PAIRS, seconds=60.0)
         again = PairQuestion(

@@ -1,0 +1,119 @@
+"""Who acts: the seam that env runners and stages share.
+
+A policy, the reward model that people teach (TAMER), or a mixture of both, each with its newest version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.runs.live_config import ActingConfig
+from hitl.reward.ensemble import InputSpace, Weights
+from hitl.reward.inference import NumpyReward
+from policies.acting.inference import Acts, acting_policy
+from policies.acting.on_reward import (
+    ActionBiasing,
+    ActionRewards,
+    CandidateActions,
+    ControlSharing,
+    GreedyOnReward,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What a rollout is asked to be gathered by."""
+
+    policy_version: int
+    reward_version: int = 0
+    """Of the reward model that acts; 0 where none does."""
+    reward_weight: float = 1.0
+    """Beta, in a mixture."""
+    expert_share: float = 0.0
+    """DAgger's beta: the chance that the expert acts, where there is one."""
+    asks_expert: bool = False
+    """Whether the expert may be asked."""
+
+
+class Acting:
+    """What acts, and the versions that it acts by."""
+
+    def __init__(self, acts: Acts, reward: NumpyReward | None) -> None:
+        self.acts = acts
+        """Asked for actions; it is the same one over all versions."""
+        self.policy_version = self.reward_version = 0
+        self._reward = reward
+
+    def show_policy(self, version: int, weights: Weights) -> None:
+        """Act by these weights."""
+        self.acts.load(weights)
+        self.policy_version = version
+
+    def show_reward(self, version: int, arrays: Weights) -> None:
+        """Act by this version of the reward model, as far as it acts."""
+        if self._reward is not None:
+            self._reward.load(arrays)
+        self.reward_version = version
+
+    def set_reward_weight(self, weight: float) -> None:
+        """Let the reward model count so much in a mixture."""
+        if isinstance(self.acts, ActionBiasing | ControlSharing):
+            self.acts.weight = weight
+
+    def predicted_reward(self, observation_O: NDArray[Any], action: NDArray[Any]) -> float | None:
+        """Return what people are expected to say of a step; None before the first version."""
+        if self._reward is None or not self.reward_version:
+            return None
+        return float(self._reward.reward(observation_O[None], np.asarray(action)[None])[0])
+
+
+def make_acting(
+    settings: ActingConfig,
+    observation_space: gym.Space[Any],
+    action_space: gym.Space[Any],
+    *,
+    seed: int,
+    model_config: Mapping[str, Any],
+    predicts: bool = False,
+) -> Acting:
+    """Make what the run's setting asks for; it has neither weights nor reward model yet.
+
+    Args:
+        settings: who acts.
+        observation_space: of one environment.
+        action_space: of one environment.
+        seed: of the draws.
+        model_config: keyword arguments of `ActorCritic`.
+        predicts: whether the predicted reward is wanted though the reward model does not act.
+
+    Raises:
+        TypeError: the setting does not fit the actions.
+    """
+    kind = settings.kind
+    reward = (
+        NumpyReward(InputSpace.of(observation_space, action_space)) if predicts or kind != "policy" else None
+    )
+    if kind == "reward":
+        assert reward is not None
+        candidates = CandidateActions(
+            action_space, count=settings.candidates, rng=np.random.default_rng(seed)
+        )
+        return Acting(GreedyOnReward(reward, candidates, seed=seed), reward)
+    policy: Any = acting_policy(observation_space, action_space, seed=seed, **model_config)
+    if kind == "policy":
+        return Acting(policy, reward)
+    mixture = ActionBiasing if kind == "action_biasing" else ControlSharing
+    rewards: ActionRewards | None = reward
+    assert rewards is not None
+    return Acting(mixture(policy, rewards, action_space, seed=seed), reward)
+
+
+def reward_weight(settings: ActingConfig, env_steps: int) -> float:
+    """Return beta after so many environment steps: it falls linearly to 0, or stays."""
+    if settings.until_env_steps is None:
+        return settings.weight
+    return settings.weight * max(0.0, 1.0 - env_steps / settings.until_env_steps)

@@ -1,0 +1,36 @@
+"""The kinds of feedback that a run's reward model learns from, as its run file reads them."""
+
+from cluster.runs.reward_config import DelayConfig, RewardModelConfig, SignalsConfig
+from hitl.credit import DelayDensity, GammaDelay, UniformDelay
+from hitl.reward.evidence.comparisons import Comparisons
+from hitl.reward.evidence.evidence import Evidence
+from hitl.reward.evidence.signals import Signals
+
+
+def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) -> list[Evidence]:
+    """Return all kinds, without any feedback yet; `seed` is of the members' bootstrap."""
+    return [
+        Comparisons(
+            lapse=model.lapse,
+            batch=model.batch_comparisons,
+            heldout_share=model.heldout_share,
+            seed=seed,
+        ),
+        Signals(
+            delay_of(signals.delay),
+            across_episodes=signals.across_episodes,
+            smallest_share=signals.smallest_share,
+            most_steps=signals.most_steps,
+            batch=signals.batch,
+            heldout_share=model.heldout_share,
+            members=model.members,
+            seed=seed,
+        ),
+    ]
+
+
+def delay_of(delay: DelayConfig) -> DelayDensity:
+    """Return the density of a teacher's delays."""
+    if delay.density == "uniform":
+        return UniformDelay(delay.shortest_seconds, delay.longest_seconds)
+    return GammaDelay(shape=delay.shape, scale=delay.scale_seconds, shortest=delay.shortest_seconds)

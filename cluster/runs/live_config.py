@@ -1,0 +1,91 @@
+"""The live part of a run file: who acts, what teachers watch, and programs that teach in their place."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+
+
+class LiveTeachersConfig(Section):
+    """Teachers that are programs in front of stages: they see what happens and react over gRPC as people do."""
+
+    count: NotNegative = 0
+    """Processes to start with the run; they share the stages out."""
+    judge: str = ""
+    """`module:Class` with `opinion(observation, action)` from -1 to 1 (0: none), or with `act(observation)`, an
+    expert's action, of which any other is bad."""
+    gives: Literal["signals", "corrections", "takeover"] = "signals"
+    """signals: plus and minus. corrections: what to do instead. takeover: the controls, for a while."""
+    reaction_shape: PositiveReal = 2.0
+    """Of the gamma distribution of reaction times, after the shortest one."""
+    reaction_scale_seconds: PositiveReal = 0.28
+    """Of the same."""
+    reaction_shortest_seconds: NotNegativeReal = 0.2
+    """Nobody is faster."""
+    signals_per_second: PositiveReal | None = None
+    """At most so many; empty: no limit."""
+    miss: Share = 0.0
+    """Chance to say nothing though there is an opinion."""
+    mistake: Share = 0.0
+    """Chance to press the other key."""
+    tires_after_signals: PositiveReal | None = None
+    """Signals after which an opinion is voiced half as often as at first, and so on; empty: never tires."""
+
+
+class SimulatedTeachersConfig(Section):
+    """Teachers that are programs: they see the true reward and answer over gRPC as people do."""
+
+    count: NotNegative = 0
+    """Processes to start with the run."""
+    rationality: NotNegativeReal | None = None
+    """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
+    mistake: Share = 0.0
+    """Chance to press the wrong key."""
+    tie_threshold: NotNegativeReal = 0.5
+    """A difference in return of at most this is a tie."""
+    skip: Share = 0.0
+    """Chance to skip a question."""
+    answer_seconds: NotNegativeReal = 0.0
+    """Mean time to answer."""
+    live: LiveTeachersConfig = Field(default_factory=LiveTeachersConfig)
+
+
+class PicturesConfig(Section):
+    """What teachers see of a stage."""
+
+    format: Literal["jpeg", "webp"] = "jpeg"
+    """webp makes smaller pictures and takes four times as long."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
+    """Of 100."""
+    longest_side: Positive = 640
+    """Pixels; bigger pictures are scaled down, which takes ten times as long as encoding them."""
+    most_bytes: Positive = 100_000
+    """A bigger picture loses quality, and then size."""
+
+
+class StagesConfig(Section):
+    """Live environments that the newest policy plays for teachers, as Ray actors of their own."""
+
+    count: NotNegative = 0
+    """How many."""
+    rate: PositiveReal = 15.0
+    """Steps a second, until a teacher chooses another pace."""
+    safe_action: int | tuple[float, ...] | None = None
+    """What a stage does after a safe stop, until someone resumes; empty: the first option, or what is nearest to 0."""
+    pictures: PicturesConfig = Field(default_factory=PicturesConfig)
+
+
+class ActingConfig(Section):
+    """Who acts, in env runners and on stages."""
+
+    kind: Literal["policy", "reward", "action_biasing", "control_sharing"] = "policy"
+    """policy: the network that is trained. reward: the action of which people would say the best (TAMER); there is no
+    policy learner. action_biasing, control_sharing: the policy with the reward model's advice (TAMER+RL), Discrete
+    actions."""
+    weight: NotNegativeReal = 1.0
+    """Beta of the mixtures: how much the reward model counts."""
+    until_env_steps: Positive | None = None
+    """Beta falls linearly to 0 over so many environment steps; empty: it stays."""
+    candidates: Positive = 64
+    """Actions drawn to choose from where there are infinitely many (Box)."""

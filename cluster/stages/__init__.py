@@ -1,0 +1,1 @@
+"""Stages: live environments that the newest policy plays for teachers."""

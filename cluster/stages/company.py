@@ -1,0 +1,78 @@
+"""The driver's side of stages: starts them, and hands them the newest policy. Nothing is waited for."""
+
+from typing import Any
+
+import ray
+
+from cluster.newest import Newest, Published
+from cluster.runs.config import EnvironmentConfig
+from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.stages.stage import Stage
+from hitl.events import Run
+
+_END_SECONDS = 5.0
+
+
+class Company:
+    """The stages of a run."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        token: str,
+        run: Run,
+        environment: EnvironmentConfig,
+        model_config: dict[str, Any],
+        settings: StagesConfig,
+        acting: ActingConfig,
+        rewards: Any,
+        seeds: list[int],
+    ) -> None:
+        """Start the stages; each comes back by itself when it dies, and goes on playing.
+
+        Args:
+            address: of the feedback service.
+            token: of the role cluster.
+            run: as the driver opened it.
+            environment: to play.
+            model_config: of the policy's network.
+            settings: of the stages.
+            acting: who acts.
+            rewards: handle of the `Newest` that has the reward model.
+            seeds: one for each.
+        """
+        again = {"num_cpus": 0, "max_restarts": -1}
+        self._policies = ray.remote(Newest).options(**again).remote()
+        self._stages = [
+            ray.remote(Stage)
+            .options(**again, max_task_retries=-1, max_concurrency=2)
+            .remote(
+                address=address,
+                token=token,
+                run=run,
+                stage_id=f"stage-{number}",
+                environment=environment,
+                model_config=model_config,
+                settings=settings,
+                acting=acting,
+                policies=self._policies,
+                rewards=rewards,
+                seed=seed,
+            )
+            for number, seed in enumerate(seeds)
+        ]
+        self._playing = [stage.play.remote() for stage in self._stages]
+
+    def show_policy(self, version: int, weights: ray.ObjectRef, *, reward_weight: float) -> None:
+        """Let the stages act by newer weights, as soon as they look."""
+        published = Published(version=version, boxed=[weights], reward_weight=reward_weight)
+        self._policies.publish.remote(published)
+
+    def stop(self) -> None:
+        """End the stages; what they have shown is stored first."""
+        for stage in self._stages:
+            stage.end.remote()
+        ray.wait(self._playing, num_returns=len(self._playing), timeout=_END_SECONDS)
+        for actor in (*self._stages, self._policies):
+            ray.kill(actor)

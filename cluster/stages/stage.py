@@ -1,0 +1,290 @@
+"""A stage: a Ray actor that plays an environment at human speed with the newest policy, for teachers to watch.
+
+One step at a time: choose an action, step, show the outcome, and wait until the next step is due. While nobody watches
+it stands still and costs nothing. Killed, it comes back by itself and begins a new episode.
+"""
+
+import logging
+import threading
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.acting import make_acting
+from cluster.environments.fixed_horizon import Env
+from cluster.environments.making import make_shown
+from cluster.environments.vector import legal
+from cluster.newest import Follower
+from cluster.runs.config import EnvironmentConfig
+from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.stages.controls import Controls, Override
+from cluster.stages.pictures import Pictures
+from hitl.client.playing import StagePlayer
+from hitl.client.training import TrainingClient
+from hitl.errors import StaleEpoch
+from hitl.events import Run
+from hitl.stages import ActionSpace, StageFrame, StageStep
+from policies.experience import ObservationArray
+from policies.spaces import flat_dtype, flat_size, writable
+from policies.threads import use_threads
+
+logger = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 0.02
+_AGAIN_SECONDS = 1.0
+
+
+class Stage:
+    """An environment in the middle of an episode, its policy, and its connection to the service."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        token: str,
+        run: Run,
+        stage_id: str,
+        environment: EnvironmentConfig,
+        model_config: dict[str, Any],
+        settings: StagesConfig,
+        acting: ActingConfig,
+        policies: Any,
+        rewards: Any,
+        seed: int,
+    ) -> None:
+        """Make the environment; `play` begins.
+
+        Args:
+            address: of the feedback service.
+            token: of the role cluster.
+            run: as the driver opened it.
+            stage_id: unique within the run.
+            environment: to play.
+            model_config: of the policy's network.
+            settings: pace and pictures.
+            acting: who acts.
+            policies: handle of the `Newest` that has the policy's weights.
+            rewards: handle of the `Newest` that has the reward model.
+            seed: of the environment and of the policy's draws.
+        """
+        use_threads(1)
+        self._settings = settings
+        self._policies, self._rewards = Follower(policies), Follower(rewards)
+        self._env, self._horizon = make_shown(environment), environment.fixed_horizon
+        self._client = TrainingClient(address, token)
+        self._run, self._stage_id = run, stage_id
+        self._pictures = Pictures(settings.pictures)
+        space = self._env.observation_space
+        self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
+        self._shown = writable(space, self._observation_NO)
+        self._acting = make_acting(
+            acting, space, self._env.action_space, seed=seed, model_config=model_config, predicts=True
+        )
+        self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
+        self._journal_end = 0
+        self._seed: int | None = seed
+        self._ending = threading.Event()
+
+    def play(self) -> None:
+        """Play until `end`, over whatever goes wrong."""
+        self._wait_for_policy()
+        while not self._ending.is_set():
+            try:
+                self._perform()
+            except StaleEpoch as error:
+                logger.warning("stage %s ends: %s", self._stage_id, error)
+                return
+            except Exception:
+                logger.exception("stage %s begins anew", self._stage_id)
+                self._ending.wait(_AGAIN_SECONDS)
+
+    def _perform(self) -> None:
+        """Play over one connection, which holds as long as the service is not away for too long."""
+        space = action_space_of(self._env.action_space)
+        with self._client.play_stage(self._run, self._stage_id, space) as player:
+            performance = _Performance(self._env, player, self._settings, self._pictures)
+            performance.begin(self._reset())
+            due = time.monotonic()
+            while not self._ending.is_set():
+                performance.hear()
+                self._look_for_newer()
+                if not performance.goes_on:
+                    self._ending.wait(_IDLE_SECONDS)
+                    due = time.monotonic()
+                elif time.monotonic() < due:
+                    # In slices: somebody may want another pace, or a safe stop.
+                    self._ending.wait(min(due - time.monotonic(), _IDLE_SECONDS))
+                    due = min(due, time.monotonic() + performance.seconds_per_step)
+                else:
+                    if performance.wants_reset or self._is_over(performance):
+                        performance.begin(self._reset())
+                    else:
+                        self._step(performance)
+                    due = (
+                        max(due, time.monotonic() - performance.seconds_per_step)
+                        + performance.seconds_per_step
+                    )
+
+    def end(self) -> None:
+        """Stop playing."""
+        self._ending.set()
+
+    def _is_over(self, performance: "_Performance") -> bool:
+        return performance.ended or (self._horizon is not None and performance.steps >= self._horizon)
+
+    def _reset(self) -> ObservationArray:
+        self._shown[0], _ = self._env.reset(seed=self._seed)
+        self._seed = None
+        self._memory_NH[:] = 0.0
+        first_O: ObservationArray = self._observation_NO[0].copy()
+        return first_O
+
+    def _step(self, performance: "_Performance") -> None:
+        # Also where a teacher acts: a recurrent policy must have seen what happened.
+        memory = self._memory_NH if self._acting.acts.memory_units else None
+        action_NA, _ = self._acting.acts.act(self._observation_NO, memory)
+        own = np.asarray(legal(action_NA, self._env.action_space)[0])
+        override = performance.override()
+        action = own if override is None else np.asarray(override.action)
+        predicted = self._acting.predicted_reward(self._observation_NO[0], action)
+        observation, reward, terminated, truncated, _ = self._env.step(
+            int(action) if isinstance(self._env.action_space, gym.spaces.Discrete) else action
+        )
+        self._shown[0] = observation
+        performance.show(
+            self._observation_NO[0].copy(),
+            StageStep(
+                action=action,
+                policy_version=self._acting.policy_version,
+                predicted_reward=predicted,
+                reward_version=self._acting.reward_version,
+                journal_end=self._journal_end,
+                teacher_id=override.teacher_id if override else "",
+                safe_stop=override is not None and override.safe_stop,
+                true_reward=float(reward),
+            ),
+            ended=terminated or truncated,
+        )
+
+    def _wait_for_policy(self) -> None:
+        while not self._acting.policy_version and not self._ending.wait(_IDLE_SECONDS):
+            self._look_for_newer()
+
+    def _look_for_newer(self) -> None:
+        """Act by the newest policy and the newest reward model from now on."""
+        if policy := self._policies.look():
+            published, weights = policy
+            self._acting.show_policy(published.version, weights)
+            self._acting.set_reward_weight(published.reward_weight)
+        if reward := self._rewards.look():
+            published, arrays = reward
+            self._acting.show_reward(published.version, arrays)
+            self._journal_end = published.journal_end
+
+
+class _Performance:
+    """What has been shown of the stage, and what teachers have made of it."""
+
+    def __init__(self, env: Env, player: StagePlayer, settings: StagesConfig, pictures: Pictures) -> None:
+        self._env, self._player, self._pictures = env, player, pictures
+        self._controls = Controls(rate=settings.rate, safe_action=safe_action(settings, env.action_space))
+        self._next = player.first_frame
+        self._episode = player.first_frame
+        # Monotonic in a life, and above the lives before.
+        self._clock_began = time.time() - time.monotonic()
+        self.ended = False
+        """The episode is over."""
+
+    @property
+    def steps(self) -> int:
+        """Of the episode."""
+        return self._next - self._episode - 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a step, or a new episode, is wanted now."""
+        if not self._player.watchers:
+            return False
+        return self._controls.reset_wanted or not self._controls.stands_still
+
+    @property
+    def wants_reset(self) -> bool:
+        """Whether somebody wants a new episode."""
+        return self._controls.reset_wanted
+
+    @property
+    def seconds_per_step(self) -> float:
+        """At the pace wanted now."""
+        return 1.0 / self._controls.rate
+
+    def hear(self) -> None:
+        """Do what teachers want.
+
+        Raises:
+            RequestError: the connection has ended for good.
+        """
+        for command in self._player.commands():
+            self._controls.take(command, time.monotonic())
+
+    def override(self) -> Override | None:
+        """Return who acts instead of the policy."""
+        return self._controls.override(time.monotonic())
+
+    def begin(self, observation_O: ObservationArray) -> None:
+        """Show how an episode begins."""
+        self._episode, self.ended = self._next, False
+        self._controls.reset_wanted = False
+        self._show(observation_O, None)
+
+    def show(self, observation_O: ObservationArray, step: StageStep, *, ended: bool) -> None:
+        """Show the outcome of a step."""
+        self.ended = ended
+        self._controls.stepped()
+        self._show(observation_O, step)
+
+    def _show(self, observation_O: ObservationArray, step: StageStep | None) -> None:
+        watched = self._player.watchers > 0
+        pixels: Any = self._env.render() if watched else None
+        self._player.show(
+            StageFrame(
+                frame=self._next,
+                episode=self._episode,
+                show_seconds=self._clock_began + time.monotonic(),
+                observations={"obs": observation_O},
+                step=step,
+                image=self._pictures.encode(pixels) if pixels is not None else b"",
+                image_type=self._pictures.type if pixels is not None else "",
+                paused=self._controls.stands_still,
+                rate=self._controls.rate,
+            )
+        )
+        self._next += 1
+
+
+def safe_action(settings: StagesConfig, space: gym.Space[Any]) -> NDArray[Any]:
+    """Return the action of a safe stop: the run's, or else the first option, or the one nearest to 0.
+
+    Raises:
+        ValueError: the run's is not in the space.
+    """
+    box = space if isinstance(space, gym.spaces.Box) else None
+    if settings.safe_action is None:
+        zeros = np.zeros(space.shape or (), np.float32 if box else np.int64)
+        return zeros if box is None else np.clip(zeros, box.low, box.high)
+    action = np.asarray(settings.safe_action, box.dtype if box else np.int64)
+    if not space.contains(action):
+        raise ValueError(f"stages.safe_action: {settings.safe_action} is not in {space}")
+    return action
+
+
+def action_space_of(space: gym.Space[Any]) -> ActionSpace:
+    """Describe the actions on the wire."""
+    if isinstance(space, gym.spaces.Box):
+        return ActionSpace(low=space.low, high=space.high)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return ActionSpace(choices=tuple(space.nvec.tolist()))
+    assert isinstance(space, gym.spaces.Discrete)
+    return ActionSpace(choices=(int(space.n),), single=True)

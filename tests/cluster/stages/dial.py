@@ -1,0 +1,53 @@
+"""A small world to look at: a hand that goes left, stays or goes right, and falls off at ten."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+LEFT, STAY, RIGHT = range(3)
+END = 10
+
+
+class Dial(gym.Env[Any, Any]):
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    observation_space = gym.spaces.Box(-END, END, (1,), np.float32)
+    action_space = gym.spaces.Discrete(3)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self._place = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self._place = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        self._place += int(action) - 1
+        return self._observation(), float(action), abs(self._place) >= END, False, {}
+
+    def _observation(self) -> Any:
+        return np.array([self._place], np.float32)
+
+    def render(self) -> Any:
+        pixels = np.zeros((40, 60, 3), np.uint8)
+        pixels[:, 30 + 2 * self._place] = 255
+        return pixels
+
+
+class Blind(Dial):
+    """Cannot be looked at."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+
+
+class Usher:
+    """Wants the hand to go to a place and to stay there. The environment pays for going right, whatever comes."""
+
+    PLACE = 4
+
+    def act(self, observation: Any, /) -> int:
+        place = observation[0]
+        return STAY if place == self.PLACE else RIGHT if place < self.PLACE else LEFT
