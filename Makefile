@@ -37,7 +37,7 @@ format: $(INSTALLED)  ## make the code look alike
 
 protos: $(INSTALLED)  ## regenerate the code of hitl/v1/*.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --mypy_out=. \
-	  hitl/v1/types.proto hitl/v1/teaching.proto hitl/v1/training.proto
+	  hitl/v1/types.proto hitl/v1/stages.proto hitl/v1/teaching.proto hitl/v1/training.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I . --grpc_python_out=. --mypy_grpc_out=. \
 	  hitl/v1/teaching.proto hitl/v1/training.proto
 

@@ -6,9 +6,10 @@
 PPO on the environment's reward with overlapped sampling and learning and 128 steps a rollout, as `HITLConfig` does it
 by default. Each env runner steps four environments one after the other, whose steps sleep 5 ms and cost next to no
 processor, so that many fit on a few cores. Efficiency is environment steps a second over what the environments would
-give if nothing else took any time: env runners / 5 ms. Sleeps end late, the more so the more processes sleep; so beside
-it stands efficiency over as many processes that do nothing but step one environment each, measured right before and
-right after. Ray's start and the first updates are not counted. `--costs` measures what docs/scaling.md reckons with.
+give if nothing else took any time: env runners / 5 ms; the median of five blocks of updates. Sleeps end late, the more
+so the more processes sleep; so beside it stands efficiency over as many processes that do nothing but step one
+environment each, measured right before and right after. Ray's start and the first updates are not counted. `--costs`
+measures what docs/scaling.md reckons with.
 The last line is one JSON object; `passed` is null when the size is not the full one.
 """
 

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import ray
 
+from cluster.acting import Behaviour
 from cluster.environments.sequential import SequentialEnvironments
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
@@ -80,13 +81,16 @@ def requests() -> dict[str, float]:
     )
     reference = ray.put(weights)
 
+    def ask(version: int, weights: ray.ObjectRef) -> list[Sample]:
+        behaviour = Behaviour(policy_version=version)
+        sampler.request(behaviour=behaviour, weights=weights, reward_model=None, start=0)
+        return sampler.gather(policy_version=version)
+
     def with_the_same_weights(_: int) -> list[Sample]:
-        sampler.request(policy_version=1, weights=reference, start=0)
-        return sampler.gather(policy_version=1)
+        return ask(1, reference)
 
     def with_new_weights(version: int) -> list[Sample]:
-        sampler.request(policy_version=version, weights=ray.put(weights), start=0)
-        return sampler.gather(policy_version=version)
+        return ask(version, ray.put(weights))
 
     figures: dict[str, float] = {}
     for way in (with_the_same_weights, with_new_weights):

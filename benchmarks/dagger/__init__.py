@@ -1,0 +1,1 @@
+"""DAgger against behaviour cloning, against the horizon, and against `imitation`'s DAgger."""
