@@ -29,9 +29,9 @@ from hitl.client.watching import StageWatch
 from hitl.teachers.live import LiveSettings
 from hitl.teachers.live_program import InterventionSettings, Mode, run_live_teacher
 from tests.cluster.stages.dial import Usher
-from tests.hitl.live import LiveService
+from tests.hitl.live import LiveService, eventually
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(900)]
 
 SHORTEST, SCALE = 0.1, 0.03
 """Of the delays, in seconds: faster than people, since the stage is, too."""
@@ -43,7 +43,7 @@ class Lesson:
     watch: StageWatch
     agreed: deque[bool] = field(default_factory=lambda: deque(maxlen=60))
 
-    def goes_on_until(self, condition: Callable[[], bool], what: str, *, seconds: float = 120.0) -> None:
+    def goes_on_until(self, condition: Callable[[], bool], what: str, *, seconds: float = 240.0) -> None:
         end, before = time.monotonic() + seconds, None
         while not condition():
             assert time.monotonic() < end, f"{what}: {self.algorithm.teaching and self.state}"
@@ -103,8 +103,11 @@ def lesson_on(service: LiveService, config: HITLConfig, mode: Mode) -> Iterator[
     teacher = threading.Thread(target=run_live_teacher, args=arguments, kwargs={"stop": stop})
     teacher.start()
     try:
-        with service.teacher("bob") as bob, bob.watch(run_id, "stage-0", images=False, steps=True) as watch:
-            yield Lesson(algorithm, watch)
+        with service.teacher("bob") as bob:
+            # The stage is a process, which may start long after the run has.
+            eventually(lambda: bool(bob.stages(run_id)), seconds=120)
+            with bob.watch(run_id, "stage-0", images=False, steps=True) as watch:
+                yield Lesson(algorithm, watch)
     finally:
         stop.set()
         teacher.join()
