@@ -17,7 +17,6 @@ from hitl.reward.inference import NumpyReward
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.on_reward import (
     ActionBiasing,
-    ActionRewards,
     CandidateActions,
     ControlSharing,
     GreedyOnReward,
@@ -93,27 +92,14 @@ def make_acting(
     Raises:
         TypeError: the setting does not fit the actions.
     """
-    kind = settings.kind
-    reward = (
-        NumpyReward(InputSpace.of(observation_space, action_space)) if predicts or kind != "policy" else None
-    )
+    kind, reward = settings.kind, NumpyReward(InputSpace.of(observation_space, action_space))
     if kind == "reward":
-        assert reward is not None
         candidates = CandidateActions(
             action_space, count=settings.candidates, rng=np.random.default_rng(seed)
         )
         return Acting(GreedyOnReward(reward, candidates, seed=seed), reward)
     policy: Any = acting_policy(observation_space, action_space, seed=seed, **model_config)
     if kind == "policy":
-        return Acting(policy, reward)
+        return Acting(policy, reward if predicts else None)
     mixture = ActionBiasing if kind == "action_biasing" else ControlSharing
-    rewards: ActionRewards | None = reward
-    assert rewards is not None
-    return Acting(mixture(policy, rewards, action_space, seed=seed), reward)
-
-
-def reward_weight(settings: ActingConfig, env_steps: int) -> float:
-    """Return beta after so many environment steps: it falls linearly to 0, or stays."""
-    if settings.until_env_steps is None:
-        return settings.weight
-    return settings.weight * max(0.0, 1.0 - env_steps / settings.until_env_steps)
+    return Acting(mixture(policy, reward, action_space, seed=seed), reward)

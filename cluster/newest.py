@@ -60,6 +60,7 @@ class Follower:
     def __init__(self, newest: Any) -> None:
         """Follow an actor; None: there is nothing."""
         self._newest, self._asked = newest, None
+        self._is_away = False
         self.version = 0
         """The newest one that `look` has returned."""
 
@@ -79,7 +80,10 @@ class Follower:
                 return None
             content = ray.get(published.boxed[0])
         except ray.exceptions.RayError as error:
-            logger.warning("nothing newer: %s", str(error).splitlines()[0])
+            if not self._is_away:
+                logger.warning("nothing newer until it is back: %s", str(error).splitlines()[0])
+            self._is_away = True
             return None
+        self._is_away = False
         self.version = published.version
         return published, content

@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
-import importlib
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +18,7 @@ from cluster.environments.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from hitl.events import Task
+from hitl.importing import import_named
 from policies.spaces import ACTION_SPACES, is_action_space, leaves
 
 
@@ -43,16 +42,7 @@ def constructor(config: EnvironmentConfig) -> Callable[[], Env]:
         # Nobody steps before a reset here, so nobody needs to look for it in each step.
         spec = dataclasses.replace(gym.spec(config.id), order_enforce=False)
         return lambda: gym.make(spec, disable_env_checker=True, **limit, **config.kwargs)
-    module_name, _, class_name = config.id.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        made: Callable[..., Env] = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:
-        raise ConfigError(
-            f"environment.id: cannot import {class_name} from {module_name}: {error}. "
-            "Is the folder that holds it the working directory, or on PYTHONPATH?"
-        ) from error
+    made = import_named(config.id, "environment.id")
     return lambda: made(**config.kwargs)
 
 
@@ -75,6 +65,17 @@ def make(config: EnvironmentConfig) -> Env:
     except Exception as error:
         raise ConfigError(f"environment {config.id} cannot be made: {error}") from error
     return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
+
+
+def spaces_of(config: EnvironmentConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Return the spaces of observations and actions.
+
+    Raises:
+        ConfigError: the environment cannot be made.
+    """
+    env = make(config)
+    env.close()  # type: ignore[no-untyped-call]
+    return env.observation_space, env.action_space
 
 
 def make_shown(config: EnvironmentConfig) -> Env:

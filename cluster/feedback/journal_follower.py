@@ -1,5 +1,6 @@
 """Follows a run's journal in a thread: entries with the segments that they judge, in order, each once."""
 
+import itertools
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from hitl.events import JournalEntry, Segment
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_SEGMENTS_KEPT = 2_000
 
 
 class JournalFollower:
@@ -31,6 +33,7 @@ class JournalFollower:
         self._news = news
         self._read: deque[tuple[JournalEntry, Sequence[Segment]]] = deque()
         self._known: dict[str, Segment] = {}
+        """The newest ones, which the next entries are likely to be about as well."""
         self._end = 0
         self._moved = threading.Condition()
         threading.Thread(target=self._follow, name="journal", daemon=True).start()
@@ -74,4 +77,6 @@ class JournalFollower:
                 self._read.append((entry, [self._known[i] for i in entry.segment_ids]))
             self._end = entries[-1].offset + 1
             self._moved.notify_all()
+        for segment_id in list(itertools.islice(self._known, max(len(self._known) - _SEGMENTS_KEPT, 0))):
+            del self._known[segment_id]
         self._news.set()

@@ -1,7 +1,7 @@
 """The label reader: gathers what experts do, and publishes immutable versions of it for the learner.
 
 Experts that are programs label rollouts; what people correct, and what they do with the controls of a stage, stands in
-the run's journal. A Ray actor of its own, so that labels never travel through the driver and nobody waits for them.
+the run's journal. A Ray actor of its own, so that labels never travel through the driver.
 Killed, it comes back with what the journal says; programs give their labels anew in every rollout.
 """
 

@@ -9,8 +9,8 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.result import TRIAL_INFO
 
-from cluster.acting import Behaviour, reward_weight
-from cluster.environments.making import make
+from cluster.acting import Behaviour
+from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
@@ -20,6 +20,7 @@ from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching
 from cluster.newest import Published
+from cluster.runs.section import annealed
 from cluster.stages.company import Company
 
 logger = logging.getLogger(__name__)
@@ -71,11 +72,10 @@ class HITL(Algorithm):  # type: ignore[misc]
         )
         self.imitating: Imitating | None = None
         if self.config.imitation.imitates:
-            env = make(self.config.environment_config)
             people = self.config.feedback_link
             self.imitating = Imitating(
                 self.config.imitation,
-                (env.observation_space, env.action_space),
+                spaces_of(self.config.environment_config),
                 people if isinstance(people, FeedbackLink) else None,
             )
         self.stages = self._open_stages()
@@ -100,8 +100,13 @@ class HITL(Algorithm):  # type: ignore[misc]
     def _set_weights(self, weights: ray.ObjectRef) -> None:
         self._weights = weights
         if self.stages:
-            weight = reward_weight(self.config.acting, self.env_steps)
-            self.stages.show_policy(self.policy_version, weights, reward_weight=weight)
+            self.stages.show_policy(self.policy_version, weights, reward_weight=self._reward_weight)
+
+    @property
+    def _reward_weight(self) -> float:
+        """How much the reward model counts where it acts with the policy."""
+        acting = self.config.acting
+        return annealed(acting.weight, acting.until_env_steps, self.env_steps)
 
     def training_step(self) -> None:
         """One update: rollouts in, reward by its newest version, new weights out. It never waits for a person."""
@@ -141,13 +146,13 @@ class HITL(Algorithm):  # type: ignore[misc]
         return self.teaching is not None and not self.teaching.version
 
     def _request(self, workers: list[int] | None = None) -> None:
-        acting, teaching = self.config.acting, self.teaching
-        reward = teaching.newest_version if teaching and acting.kind != "policy" else None
+        acts = self.config.acting.kind != "policy"
+        reward = self.teaching.newest_version if self.teaching and acts else None
         self._sampler.request(
             behaviour=Behaviour(
                 policy_version=self.policy_version,
                 reward_version=reward.version if reward else 0,
-                reward_weight=reward_weight(acting, self.env_steps),
+                reward_weight=self._reward_weight,
                 expert_share=self.imitating.beta(self.updates) if self.imitating else 0.0,
                 asks_expert=self.imitating is not None and self.imitating.is_asked,
             ),
@@ -163,24 +168,14 @@ class HITL(Algorithm):  # type: ignore[misc]
         learnt: Learnt | None = None
         if labels is not None and self.imitating and self.imitating.unlearnt(labels):
             learnt = self._ask_learner(HITLLearner.imitate, labels=labels.boxed[0])
-        lag = self.policy_version - min(sample.policy_version for sample in samples)
-        losses, seconds = learnt.statistics if learnt else {}, time.perf_counter() - start
-        self.statistics.take(samples, losses, lag=lag, seconds=seconds)
-        self.updates += 1
-        if learnt is not None:
-            self.policy_version += 1
-            self._set_weights(ray.put(learnt.acting_weights))
-        self._report()
+        self._end_update(samples, learnt, seconds=time.perf_counter() - start)
 
     def _follow(self, samples: list[Sample]) -> None:
         """Take note of rollouts where the reward model acts: what people teach it is all that is learnt."""
-        lag = self.policy_version - min(sample.policy_version for sample in samples)
-        self.statistics.take(samples, {}, lag=lag, seconds=0.0)
-        self.updates += 1
+        self._end_update(samples, None, seconds=0.0)
         if self.teaching and self.teaching.take_arrays() is not None:
             self.policy_version += 1
             self._set_weights(self._weights)
-        self._report()
 
     def _learn(
         self, samples: list[Sample], reward_model: ray.ObjectRef | None, labels: Published | None
@@ -198,13 +193,17 @@ class HITL(Algorithm):  # type: ignore[misc]
             imitation_weight=self.imitating.weight(self.env_steps) if self.imitating else 0.0,
         )
         self._sampler.lost(len(rollouts) if learnt is None else learnt.lost)
-        if learnt is None:
-            return
+        if learnt is not None:
+            self._end_update(samples, learnt, seconds=time.perf_counter() - start)
+
+    def _end_update(self, samples: list[Sample], learnt: Learnt | None, *, seconds: float) -> None:
+        """Count an update, and show everybody the policy that came of it, if one did."""
         lag = self.policy_version - min(sample.policy_version for sample in samples)
-        self.statistics.take(samples, learnt.statistics, lag=lag, seconds=time.perf_counter() - start)
+        self.statistics.take(samples, learnt.statistics if learnt else {}, lag=lag, seconds=seconds)
         self.updates += 1
-        self.policy_version += 1
-        self._set_weights(ray.put(learnt.acting_weights))
+        if learnt is not None:
+            self.policy_version += 1
+            self._set_weights(ray.put(learnt.acting_weights))
         self._report()
 
     def _ask_learner(self, question: Any, **kwargs: Any) -> Any:

@@ -85,7 +85,7 @@ class Collector:
             final.extend(stepped.final_observation_KO)
             self._begins_N = terminated[t] | truncated[t]
             if memory is not None:
-                memory[terminated[t] | truncated[t]] = 0.0
+                memory[self._begins_N] = 0.0
         self._observation = observation[steps].copy()
         ended = terminated | truncated
         numbered = self._episodes.number(ended_TN=ended, duration_TN=duration, reward_TN=reward)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from cluster.environments.making import make
+from cluster.environments.making import spaces_of
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
 from policies.descent.timing import seconds_per_step
@@ -55,10 +55,8 @@ def choose_device(run: RunConfig, settings: UpdateSettings) -> Device:
         precisions = ["float32"]
     if len(devices) == len(precisions) == 1:
         return Device(devices[0], because, precisions[0])
-    env = make(run.environment)
-    space = env.observation_space
-    network = ActorCritic(space, env.action_space, **run.policy.model_dump())
-    env.close()  # type: ignore[no-untyped-call]
+    space, actions = spaces_of(run.environment)
+    network = ActorCritic(space, actions, **run.policy.model_dump())
     if not has_convolutions(network):
         precisions = precisions[:1]
     if len(devices) > 1 and (run.mode == "lockstep" or run.policy.recurrent):

@@ -38,9 +38,7 @@ from policies.networks import ActorCritic
 logger = logging.getLogger(__name__)
 
 _ROW_SECONDS = 0.5
-_NOTHING = KindReport(
-    count=0, train_log_loss=None, train_accuracy=None, heldout_log_loss=None, heldout_accuracy=None
-)
+_NOTHING = KindReport()
 
 
 class Driver:

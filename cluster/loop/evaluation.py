@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cluster.acting import make_acting
-from cluster.environments.making import make, make_vector
+from cluster.environments.making import make_vector, spaces_of
 from cluster.environments.vector import legal
 from cluster.loop.saved_policy import load_policy, saved_reward_model
 from cluster.runs import checkpoints
@@ -99,7 +99,6 @@ def evaluate_run(folder: RunFolder, episodes: int, seed: int) -> list[float]:
     config = load_run(folder.run_file)
     judged: Judged = load_policy(checkpoint)
     if config.acting.kind == "reward":
-        env = make(config.environment)
         arrays = saved_reward_model(checkpoint)
-        judged = GreedyReward(env.observation_space, env.action_space, arrays, config)
+        judged = GreedyReward(*spaces_of(config.environment), arrays, config)
     return evaluate(judged, config.environment, episodes=episodes, seed=seed)

@@ -9,6 +9,7 @@ from cluster.feedback.service import FeedbackLink
 from cluster.loop.env_runner import Sample
 from cluster.newest import Published
 from cluster.runs.imitation_config import ImitationConfig
+from cluster.runs.section import annealed
 from policies.imitation.labels import Labels
 
 
@@ -47,9 +48,7 @@ class Imitating:
 
     def weight(self, env_steps: int) -> float:
         """Return what the imitation loss counts beside the policy's objective after so many environment steps."""
-        settings = self._settings
-        share = 1.0 - env_steps / settings.until_env_steps if settings.until_env_steps else 1.0
-        return settings.weight * max(share, 0.0)
+        return annealed(self._settings.weight, self._settings.until_env_steps, env_steps)
 
     def take(self, samples: list[Sample]) -> Published | None:
         """Hand on a batch's rollouts; returns the newest labels, None before the first."""

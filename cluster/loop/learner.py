@@ -190,16 +190,19 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=lost)
 
-    def imitate(self, *, labels: ray.ObjectRef) -> Learnt:
-        """Fit the policy to a version of the labels, from where it stands.
+    def imitate(self, *, labels: ray.ObjectRef) -> Learnt | None:
+        """Fit the policy to a version of the labels, from where it stands; None where all of them only judge.
 
         Args:
             labels: reference to a `Labels`; all learners fit to the same ones, and come to the same policy.
         """
         known: Labels = ray.get(labels)
-        if self._cloning is None:
+        if not known.training_B.any():
+            return None
+        if not self.network.has_observed:
             # There is no update whose experience would have shown it what observations are like.
             self.network.observe(torch.from_numpy(np.array(known.observation_BO)).to(self._flat.device))
+        if self._cloning is None:
             self._cloning = Cloning(self.network, self.config.imitation.cloning)
         report = self._cloning.fit(known, self._generator)
         judged = {"imitation_loss": report.train_loss, "heldout_imitation_loss": report.heldout_loss}

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from cluster.environments.making import make
+from cluster.environments.making import spaces_of
 from cluster.feedback.asking import AskingState
 from cluster.feedback.publisher import Publisher
 from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
@@ -39,7 +39,6 @@ class Teaching:
             raise ConfigError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
-        env = make(config.environment_config)
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -63,7 +62,7 @@ class Teaching:
                 address=link.address,
                 token=link.token,
                 run=link.run,
-                space=InputSpace.of(env.observation_space, env.action_space),
+                space=InputSpace.of(*spaces_of(config.environment_config)),
                 model=config.reward_model,
                 questions=config.questions,
                 signals=config.signals,

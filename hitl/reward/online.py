@@ -26,12 +26,12 @@ _QUICK_PROBE_STEPS = 1024
 class KindReport:
     """How well a version explains one kind of evidence; None where nothing was judged."""
 
-    count: int
+    count: int = 0
     """Pieces that count: neither skipped nor retracted."""
-    train_log_loss: float | None
-    train_accuracy: float | None
-    heldout_log_loss: float | None
-    heldout_accuracy: float | None
+    train_log_loss: float | None = None
+    train_accuracy: float | None = None
+    heldout_log_loss: float | None = None
+    heldout_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

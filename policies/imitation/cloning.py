@@ -81,9 +81,8 @@ class Cloning:
         Raises:
             ValueError: no label trains.
         """
-        counts_B = labels.weight_B > 0
-        (training,) = np.nonzero(counts_B & ~labels.heldout_B)
-        (heldout,) = np.nonzero(counts_B & labels.heldout_B)
+        (training,) = np.nonzero(labels.training_B)
+        (heldout,) = np.nonzero((labels.weight_B > 0) & labels.heldout_B)
         if not len(training):
             raise ValueError(
                 f"none of {len(labels)} labels trains the policy; wait for more, or lower heldout_share"

@@ -33,6 +33,11 @@ class Labels:
     def __len__(self) -> int:
         return len(self.weight_B)
 
+    @property
+    def training_B(self) -> BoolArray:
+        """Those that train the policy."""
+        return (self.weight_B > 0) & ~self.heldout_B
+
 
 class LabelStore:
     """Gathers labels as they come and hands out versions of all that it has.

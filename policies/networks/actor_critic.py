@@ -5,7 +5,7 @@ orthogonal weights, zero biases, a nearly uniform policy at the start, and by de
 critic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -17,6 +17,7 @@ from policies.networks.encoders import make_encoder
 from policies.networks.layers import mlp, orthogonal
 from policies.networks.memory import Context, Memory
 from policies.networks.normaliser import Normaliser
+from policies.normalisation.moments import Moments
 
 
 class Heads(NamedTuple):
@@ -103,9 +104,16 @@ class ActorCritic(nn.Module):
 
     def observe(self, observation_PO: Tensor) -> None:
         """Take observations into the statistics by which they are normalised, if they are."""
-        for module in self.modules():
-            if isinstance(module, Normaliser):
-                module.moments.take(observation_PO)
+        for moments in self._observed():
+            moments.take(observation_PO)
+
+    @property
+    def has_observed(self) -> bool:
+        """Whether there are statistics wherever observations are normalised."""
+        return all(float(moments.count) for moments in self._observed())
+
+    def _observed(self) -> Iterator[Moments]:
+        return (module.moments for module in self.modules() if isinstance(module, Normaliser))
 
     def see(self, observation: Tensor, context: Context | None = None) -> Tensor:
         """Return what policy and critic read: the observations, or [S, L, H] of sequences with their context."""

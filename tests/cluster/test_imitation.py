@@ -16,6 +16,7 @@ from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
+from cluster.newest import Published
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from hitl.events import Retraction, Task
@@ -23,6 +24,7 @@ from policies.acting.inference import acting_policy
 from policies.acting.oversight import Overseer
 from policies.experience import Actor, Rollout
 from policies.imitation.gates import BetaMixture, HGDAgger
+from policies.imitation.labels import LabelStore
 from policies.networks import ActorCritic
 from tests.cluster.stages.dial import Dial, Usher
 from tests.hitl.live import LiveRun, LiveService, eventually
@@ -175,13 +177,13 @@ def vars_of(labels: Any) -> list[np.ndarray]:
     return [labels.observation_BO, labels.action_BA, labels.weight_B, labels.heldout_B]
 
 
-def run(*, environment: float = 0.0, **imitation: Any) -> HITL:
+def run(*, environment: float = 0.0, policy: dict[str, Any] | None = None, **imitation: Any) -> HITL:
     config = RunConfig.model_validate(
         {
             "mode": "lockstep",
             "environment": DIAL.model_dump(),
             "rollouts": {"env_runners": 1, "envs_per_runner": 4, "steps": 25},
-            "policy": {"hidden": (16,)},
+            "policy": {"hidden": (16,), **(policy or {})},
             "learner": {"minibatch_size": 50, "learning_rate": 0.01, "anneal_learning_rate": False},
             "reward": {"sources": {"environment": environment, "learned": 0.0}},
             "imitation": {
@@ -197,8 +199,12 @@ def run(*, environment: float = 0.0, **imitation: Any) -> HITL:
 
 
 def agreement(algorithm: HITL) -> float:
-    network = ActorCritic(Dial.observation_space, Dial.action_space, hidden=(16,))
-    network.load_state_dict({k: torch.as_tensor(v) for k, v in algorithm.network_state.items()})
+    state = algorithm.network_state
+    normalises = any("moments" in name for name in state)
+    network = ActorCritic(
+        Dial.observation_space, Dial.action_space, hidden=(16,), normalise_observations=normalises
+    )
+    network.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()})
     action = network.act_greedily(torch.from_numpy(STATES)).numpy()
     return float(np.mean(action == [Usher().act(state) for state in STATES]))
 
@@ -206,7 +212,8 @@ def agreement(algorithm: HITL) -> float:
 def test_a_run_learns_what_the_expert_does_again_and_again_to_the_same_bits(
     ray_session: str, tmp_path: Path
 ) -> None:
-    algorithm, again = run(), run()
+    normalising = {"normalise_observations": True}
+    algorithm, again = run(policy=normalising), run(policy=normalising)
     for updates in range(1, 7):
         algorithm.train()
         if updates == 3:
@@ -232,6 +239,21 @@ def test_imitation_joins_the_policys_objective(ray_session: str) -> None:
         algorithm.train()
     assert agreement(algorithm) > 0.85
     assert algorithm.statistics.losses["imitation_loss"] < 0.4
+    algorithm.stop()
+
+
+def test_a_round_whose_labels_only_judge_leaves_the_policy_as_it_is(ray_session: str) -> None:
+    algorithm = run()
+    labels = LabelStore(Dial.observation_space, Dial.action_space, heldout_share=0.999)
+    labels.add(STATES, np.zeros(len(STATES), np.int64), group="an episode")
+    before = algorithm.network_state
+    assert labels.labels().heldout_B.all()
+    published = Published(version=1, boxed=[ray.put(labels.labels())])
+    algorithm._request()
+    algorithm._imitate(algorithm._sampler.gather(policy_version=1), published)
+    assert (algorithm.updates, algorithm.policy_version) == (1, 1)
+    for name, value in algorithm.network_state.items():
+        np.testing.assert_array_equal(value, before[name])
     algorithm.stop()
 
 

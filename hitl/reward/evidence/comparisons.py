@@ -152,11 +152,14 @@ class Comparisons:
         self._heldout_share, self._seed = heldout_share, seed
         self._answers: dict[tuple[str, str, str], Answer] = {}
         self._retracted: set[tuple[str, str, str]] = set()
+        self._arrays: tuple[AnswerArrays, Tensor] | None = None
+        """Of the answers that count, with their bootstrap; None after they have changed."""
 
     def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         """See `Evidence`; skips never count."""
         event = entry.event
         if isinstance(event, Comparison) and event.choice in CHOICE_INDEX:
+            self._arrays = None
             self._answers[event.run_id, entry.teacher_id, event.event_id] = Answer(
                 offset=entry.offset,
                 event_id=event.event_id,
@@ -168,6 +171,7 @@ class Comparisons:
 
     def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:
         """See `Evidence`."""
+        self._arrays = None
         self._retracted.add((run_id, teacher_id, event_id))
 
     @property
@@ -183,9 +187,14 @@ class Comparisons:
 
     def examples(self, ensemble: RewardEnsemble) -> ComparisonExamples | None:
         """See `Evidence`."""
-        if not (answers := self.answers):
+        if not len(self):
             return None
-        names = [f"{answer.first.segment_id}/{answer.second.segment_id}" for answer in answers]
-        bootstrap_KP = bootstrap_weights(names, members=ensemble.members, seed=self._seed)
-        arrays = arrays_of(answers, heldout_share=self._heldout_share)
+        if self._arrays is None:
+            answers = self.answers
+            names = [f"{answer.first.segment_id}/{answer.second.segment_id}" for answer in answers]
+            self._arrays = (
+                arrays_of(answers, heldout_share=self._heldout_share),
+                bootstrap_weights(names, members=ensemble.members, seed=self._seed),
+            )
+        arrays, bootstrap_KP = self._arrays
         return ComparisonExamples(arrays, ensemble, bootstrap_KP)
