@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from hitl.events import Choice
-from hitl.reward.evidence.comparisons import arrays_of
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.evidence.comparisons import Comparisons, arrays_of
 from policies.splits import is_heldout
-from tests.hitl.reward.comparisons import answer, answers, segment
+from tests.hitl.reward.comparisons import SPACE, answer, answers, entry_of, segment
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])
@@ -62,3 +63,21 @@ def test_a_segment_in_many_answers_is_stored_once() -> None:
     arrays = arrays_of([answer(0, a, b), answer(1, b, c), answer(2, a, c)], heldout_share=0.0)
     assert len(arrays.observation_SLO) == 3
     assert len(arrays_of(answers(4), heldout_share=0.0).observation_SLO) == 8
+
+
+def test_what_came_and_went_since_the_last_look_is_seen() -> None:
+    kind = Comparisons(lapse=0.1, batch=4, heldout_share=0.0, seed=0)
+    ensemble = RewardEnsemble(SPACE, members=2, hidden=())
+    told = answers(3)
+    counts = []
+    for change in (
+        lambda: [kind.take(*entry_of(one)) for one in told[:2]],
+        lambda: kind.take(*entry_of(told[2])),
+        lambda: kind.retract("run", "teacher", told[0].event_id),
+    ):
+        change()
+        examples = kind.examples(ensemble)
+        assert examples is not None
+        assert examples.bootstrap_KE.shape == (2, len(kind))
+        counts.append(len(examples.choice_P))
+    assert counts == [2, 3, 2]
