@@ -97,6 +97,8 @@ class StageFrame:
     paused: bool = False
     rate: float = 0.0
     """Steps a second that the stage is paced at; 0: as fast as it can."""
+    asks_help: bool = False
+    """The policy would rather have somebody take the controls in the state that is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,6 +186,8 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
         facts += [f"action {np.asarray(step.action).tolist()}{who}", f"policy {step.policy_version}"]
     if shown.paused:
         facts.append("paused")
+    if shown.asks_help and not frame.holder:
+        facts.append("it asks for help: t takes the controls")
     if frame.holder:
         facts.append(f"{frame.holder} has the controls")
     picture = _picture(shown.image) if shown.image else Text("(no picture)", style="dim")

@@ -5,9 +5,10 @@ import dataclasses
 import getpass
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from hitl.errors import ConfigError
+from hitl.teachers.live import Mode
 
 HELP = "teach a run, as a person or a simulated teacher"
 DESCRIPTION = """\
@@ -63,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     live.add_argument(
         "--gives",
-        choices=("signals", "corrections", "takeover"),
+        choices=get_args(Mode),
         default="signals",
         help="plus and minus, what to do instead, or the controls for a while (default: %(default)s)",
     )

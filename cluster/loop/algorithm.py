@@ -15,7 +15,7 @@ from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.loop.imitating import Imitating
-from cluster.loop.learner import HITLLearner, Learnt, acting_weights
+from cluster.loop.learner import HITLLearner, Learnt
 from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching
@@ -79,7 +79,7 @@ class HITL(Algorithm):  # type: ignore[misc]
                 people if isinstance(people, FeedbackLink) else None,
             )
         self.stages = self._open_stages()
-        self._set_weights(ray.put(self._ask_learner(lambda learner: acting_weights(learner.network))))
+        self._set_weights(ray.put(self._ask_learner(lambda learner: learner.acting_weights)))
 
     def _open_stages(self) -> Company | None:
         link, settings = self.config.feedback_link, self.config.stages
@@ -93,6 +93,7 @@ class HITL(Algorithm):  # type: ignore[misc]
             model_config=self.config.model_config,
             settings=settings,
             acting=self.config.acting,
+            imitation=self.config.imitation,
             rewards=self.teaching.board if self.teaching else None,
             seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
         )
@@ -273,7 +274,7 @@ class HITL(Algorithm):  # type: ignore[misc]
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint."""
         super().restore_from_path(path, *args, **kwargs)
-        self._set_weights(ray.put(self._ask_learner(lambda learner: acting_weights(learner.network))))
+        self._set_weights(ray.put(self._ask_learner(lambda learner: learner.acting_weights)))
 
     @property
     def network_state(self) -> dict[str, Any]:

@@ -20,13 +20,11 @@ from ray.rllib.env.env_runner import EnvRunner
 from cluster.acting import Behaviour, make_acting
 from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
-from cluster.experts import make_expert
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
+from cluster.oversight import make_overseer
 from cluster.priority import give_way
 from policies.acting.inference import Weights
-from policies.acting.oversight import Overseer
-from policies.imitation.gates import BetaMixture
 from policies.threads import use_threads
 
 
@@ -83,7 +81,9 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             seed=config.seed_for(f"actions {name}"),
             model_config=config.model_config,
         )
-        self._overseer = self._new_overseer(name)
+        spaces = (self.envs.observation_space, self.envs.action_space)
+        seeds = [config.seed_for(f"gate {name} {n}") for n in range(self.envs.count)]
+        self._overseer = make_overseer(config.imitation, spaces, config.model_config, seeds=seeds)
         self._collector = Collector(
             self.envs,
             self._acting.acts,
@@ -92,14 +92,6 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             share_reward=config.reward_sources.environment != 0,
             overseer=self._overseer,
         )
-
-    def _new_overseer(self, name: str) -> Overseer | None:
-        imitation, envs = self.config.imitation, self.envs
-        if not imitation.expert:
-            return None
-        seeds = [self.config.seed_for(f"gate {name} {n}") for n in range(envs.count)]
-        gates = [BetaMixture(0.0, seed=seed, drawn_each=imitation.beta.drawn_each) for seed in seeds]
-        return Overseer(make_expert(imitation.expert, envs.observation_space, envs.action_space), gates)
 
     def collect(
         self, *, behaviour: Behaviour, weights: Weights, reward_model: Weights | None, start: int
@@ -118,6 +110,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         acting, version = self._acting, behaviour.policy_version
         if version != acting.policy_version:
             acting.show_policy(version, weights)
+            if self._overseer is not None:
+                self._overseer.load(weights)
         if reward_model is not None and behaviour.reward_version != acting.reward_version:
             acting.show_reward(behaviour.reward_version, reward_model)
         acting.set_reward_weight(behaviour.reward_weight)

@@ -10,7 +10,6 @@ from cluster.loop.env_runner import Sample
 from cluster.newest import Published
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.section import annealed
-from policies.imitation.labels import Labels
 
 
 class Imitating:
@@ -33,6 +32,7 @@ class Imitating:
             )
         )
         self._learnt = 0
+        """The version that was learnt to the end."""
         self.state = LabelsState(newest=None, labels=0)
         """When the reader last answered."""
 
@@ -55,14 +55,14 @@ class Imitating:
         self.state = ray.get(self._reader.take.remote([[sample.rollout] for sample in samples]))
         return self.state.newest
 
-    def get_state(self) -> tuple[int, Labels]:
+    def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        state: tuple[int, Labels] = ray.get(self._reader.get_state.remote())
-        return state
+        return {"reader": ray.get(self._reader.get_state.remote()), "learnt": self._learnt}
 
-    def set_state(self, state: tuple[int, Labels]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        ray.get(self._reader.set_state.remote(state))
+        ray.get(self._reader.set_state.remote(state["reader"]))
+        self._learnt = state["learnt"]
         self.take([])
 
     def unlearnt(self, labels: Published | None) -> bool:

@@ -21,11 +21,13 @@ from cluster.feedback.versions import model_arrays
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from policies.acting.counsel import with_committee
 from policies.descent.gradient_step import flatten_parameters
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout, join
 from policies.imitation.beside import LabelsBeside
 from policies.imitation.cloning import Cloning
+from policies.imitation.committee import Committee
 from policies.imitation.labels import Labels
 from policies.networks import ActorCritic
 from policies.networks.convolutional import set_precision
@@ -43,7 +45,7 @@ class Learnt:
     """What an update comes to."""
 
     acting_weights: Mapping[str, NDArray[np.generic]]
-    """What env runners need; see `acting_weights`."""
+    """What env runners need; see `HITLLearner.acting_weights`."""
     statistics: dict[str, float]
     lost: int
     """Rollouts that died with their env runner before they could be fetched."""
@@ -112,6 +114,25 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         }
         self._update = self._new_update()
         self._cloning: Cloning | None = None
+        imitation = self.config.imitation
+        self._committee: Committee | None = None
+        if imitation.help.gate != "never":
+            self._committee = Committee(
+                lambda: self._new_network(module),
+                members=imitation.help.members,
+                settings=imitation.cloning,
+                seed=self.config.seed_for("committee"),
+            )
+
+    def _new_network(self, module: Any) -> ActorCritic:
+        network = ActorCritic(module.observation_space, module.action_space, **self.config.model_config)
+        return network.to(self._flat.device)
+
+    @property
+    def acting_weights(self) -> dict[str, NDArray[np.generic]]:
+        """What env runners and stages need: the policy, and a committee's members where one is asked."""
+        members = self._committee.networks if self._committee else []
+        return with_committee(acting_weights(self.network), [acting_weights(member) for member in members])
 
     def _new_update(self) -> Update:
         return Update(
@@ -188,7 +209,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             )
         statistics = self._update(join(arrived), self._generator, beside or None)
         lost = len(rollouts) - len(arrived)
-        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=lost)
+        return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=lost)
 
     def imitate(self, *, labels: ray.ObjectRef) -> Learnt | None:
         """Fit the policy to a version of the labels, from where it stands; None where all of them only judge.
@@ -205,9 +226,11 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         if self._cloning is None:
             self._cloning = Cloning(self.network, self.config.imitation.cloning)
         report = self._cloning.fit(known, self._generator)
+        if self._committee is not None:
+            self._committee.fit(self.network, known, self._generator)
         judged = {"imitation_loss": report.train_loss, "heldout_imitation_loss": report.heldout_loss}
         statistics = {name: value for name, value in judged.items() if value is not None}
-        return Learnt(acting_weights=acting_weights(self.network), statistics=statistics, lost=0)
+        return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=0)
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own update is not used."""
@@ -223,6 +246,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 "reward_model": dict(self._ensemble.to_arrays()),
                 "generator": self._generator.get_state().numpy(),
                 "update": self._update.get_state(),
+                "committee": self._committee.states() if self._committee else None,
             }
         return state
 
@@ -235,3 +259,5 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             # Anew, so that a reference that the state lacks is the restored policy, not the initial one.
             self._update = self._new_update()
             self._update.set_state(state[_OURS]["update"])
+            if self._committee is not None and state[_OURS].get("committee"):
+                self._committee.load(state[_OURS]["committee"])

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
+from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.imitation.schedules import BetaSchedule, ExponentialBeta, IndicatorBeta, LinearBeta
 from policies.imitation.settings import CloningSettings, LossName
 
@@ -34,6 +34,38 @@ class BetaConfig(Section):
         return schedules[self.schedule](round_number)
 
 
+class HelpConfig(Section):
+    """When the policy asks for help itself: the expert, or on stages the people who watch, take over then."""
+
+    gate: Literal["never", "ensemble", "lazy", "thrifty"] = "never"
+    """never: chance decides (`beta`), and people at stages. ensemble: doubt or distance (EnsembleDAgger). lazy: an
+    expected distance, until the true one is small (LazyDAgger). thrifty: the most doubtful states, within a share of
+    all (ThriftyDAgger)."""
+    members: Annotated[int, Field(ge=2)] = 5
+    """Of the committee whose disagreement is the doubt; each is fitted to a sample of the labels of its own."""
+    most_switches: NotNegative | None = 10
+    """To the expert in an episode, after which the policy goes on alone; empty: no bound."""
+    doubt: NotNegativeReal = 0.1
+    """ensemble: above it the expert takes over; thrifty: the same until there are steps to choose a limit from. From 0
+    to 1 for choices, a variance for Box."""
+    discrepancy: PositiveReal = 0.5
+    """ensemble: a distance between policy and expert above it hands over. lazy: an expected one."""
+    calm_discrepancy: PositiveReal = 0.1
+    """lazy, thrifty: the expert gives back when the distance is below it."""
+    target_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """thrifty: of the policy's steps that call for help."""
+    wait_seconds: NotNegativeReal = 5.0
+    """That a stage stands still for somebody to take the controls, before the policy goes on alone."""
+
+    @model_validator(mode="after")
+    def _a_band(self) -> Self:
+        if self.gate == "lazy" and self.calm_discrepancy >= self.discrepancy:
+            raise ValueError(
+                "imitation.help.calm_discrepancy: lazy needs it below imitation.help.discrepancy"
+            )
+        return self
+
+
 class ImitationConfig(Section):
     """Learning from what experts do: a program that is asked in the states that the policy visits (DAgger)."""
 
@@ -42,6 +74,7 @@ class ImitationConfig(Section):
     expert: str = ""
     """Who is asked: `module:Class` with `act(observation)`, a checkpoint's folder, or `sb3.PPO:model.zip`."""
     beta: BetaConfig = Field(default_factory=BetaConfig)
+    help: HelpConfig = Field(default_factory=HelpConfig)
     budget: Positive | None = None
     """Labels that the expert gives in the whole run, roughly; empty: no limit."""
     weight: NotNegativeReal = 0.0
@@ -84,5 +117,10 @@ class ImitationConfig(Section):
         if self.expert and not self.imitates:
             raise ValueError(
                 "imitation.expert: nobody learns from it; set imitation.alone or imitation.weight"
+            )
+        if self.help.gate != "never" and not self.alone:
+            raise ValueError(
+                "imitation.help.gate: only a policy that imitates alone knows its doubt; set imitation.alone, "
+                "or the gate to never"
             )
         return self

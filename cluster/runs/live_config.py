@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from hitl.teachers.live import Mode
 
 
 class LiveTeachersConfig(Section):
@@ -15,8 +16,9 @@ class LiveTeachersConfig(Section):
     judge: str = ""
     """`module:Class` with `opinion(observation, action)` from -1 to 1 (0: none), or with `act(observation)`, an
     expert's action, of which any other is bad."""
-    gives: Literal["signals", "corrections", "takeover"] = "signals"
-    """signals: plus and minus. corrections: what to do instead. takeover: the controls, for a while."""
+    gives: Mode = "signals"
+    """signals: plus and minus. corrections: what to do instead. takeover: the controls, for a while, after the policy
+    has gone wrong. help: the controls, when the policy asks for help."""
     reaction_shape: PositiveReal = 2.0
     """Of the gamma distribution of reaction times, after the shortest one."""
     reaction_scale_seconds: PositiveReal = 0.28

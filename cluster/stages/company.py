@@ -6,6 +6,7 @@ import ray
 
 from cluster.newest import Newest, Published
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.stage import Stage
 from hitl.events import Run
@@ -26,6 +27,7 @@ class Company:
         model_config: dict[str, Any],
         settings: StagesConfig,
         acting: ActingConfig,
+        imitation: ImitationConfig,
         rewards: Any,
         seeds: list[int],
     ) -> None:
@@ -39,6 +41,7 @@ class Company:
             model_config: of the policy's network.
             settings: of the stages.
             acting: who acts.
+            imitation: when the policy asks for help.
             rewards: handle of the `Newest` that has the reward model.
             seeds: one for each.
         """
@@ -56,6 +59,7 @@ class Company:
                 model_config=model_config,
                 settings=settings,
                 acting=acting,
+                imitation=imitation,
                 policies=self._policies,
                 rewards=rewards,
                 seed=seed,

@@ -18,9 +18,12 @@ from cluster.environments.fixed_horizon import Env
 from cluster.environments.making import make_shown
 from cluster.environments.vector import legal
 from cluster.newest import Follower
+from cluster.oversight import make_counsel, make_gate
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.controls import Controls, Override
+from cluster.stages.help import Help
 from cluster.stages.pictures import Pictures
 from hitl.client.playing import StagePlayer
 from hitl.client.training import TrainingClient
@@ -51,6 +54,7 @@ class Stage:
         model_config: dict[str, Any],
         settings: StagesConfig,
         acting: ActingConfig,
+        imitation: ImitationConfig,
         policies: Any,
         rewards: Any,
         seed: int,
@@ -66,6 +70,7 @@ class Stage:
             model_config: of the policy's network.
             settings: pace and pictures.
             acting: who acts.
+            imitation: when the policy asks for help.
             policies: handle of the `Newest` that has the policy's weights.
             rewards: handle of the `Newest` that has the reward model.
             seed: of the environment and of the policy's draws.
@@ -83,6 +88,12 @@ class Stage:
         self._acting = make_acting(
             acting, space, self._env.action_space, seed=seed, model_config=model_config, predicts=True
         )
+        counsel = make_counsel(imitation, (space, self._env.action_space), model_config)
+        self._help: Help | None = None
+        if counsel is not None:
+            gate = make_gate(imitation, seed=seed, asks_always=False)
+            wait_seconds = imitation.help.wait_seconds
+            self._help = Help(gate, counsel, self._env.action_space, wait_seconds=wait_seconds)
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._journal_end = 0
         self._seed: int | None = seed
@@ -106,12 +117,12 @@ class Stage:
         space = action_space_of(self._env.action_space)
         with self._client.play_stage(self._run, self._stage_id, space) as player:
             performance = _Performance(self._env, player, self._settings, self._pictures)
-            performance.begin(self._reset())
+            self._begin(performance)
             due = time.monotonic()
             while not self._ending.is_set():
                 performance.hear()
                 self._look_for_newer()
-                if not performance.goes_on:
+                if not performance.goes_on or self._waits_for_help(performance):
                     self._ending.wait(_IDLE_SECONDS)
                     due = time.monotonic()
                 elif time.monotonic() < due:
@@ -120,7 +131,7 @@ class Stage:
                     due = min(due, time.monotonic() + performance.seconds_per_step)
                 else:
                     if performance.wants_reset or self._is_over(performance):
-                        performance.begin(self._reset())
+                        self._begin(performance)
                     else:
                         self._step(performance)
                     due = (
@@ -135,12 +146,27 @@ class Stage:
     def _is_over(self, performance: "_Performance") -> bool:
         return performance.ended or (self._horizon is not None and performance.steps >= self._horizon)
 
-    def _reset(self) -> ObservationArray:
+    def _begin(self, performance: "_Performance") -> None:
         self._shown[0], _ = self._env.reset(seed=self._seed)
         self._seed = None
         self._memory_NH[:] = 0.0
-        first_O: ObservationArray = self._observation_NO[0].copy()
-        return first_O
+        performance.begin(self._observation_NO[0].copy(), asks_help=self._asks_help(begins=True))
+
+    def _asks_help(self, *, begins: bool) -> bool:
+        """Whether the policy would rather have somebody else act in the state that is shown next."""
+        if self._help is None:
+            return False
+        own_NA, _ = self._acting.acts.act(self._observation_NO)
+        own_NA = legal(own_NA, self._env.action_space)
+        return self._help.look(self._observation_NO, own_NA, begins=begins, now=time.monotonic())
+
+    def _waits_for_help(self, performance: "_Performance") -> bool:
+        return (
+            self._help is not None
+            and self._help.waits(time.monotonic())
+            and performance.override() is None
+            and not performance.wants_reset
+        )
 
     def _step(self, performance: "_Performance") -> None:
         # Also where a teacher acts: a recurrent policy must have seen what happened.
@@ -154,6 +180,9 @@ class Stage:
             int(action) if isinstance(self._env.action_space, gym.spaces.Discrete) else action
         )
         self._shown[0] = observation
+        if self._help is not None:
+            self._help.acted(action if override and not override.safe_stop else None)
+        over = terminated or truncated
         performance.show(
             self._observation_NO[0].copy(),
             StageStep(
@@ -166,7 +195,8 @@ class Stage:
                 safe_stop=override is not None and override.safe_stop,
                 true_reward=float(reward),
             ),
-            ended=terminated or truncated,
+            ended=over,
+            asks_help=not over and self._asks_help(begins=False),
         )
 
     def _wait_for_policy(self) -> None:
@@ -178,6 +208,8 @@ class Stage:
         if policy := self._policies.look():
             published, weights = policy
             self._acting.show_policy(published.version, weights)
+            if self._help is not None:
+                self._help.counsel.load(weights)
             self._acting.set_reward_weight(published.reward_weight)
         if reward := self._rewards.look():
             published, arrays = reward
@@ -233,19 +265,19 @@ class _Performance:
         """Return who acts instead of the policy."""
         return self._controls.override(time.monotonic())
 
-    def begin(self, observation_O: ObservationArray) -> None:
+    def begin(self, observation_O: ObservationArray, *, asks_help: bool) -> None:
         """Show how an episode begins."""
         self._episode, self.ended = self._next, False
         self._controls.reset_wanted = False
-        self._show(observation_O, None)
+        self._show(observation_O, None, asks_help=asks_help)
 
-    def show(self, observation_O: ObservationArray, step: StageStep, *, ended: bool) -> None:
+    def show(self, observation_O: ObservationArray, step: StageStep, *, ended: bool, asks_help: bool) -> None:
         """Show the outcome of a step."""
         self.ended = ended
         self._controls.stepped()
-        self._show(observation_O, step)
+        self._show(observation_O, step, asks_help=asks_help)
 
-    def _show(self, observation_O: ObservationArray, step: StageStep | None) -> None:
+    def _show(self, observation_O: ObservationArray, step: StageStep | None, *, asks_help: bool) -> None:
         watched = self._player.watchers > 0
         pixels: Any = self._env.render() if watched else None
         self._player.show(
@@ -259,6 +291,7 @@ class _Performance:
                 image_type=self._pictures.type if pixels is not None else "",
                 paused=self._controls.stands_still,
                 rate=self._controls.rate,
+                asks_help=asks_help,
             )
         )
         self._next += 1

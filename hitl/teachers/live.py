@@ -4,11 +4,16 @@ It holds no clock: told when each step was shown, it says when it presses a key,
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hitl.errors import ConfigError
+
+Mode = Literal["signals", "corrections", "takeover", "help"]
+"""What a teacher gives: plus and minus; what to do instead; the controls, for a while, after a policy has gone wrong;
+the controls when the policy asks, and for as long as it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,21 +5,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 from hitl.client.teaching import TeacherClient
 from hitl.errors import ConfigError, NotFound
 from hitl.stages import ActionSpace, Control
 from hitl.teachers.interventions import Corrections, Intervention, Signals
 from hitl.teachers.judging import Expert, ExpertJudge, Judge
-from hitl.teachers.live import LiveSettings, LiveTeacher
+from hitl.teachers.live import LiveSettings, LiveTeacher, Mode
 from hitl.teachers.onlooker import Onlooker
 from hitl.teachers.process import run_until_stopped, wait_until
 from hitl.teachers.takeover import Takeover
 
 _log = logging.getLogger(__name__)
-
-Mode = Literal["signals", "corrections", "takeover"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,4 +146,5 @@ def _intervention(
         control,
         patience_steps=settings.takeover_patience_steps,
         steps=settings.takeover_steps,
+        when_asked=settings.mode == "help",
     )

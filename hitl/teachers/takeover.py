@@ -28,6 +28,7 @@ class Takeover:
         *,
         patience_steps: int,
         steps: int,
+        when_asked: bool = False,
     ) -> None:
         """Prepare.
 
@@ -37,9 +38,10 @@ class Takeover:
             control: uses the controls; raises a `RequestError` where it is refused.
             patience_steps: steps on end that the policy may be wrong, of those that were seen in one episode.
             steps: that the controls are held for.
+            when_asked: the policy says itself when it wants help, and when no longer; patience and steps say nothing.
         """
         self._teacher, self._judge, self._control = teacher, judge, control
-        self._patience_steps, self._steps = patience_steps, steps
+        self._patience_steps, self._steps, self._when_asked = patience_steps, steps, when_asked
         self._wrong_steps = 0
         self._is_reaching = False
         """For the controls; the hand has not arrived yet."""
@@ -51,17 +53,23 @@ class Takeover:
         """See `Intervention`."""
         if self._end_frame is not None:
             return Deed(newest.came, self._go_on)
-        if newest.frame.shown.step is None:
-            self._wrong_steps = 0
-        if self._is_reaching or step is None or step.teacher_id:
+        if self._is_reaching:
             return None
-        is_right = self._judge.opinion(step.before.observation, step.action) > 0.0
-        self._wrong_steps = 0 if is_right else self._wrong_steps + 1
-        press = self._teacher.watch(newest.came, float(self._wrong_steps >= self._patience_steps))
+        wanted = newest.frame.shown.asks_help if self._when_asked else self._loses_patience(newest, step)
+        press = self._teacher.watch(newest.came, float(wanted))
         if press is None:
             return None
         self._is_reaching = True
         return Deed(press.seconds, self._begin)
+
+    def _loses_patience(self, newest: SeenFrame, step: SeenStep | None) -> bool:
+        if newest.frame.shown.step is None:
+            self._wrong_steps = 0
+        if step is None or step.teacher_id:
+            return False
+        is_right = self._judge.opinion(step.before.observation, step.action) > 0.0
+        self._wrong_steps = 0 if is_right else self._wrong_steps + 1
+        return self._wrong_steps >= self._patience_steps
 
     def _begin(self, shown: SeenFrame) -> None:
         self._is_reaching, self._wrong_steps = False, 0
@@ -70,7 +78,8 @@ class Takeover:
     def _go_on(self, shown: SeenFrame) -> None:
         if self._end_frame is None:
             return
-        if shown.number >= self._end_frame:
+        asks = shown.frame.shown.asks_help
+        if not asks if self._when_asked else shown.number >= self._end_frame:
             self._end_frame = None
             self._control(Release())
         else:

@@ -238,6 +238,7 @@ class StageFrame(_message.Message):
     IMAGE_TYPE_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
+    ASKS_HELP_FIELD_NUMBER: _builtins.int
     frame: _builtins.int
     """Grows by one from frame to frame, and over restarts."""
     episode: _builtins.int
@@ -251,6 +252,8 @@ class StageFrame(_message.Message):
     paused: _builtins.bool
     rate: _builtins.float
     """Steps a second that it is paced at."""
+    asks_help: _builtins.bool
+    """The policy would rather have somebody take the controls here."""
     @_builtins.property
     def observations(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Tensor]:
         """The state that it shows; a plain observation lies under the key "obs"."""
@@ -271,10 +274,11 @@ class StageFrame(_message.Message):
         image_type: _builtins.str = ...,
         paused: _builtins.bool = ...,
         rate: _builtins.float = ...,
+        asks_help: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["episode", b"episode", "frame", b"frame", "image", b"image", "image_type", b"image_type", "observations", b"observations", "paused", b"paused", "rate", b"rate", "show_seconds", b"show_seconds", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks_help", b"asks_help", "episode", b"episode", "frame", b"frame", "image", b"image", "image_type", b"image_type", "observations", b"observations", "paused", b"paused", "rate", b"rate", "show_seconds", b"show_seconds", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

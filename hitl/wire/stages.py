@@ -79,6 +79,7 @@ def encode_frame(frame: StageFrame) -> stages_pb2.StageFrame:
         image_type=frame.image_type,
         paused=frame.paused,
         rate=frame.rate,
+        asks_help=frame.asks_help,
     )
     if frame.step is not None:
         message.step.CopyFrom(
@@ -119,6 +120,7 @@ def decode_frame(message: stages_pb2.StageFrame, what: str = "frame") -> StageFr
         image_type=message.image_type,
         paused=message.paused,
         rate=message.rate,
+        asks_help=message.asks_help,
     )
 
 

@@ -6,11 +6,13 @@ Axis suffixes: N environment.
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.acting.counsel import Counsel
 from policies.experience import BoolArray, ObservationArray
-from policies.imitation.gates import BetaMixture, Gate, Moment
+from policies.imitation.gates import BetaMixture, Gate, Moment, discrepancy
 
 
 class Expert(Protocol):
@@ -37,8 +39,25 @@ class Oversight(NamedTuple):
 class Overseer:
     """An expert in front of several environments, with a gate for each."""
 
-    def __init__(self, expert: Expert, gates: Sequence[Gate]) -> None:
-        self._expert, self._gates = expert, gates
+    def __init__(
+        self,
+        expert: Expert,
+        gates: Sequence[Gate],
+        action_space: gym.Space[Any],
+        *,
+        counsel: Counsel | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            expert: is asked in one state after the other.
+            gates: one of each environment.
+            action_space: of one environment.
+            counsel: for gates that read the policy's doubt.
+        """
+        self._expert, self._gates, self._space, self._counsel = expert, gates, action_space, counsel
+        self._apart: list[float | None] = [None] * len(gates)
+        """The newest discrepancy known in each episode."""
         self.is_asked = True
         """Whether the expert may be asked; if not, the policy acts alone and there are no labels."""
 
@@ -54,17 +73,40 @@ class Overseer:
         """
         count = len(action_NA)
         expert_acts_N, labelled_N = np.zeros(count, bool), np.zeros(count, bool)
-        wanted_NA, taken_NA = action_NA.copy(), action_NA
-        if self.is_asked:
-            for n, gate in enumerate(self._gates):
-                moment = Moment(begins=bool(begins_N[n]))
-                expert_acts_N[n] = gate.expert_acts(moment)
-                labelled_N[n] = gate.labels_every_step or expert_acts_N[n]
-            for n in np.flatnonzero(labelled_N).tolist():
-                wanted_NA[n] = self._expert.act(observation_NO[n])
-            acts = expert_acts_N.reshape(count, *[1] * (action_NA.ndim - 1))
-            taken_NA = np.where(acts, wanted_NA, action_NA)
-        return Oversight(taken_NA, expert_acts_N, wanted_NA, labelled_N)
+        wanted_NA = action_NA.copy()
+        if not self.is_asked:
+            return Oversight(action_NA, expert_acts_N, wanted_NA, labelled_N)
+        said = self._counsel.about(observation_NO, action_NA) if self._counsel else None
+        for n, gate in enumerate(self._gates):
+            if begins_N[n]:
+                self._apart[n] = None
+            if gate.labels_every_step:
+                self._ask(n, observation_NO, action_NA, wanted_NA)
+            expert_acts_N[n] = gate.expert_acts(
+                Moment(
+                    begins=bool(begins_N[n]),
+                    doubt=float(said[0][n]) if said else None,
+                    predicted_discrepancy=float(said[1][n]) if said else None,
+                    discrepancy=self._apart[n],
+                )
+            )
+            if expert_acts_N[n] and not gate.labels_every_step:
+                self._ask(n, observation_NO, action_NA, wanted_NA)
+            labelled_N[n] = gate.labels_every_step or expert_acts_N[n]
+        acts = expert_acts_N.reshape(count, *[1] * (action_NA.ndim - 1))
+        return Oversight(np.where(acts, wanted_NA, action_NA), expert_acts_N, wanted_NA, labelled_N)
+
+    def _ask(
+        self, n: int, observation_NO: ObservationArray, action_NA: NDArray[Any], wanted_NA: NDArray[Any]
+    ) -> None:
+        wanted_NA[n] = self._expert.act(observation_NO[n])
+        if self._counsel:
+            self._apart[n] = float(discrepancy(action_NA[n : n + 1], wanted_NA[n : n + 1], self._space)[0])
+
+    def load(self, weights: Any) -> None:
+        """Take over the newest weights, as far as the gates read what they say."""
+        if self._counsel:
+            self._counsel.load(weights)
 
     def set_beta(self, beta: float) -> None:
         """Let the expert act with this probability from now on, where chance decides."""

@@ -42,7 +42,7 @@ def gathered(
     policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=())
     network = ActorCritic(envs.observation_space, envs.action_space, hidden=())
     policy.load({name: value.detach().numpy() for name, value in network.state_dict().items()})
-    overseer = Overseer(Usher(), [BetaMixture(beta, seed=n) for n in range(count)])
+    overseer = Overseer(Usher(), [BetaMixture(beta, seed=n) for n in range(count)], envs.action_space)
     overseer.is_asked = asked
     collector = Collector(envs, policy, source="1", seed=0, share_reward=False, overseer=overseer)
     return collector.collect(steps, policy_version=1).rollout, overseer
@@ -95,7 +95,7 @@ def test_where_only_interventions_are_labels_nothing_else_is() -> None:
             self.asked += 1
             return self.asked % 2 == 0
 
-    overseer = Overseer(Usher(), [Alternating(), Alternating()])
+    overseer = Overseer(Usher(), [Alternating(), Alternating()], Dial.action_space)
     observation, action = np.zeros((2, 1), np.float32), np.array([1, 1])
     none, both = (overseer.look(observation, action, np.zeros(2, bool)) for _ in range(2))
     assert not none.labelled_N.any()
@@ -255,6 +255,31 @@ def test_a_round_whose_labels_only_judge_leaves_the_policy_as_it_is(ray_session:
     for name, value in algorithm.network_state.items():
         np.testing.assert_array_equal(value, before[name])
     algorithm.stop()
+
+
+@pytest.mark.parametrize("gate", ["ensemble", "lazy", "thrifty"])
+def test_a_policy_that_asks_for_help_learns_from_it(ray_session: str, tmp_path: Path, gate: str) -> None:
+    helped = {"gate": gate, "members": 3, "most_switches": None, "target_share": 0.2}
+    algorithm, again = (run(help=helped, heldout_share=0.0) for _ in range(2))
+    for updates in range(1, 9):
+        algorithm.train()
+        if updates == 5:
+            algorithm.save_to_path(tmp_path / "checkpoint")
+    assert algorithm.imitating is not None
+    assert agreement(algorithm) > 0.7
+    states = 8 * 100
+    # EnsembleDAgger asks a program in every state; the others only where it acts.
+    labels = algorithm.imitating.state.labels
+    assert labels > 0.8 * states if gate == "ensemble" else 20 < labels < 0.6 * states
+    again.restore_from_path(str(tmp_path / "checkpoint"))
+    for _ in range(3):
+        again.train()
+    assert again.imitating is not None
+    assert again.imitating.state.labels == labels
+    for name, value in algorithm.network_state.items():
+        np.testing.assert_array_equal(value, again.network_state[name])
+    algorithm.stop()
+    again.stop()
 
 
 def test_a_budget_ends_the_experts_work(ray_session: str) -> None:

@@ -7,8 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,157 +18,31 @@ from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
 from hitl.credit import GammaDelay
 from hitl.errors import ConfigError, NotFound
-from hitl.events import Correction, JournalEntry, Signal
 from hitl.reward.evidence.credited import credited
-from hitl.stages import Act, ActionSpace, Command, Release, StageFrame, StageStep, Take
-from hitl.teachers import takeover
+from hitl.stages import Act, Release, Take
 from hitl.teachers.interventions import SeenFrame, SeenStep
-from hitl.teachers.judging import Expert, Judge
 from hitl.teachers.live import LiveSettings
 from hitl.teachers.live_program import InterventionSettings, run_live_teacher
 from hitl.teachers.onlooker import Onlooker
+from tests.hitl.clocked import (
+    AT_ONCE,
+    Clocked,
+    Verdict,
+    Wanting,
+    as_the_policy,
+    by_name,
+    by_turns,
+    corrections,
+    count,
+    entries,
+    good,
+    is_by,
+    otherwise,
+    playing,
+    signals,
+    teaching,
+)
 from tests.hitl.live import START_SECONDS, LiveRun, LiveService, eventually
-from tests.hitl.playing import Play
-from tests.hitl.test_journal import entries_of
-
-STEP_SECONDS = 0.04
-AT_ONCE = {"reaction_shape": 1.0, "reaction_scale_seconds": 1e-9, "reaction_shortest_seconds": 0.0}
-
-
-@dataclass(slots=True)
-class Clocked(Play):
-    """Its frames are shown when they are shown, and whoever has the controls acts."""
-
-    override: Act | None = None
-    heard: list[Command] = field(default_factory=list)
-
-    def act(self) -> None:
-        """Step as somebody wants; the policy does in state [n] what is n + 1 modulo 4."""
-        for command in self.player.commands():
-            self.heard.append(command)
-            self.override = command.control if isinstance(command.control, Act) else None
-            self.teacher_id = command.teacher_id if self.override else ""
-        self.step()
-
-    def _show(self, step: StageStep | None) -> None:
-        if step is not None and self.override is not None:
-            step = StageStep(
-                action=np.asarray(self.override.action), policy_version=1, teacher_id=self.teacher_id
-            )
-        frame = StageFrame(
-            frame=self.frame,
-            episode=self.episode,
-            show_seconds=time.monotonic(),
-            observations={"obs": np.array([self.frame], np.float32)},
-            step=step,
-            rate=1 / STEP_SECONDS,
-        )
-        self.player.show(frame)
-        self.shown.append(frame)
-        self.frame += 1
-
-
-@contextmanager
-def playing(play: Clocked, step_seconds: float = STEP_SECONDS) -> Iterator[None]:
-    """Play on in a thread."""
-    ending = threading.Event()
-
-    def perform() -> None:
-        while not ending.wait(step_seconds):
-            play.act()
-
-    thread = threading.Thread(target=perform)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        thread.join()
-
-
-@contextmanager
-def teaching(
-    service: LiveService,
-    run: LiveRun,
-    mind: Judge | Expert,
-    *,
-    intervention: InterventionSettings | None = None,
-    **settings: Any,
-) -> Iterator[None]:
-    """Teach in a thread, which must end well when told."""
-    stop, ended = threading.Event(), []
-
-    def teach() -> None:
-        try:
-            code = run_live_teacher(
-                service.address,
-                service.token("teacher", "program"),
-                run.run_id,
-                "stage",
-                LiveSettings(**settings),
-                mind,
-                intervention,
-                stop=stop,
-            )
-            ended.append(code)
-        except Exception as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=teach)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=START_SECONDS)
-    assert ended == [0]
-
-
-class Verdict:
-    """Judges by a function of state and action, and remembers what it was asked."""
-
-    def __init__(self, opinion: Callable[[int], float]) -> None:
-        self.asked: list[tuple[int, int]] = []
-        self._opinion = opinion
-
-    def opinion(self, observation: np.ndarray, action: np.ndarray) -> float:
-        assert observation.dtype == np.float32
-        assert observation.shape == (1,)
-        self.asked.append((int(observation[0]), int(action)))
-        return self._opinion(int(observation[0]))
-
-
-class Wanting:
-    """Wants a function of the state, and remembers which states it was asked about."""
-
-    def __init__(self, action: Callable[[int], int]) -> None:
-        self.asked: list[int] = []
-        self._action = action
-
-    def act(self, observation: np.ndarray) -> int:
-        self.asked.append(int(observation[0]))
-        return self._action(int(observation[0]))
-
-
-def as_the_policy(state: int) -> int:
-    return (state + 1) % 4
-
-
-def otherwise(state: int) -> int:
-    return (state + 3) % 4
-
-
-def good(state: int) -> float:
-    return 1.0
-
-
-def by_turns(state: int) -> float:
-    return 1.0 if state // 10 % 2 else -1.0
-
-
-def by_name(state: int) -> float:
-    """Tells which step is meant."""
-    return (state + 1) / 1000
 
 
 @pytest.fixture
@@ -179,25 +51,6 @@ def stage(live_run: LiveRun) -> Iterator[Clocked]:
     assert isinstance(play, Clocked)
     yield play
     play.player.close()
-
-
-def count(run: LiveRun) -> int:
-    return run.cluster.get_run(run.run_id).journal_end
-
-
-def entries(run: LiveRun) -> list[JournalEntry]:
-    """Read the journal; the teacher has ended."""
-    return entries_of(run.cluster, run.run_id, count(run))
-
-
-def signals(run: LiveRun) -> list[Signal]:
-    return [entry.event for entry in entries(run) if isinstance(entry.event, Signal)]
-
-
-def corrections(run: LiveRun) -> list[Correction]:
-    """Of frames; what is done with the controls is one, too."""
-    said = [entry.event for entry in entries(run) if isinstance(entry.event, Correction)]
-    return [event for event in said if not event.event_id.startswith("takeover/")]
 
 
 class TestSignals:
@@ -362,123 +215,6 @@ class TestCorrections:
             with playing(stage):
                 before = count(live_run)
                 eventually(lambda: count(live_run) > before + 2)
-
-
-def is_by(teacher: str, frame: StageFrame) -> bool:
-    return frame.step is not None and frame.step.teacher_id == teacher
-
-
-class TestTakeovers:
-    @pytest.fixture
-    def stage(self, live_run: LiveRun) -> Iterator[Clocked]:
-        """With so many actions that an expert can name the state that it wants each in."""
-        play = Clocked.open(live_run, action_space=ActionSpace(choices=(10_000,), single=True))
-        assert isinstance(play, Clocked)
-        yield play
-        play.player.close()
-
-    def take(self, patience: int = 3, steps: int = 8) -> InterventionSettings:
-        return InterventionSettings(mode="takeover", takeover_patience_steps=patience, takeover_steps=steps)
-
-    def test_patience_ends_the_expert_acts_for_a_while_and_lets_go(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked
-    ) -> None:
-        expert = Wanting(lambda state: 1000 + state)
-        with playing(stage), teaching(service, live_run, expert, intervention=self.take(), **AT_ONCE):
-            eventually(lambda: sum(command.control == Release() for command in stage.heard) >= 3)
-        takeovers: list[list[int]] = [[]]
-        for command in stage.heard:
-            assert command.teacher_id == "program"
-            if isinstance(command.control, Act):
-                takeovers[-1].append(int(command.control.action) - 1000)
-            else:
-                assert command.control == Release()
-                takeovers.append([])
-        by_policy = [frame.frame for frame in stage.shown if is_by("", frame)]
-        free_from = 0
-        for states in takeovers[:3]:
-            assert states == sorted(set(states))
-            assert 1 < len(states) <= states[-1] - states[0] + 1 <= 8
-            assert sum(free_from < frame <= states[0] for frame in by_policy) >= 3
-            free_from = states[-1]
-        # What the expert wants is done.
-        acted = [int(f.step.action) for f in stage.shown if f.step and f.step.teacher_id == "program"]
-        assert acted
-        assert min(acted) >= 1000
-
-    def test_steps_that_are_right_restore_patience(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked
-    ) -> None:
-        expert = Wanting(lambda state: 1000 if state % 3 == 0 else as_the_policy(state))
-        with teaching(service, live_run, expert, intervention=self.take(patience=2), **AT_ONCE):
-            step_until_asked(stage, expert, 12)
-        assert stage.heard == []
-
-    def test_a_new_episode_restores_patience(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked
-    ) -> None:
-        expert = Wanting(lambda state: 1000)
-        with teaching(service, live_run, expert, intervention=self.take(patience=6), **AT_ONCE):
-            for _ in range(5):
-                step_until_asked(stage, expert, 2)
-                stage.reset()
-        assert stage.heard == []
-
-    def test_a_teacher_that_is_told_to_stop_gives_the_controls_back(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked
-    ) -> None:
-        with playing(stage):
-            forever = self.take(steps=10_000)
-            with teaching(service, live_run, Wanting(lambda state: 1000), intervention=forever, **AT_ONCE):
-                eventually(lambda: bool(stage.heard))
-            with service.teacher("bob") as bob:
-                assert bob.control(live_run.run_id, "stage", Take()) is not None
-
-    def test_the_controls_are_kept_for_longer_than_a_lease(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(takeover, "_LEASE", timedelta(seconds=1.5))
-        monkeypatch.setattr(takeover, "_RENEW_SECONDS", 0.1)
-        forever = self.take(steps=10_000)
-        expert = Wanting(lambda state: 1000)
-        with playing(stage), teaching(service, live_run, expert, intervention=forever, **AT_ONCE):
-            eventually(lambda: bool(stage.heard))
-            end = time.monotonic() + 2.0
-            eventually(lambda: time.monotonic() > end)
-            assert all(isinstance(command.control, Act) for command in stage.heard)
-
-    def test_they_wait_while_somebody_else_has_the_controls(
-        self, service: LiveService, live_run: LiveRun, stage: Clocked, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        expert = Wanting(lambda state: 1000)
-        with service.teacher("bob") as bob:
-            bob.control(live_run.run_id, "stage", Take(timedelta(seconds=60)))
-            with playing(stage), teaching(service, live_run, expert, intervention=self.take(), **AT_ONCE):
-                eventually(lambda: caplog.text.count("bob has the controls") >= 2)
-                assert stage.heard == []
-                bob.control(live_run.run_id, "stage", Release())
-                eventually(lambda: any(isinstance(command.control, Act) for command in stage.heard))
-
-    def test_who_cannot_act_is_told_so(self, service: LiveService, live_run: LiveRun) -> None:
-        with pytest.raises(ConfigError, match=r"mode takeover needs .* give it a method act"):
-            run_live_teacher(
-                service.address,
-                service.token("teacher"),
-                live_run.run_id,
-                "stage",
-                LiveSettings(),
-                Verdict(good),
-                self.take(),
-            )
-
-
-def step_until_asked(stage: Clocked, expert: Wanting, steps: int) -> None:
-    """Step until the expert has been asked about so many more steps, giving it time for each."""
-    end = len(expert.asked) + steps
-    while (asked := len(expert.asked)) < end:
-        stage.act()
-        next_step = time.monotonic() + 0.5
-        eventually(lambda: len(expert.asked) > asked or time.monotonic() > next_step)  # noqa: B023
 
 
 class TestProcesses:

@@ -56,6 +56,7 @@ FRAME = StageFrame(
     image_type="image/jpeg",
     paused=True,
     rate=15.0,
+    asks_help=True,
 )
 
 
