@@ -80,6 +80,29 @@ def test_a_stage_waits_once_for_each_call() -> None:
     assert stage.waits(21.9)
 
 
+def test_people_are_called_by_doubt_alone_however_far_they_may_be() -> None:
+    stage, says = asking("ensemble", doubt=0.3, discrepancy=0.5)
+    says.expected = 1.0
+    assert not stage.look(STATE, OWN, begins=True, now=0.0)
+
+
+def test_whoever_needs_no_help_any_more_is_not_waited_for() -> None:
+    stage, says = asking("ensemble", doubt=0.3)
+    says.doubt = 0.5
+    assert stage.look(STATE, OWN, begins=True, now=0.0)
+    says.doubt = 0.0
+    assert not stage.look(STATE, OWN, begins=False, now=0.1)
+    assert not stage.waits(0.2)
+
+
+def test_a_new_episode_calls_anew() -> None:
+    stage, says = asking("ensemble", doubt=0.3)
+    says.doubt = 0.5
+    assert stage.look(STATE, OWN, begins=True, now=0.0)
+    assert stage.look(STATE, OWN, begins=True, now=100.0)
+    assert stage.waits(100.1)
+
+
 def test_calls_in_an_episode_are_bounded() -> None:
     stage, says = asking("ensemble", doubt=0.3, most_switches=2)
 

@@ -75,7 +75,7 @@ def test_members_begin_apart_and_are_apart_where_their_labels_are() -> None:
 
 
 def test_what_is_said_is_what_the_papers_say() -> None:
-    one, _ = fitted()
+    one = committee()
     seen = np.linspace(-5, 5, 9, dtype=np.float32)[:, None]
     own = np.arange(9) % 4
     doubt_N, expected_N = counsel_of(one).about(seen, own)
