@@ -65,17 +65,21 @@ class StageStep:
     action: Array
     policy_version: int
     predicted_reward: float | None = None
+    """By the newest reward model; None before the first one."""
     reward_version: int = 0
     """Of the newest reward model; 0 before the first one."""
     journal_end: int = 0
     """The feedback before this offset of the run's journal is in that reward model."""
     safe_stop: bool = False
     """The run's safe action: whoever acts has stopped the stage, and does not want this to be learnt."""
-    """By the newest reward model; None before the first one."""
     teacher_id: str = ""
     """Who acted instead of the policy; empty: nobody did."""
     true_reward: float | None = None
     """The environment's; for oracles only."""
+    terminated: bool = False
+    """It ended the episode: nothing follows."""
+    truncated: bool = False
+    """It is the last one, for the episode was cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ class Stage:
                     self._ending.wait(min(due - time.monotonic(), _IDLE_SECONDS))
                     due = min(due, time.monotonic() + performance.seconds_per_step)
                 else:
-                    if performance.wants_reset or self._is_over(performance):
+                    if performance.wants_reset or performance.ended:
                         performance.begin(self._reset())
                     else:
                         self._step(performance)
@@ -132,8 +132,8 @@ class Stage:
         """Stop playing."""
         self._ending.set()
 
-    def _is_over(self, performance: "_Performance") -> bool:
-        return performance.ended or (self._horizon is not None and performance.steps >= self._horizon)
+    def _reaches_horizon(self, steps: int) -> bool:
+        return self._horizon is not None and steps >= self._horizon
 
     def _reset(self) -> ObservationArray:
         self._shown[0], _ = self._env.reset(seed=self._seed)
@@ -165,8 +165,9 @@ class Stage:
                 teacher_id=override.teacher_id if override else "",
                 safe_stop=override is not None and override.safe_stop,
                 true_reward=float(reward),
+                terminated=bool(terminated),
+                truncated=bool(truncated) or self._reaches_horizon(performance.steps + 1),
             ),
-            ended=terminated or truncated,
         )
 
     def _wait_for_policy(self) -> None:
@@ -239,9 +240,9 @@ class _Performance:
         self._controls.reset_wanted = False
         self._show(observation_O, None)
 
-    def show(self, observation_O: ObservationArray, step: StageStep, *, ended: bool) -> None:
+    def show(self, observation_O: ObservationArray, step: StageStep) -> None:
         """Show the outcome of a step."""
-        self.ended = ended
+        self.ended = step.terminated or step.truncated
         self._controls.stepped()
         self._show(observation_O, step)
 
