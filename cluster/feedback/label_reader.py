@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import ray
 
+from cluster.demonstrations.sources import read_sources
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
@@ -37,6 +38,8 @@ class LabelsState:
     """That the program has given so far."""
     corrected: int = 0
     """States in which people have said or shown what to do."""
+    demonstrated: int = 0
+    """Labels that were there before the run."""
 
 
 class LabelReader:
@@ -50,6 +53,7 @@ class LabelReader:
         heldout_share: float,
         most_labels: int | None,
         link: FeedbackLink | None = None,
+        demonstrations: Sequence[str] = (),
     ) -> None:
         """Begin without labels.
 
@@ -59,6 +63,7 @@ class LabelReader:
             heldout_share: see `LabelStore`.
             most_labels: see `LabelStore`.
             link: to the feedback of people; None where nobody corrects.
+            demonstrations: sources of labels from before the run; see `read_sources`.
         """
         use_threads(1)
         self._journal: JournalFollower | None = None
@@ -68,7 +73,9 @@ class LabelReader:
         self._store = LabelStore(
             observation_space, action_space, heldout_share=heldout_share, most_labels=most_labels
         )
+        self._spaces, self._sources = (observation_space, action_space), demonstrations
         self._taken = self._corrected = 0
+        self._demonstrated: int | None = None
         self._newest: Published | None = None
 
     def get_state(self) -> tuple[int, Labels]:
@@ -76,12 +83,24 @@ class LabelReader:
         return self._taken, self._store.without_keys()
 
     def set_state(self, state: tuple[int, Labels]) -> None:
-        """Go on from a checkpoint; what people said comes from the journal."""
+        """Go on from a checkpoint; demonstrations are read anew, and what people said comes from the journal."""
+        self.read_demonstrations()
         self._taken, labels = state
         self._store.resume(labels)
 
+    def read_demonstrations(self) -> int:
+        """Read them, where that has not been done, before any other labels; returns how many there are.
+
+        Raises:
+            ConfigError: they are not there, are of another task, or are damaged.
+        """
+        if self._demonstrated is None:
+            self._demonstrated = read_sources(self._sources, self._store, *self._spaces)
+        return self._demonstrated
+
     def take(self, rollouts: list[list[ray.ObjectRef]]) -> LabelsState:
         """Take the labels of rollouts, given as boxed references, and return what there is with them."""
+        demonstrated = self.read_demonstrations()
         for boxed in rollouts:
             try:
                 self._take(ray.get(boxed[0]))
@@ -92,7 +111,9 @@ class LabelReader:
         labels = self._store.labels()
         if len(labels) and (self._newest is None or self._newest.version != labels.version):
             self._newest = Published(version=labels.version, boxed=[ray.put(labels)])
-        return LabelsState(newest=self._newest, labels=self._taken, corrected=self._corrected)
+        return LabelsState(
+            newest=self._newest, labels=self._taken, corrected=self._corrected, demonstrated=demonstrated
+        )
 
     def _read(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         event = entry.event

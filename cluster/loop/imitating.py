@@ -22,18 +22,32 @@ class Imitating:
             settings: of the run.
             spaces: of observations and of actions.
             link: to what people correct; None where nobody does.
+
+        Raises:
+            ConfigError: demonstrations are not there, are of another task, or are damaged.
         """
         self._settings = settings
         self._reader = (
             ray.remote(LabelReader)
             .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
             .remote(
-                *spaces, heldout_share=settings.heldout_share, most_labels=settings.most_labels, link=link
+                *spaces,
+                heldout_share=settings.heldout_share,
+                most_labels=settings.most_labels,
+                link=link,
+                demonstrations=settings.demonstrations,
             )
         )
         self._learnt = 0
-        self.state = LabelsState(newest=None, labels=0)
+        self.state = LabelsState(newest=None, labels=0, demonstrated=self._read_demonstrations())
         """When the reader last answered."""
+
+    def _read_demonstrations(self) -> int:
+        try:
+            count: int = ray.get(self._reader.read_demonstrations.remote())
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        return count
 
     def beta(self, rounds_done: int) -> float:
         """Return how much the expert acts in the round after so many."""
@@ -56,14 +70,16 @@ class Imitating:
         self.state = ray.get(self._reader.take.remote([[sample.rollout] for sample in samples]))
         return self.state.newest
 
-    def get_state(self) -> tuple[int, Labels]:
-        """Return what a checkpoint must keep."""
-        state: tuple[int, Labels] = ray.get(self._reader.get_state.remote())
-        return state
+    def get_state(self) -> tuple[int, tuple[int, Labels]]:
+        """Return what a checkpoint must keep: what the reader does, behind the number of demonstrated labels."""
+        return self.state.demonstrated, ray.get(self._reader.get_state.remote())
 
-    def set_state(self, state: tuple[int, Labels]) -> None:
-        """Go on from there."""
-        ray.get(self._reader.set_state.remote(state))
+    def set_state(self, state: tuple[int, tuple[int, Labels]]) -> None:
+        """Go on from there; what was learnt is not learnt again unless there are other demonstrations now."""
+        demonstrated, known = state
+        ray.get(self._reader.set_state.remote(known))
+        if demonstrated == self.state.demonstrated:
+            self._learnt = known[1].version
         self.take([])
 
     def unlearnt(self, labels: Published | None) -> bool:

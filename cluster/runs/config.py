@@ -223,10 +223,10 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if imitation.alone and not (imitation.expert or self.stages.count):
+        if imitation.alone and not (imitation.expert or imitation.demonstrations or self.stages.count):
             raise ValueError(
-                "imitation.alone: there is nobody to imitate; name a program with imitation.expert, "
-                "or let people correct and take over with stages.count"
+                "imitation.alone: there is nobody to imitate; name a program with imitation.expert or what was "
+                "done before with imitation.demonstrations, or let people correct and take over with stages.count"
             )
         if imitation.alone and (self.policy.recurrent or sources.learned or sources.environment):
             raise ValueError(
