@@ -1,6 +1,6 @@
 """Pieces of episodes that stages have shown, put together from the segments of a journal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,16 @@ def fragments(recorded: RecordedRun, *, all_steps: bool) -> Iterator[Fragment]:
     """
     taken_over = {one.segment_id for one in recorded.said()}
     ids = [segment_id for segment_id in recorded.shown() if all_steps or segment_id in taken_over]
-    part: list[tuple[Segment, Array | None]] = []
-    for segment, rewards in recorded.segments(ids):
-        if part and not _follows(part[-1][0], segment, by_teacher=not all_steps):
-            yield _fragment(part, taken_over)
+    part: list[Segment] = []
+    for segment in recorded.segments(ids):
+        if part and not _follows(part[-1], segment, by_teacher=not all_steps):
+            yield _fragment(recorded, part, taken_over)
             part = []
         # Steps of an older version are stored without what the last of them led to.
         if segment.outcome is not None:
-            part.append((segment, rewards))
+            part.append(segment)
     if part:
-        yield _fragment(part, taken_over)
+        yield _fragment(recorded, part, taken_over)
 
 
 def _follows(before: Segment, after: Segment, *, by_teacher: bool) -> bool:
@@ -68,8 +68,7 @@ def _teacher(segment: Segment) -> str:
     return segment.showing.teacher_id if segment.showing else ""
 
 
-def _fragment(part: list[tuple[Segment, Array | None]], taken_over: set[str]) -> Fragment:
-    segments = [segment for segment, _ in part]
+def _fragment(recorded: RecordedRun, segments: list[Segment], taken_over: set[str]) -> Fragment:
     address, outcome = segments[0].address, segments[-1].outcome
     assert outcome is not None
     return Fragment(
@@ -81,10 +80,8 @@ def _fragment(part: list[tuple[Segment, Array | None]], taken_over: set[str]) ->
             [*(_flat(segment) for segment in segments), outcome.observations["obs"].reshape(1, -1)]
         ),
         action_TA=np.concatenate([segment.actions for segment in segments]),
-        reward_T=np.concatenate(
-            [np.full(len(s), np.nan) if rewards is None else rewards.astype(float) for s, rewards in part]
-        ),
-        demonstrated_T=_repeat((s.segment_id in taken_over, len(s)) for s in segments),
+        reward_T=np.concatenate([_rewards(recorded, segment) for segment in segments]),
+        demonstrated_T=np.concatenate([np.full(len(s), s.segment_id in taken_over) for s in segments]),
         terminated=outcome.terminated,
     )
 
@@ -93,5 +90,6 @@ def _flat(segment: Segment) -> Array:
     return segment.observations["obs"].reshape(len(segment), -1)
 
 
-def _repeat(values: Iterable[tuple[bool, int]]) -> NDArray[np.bool_]:
-    return np.concatenate([np.full(count, value) for value, count in values])
+def _rewards(recorded: RecordedRun, segment: Segment) -> NDArray[np.float64]:
+    rewards = recorded.true_rewards(segment)
+    return np.full(len(segment), np.nan) if rewards is None else rewards.astype(np.float64)

@@ -104,24 +104,26 @@ class RecordedRun:
         with self._engine.connect() as connection:
             return list(all_shown(connection, self.folder.run_id))
 
-    def segments(self, ids: Sequence[str]) -> Iterator[tuple[Segment, Array | None]]:
-        """Yield segments in the order asked for, each with its true rewards, shape [steps], where they are known.
+    def segments(self, ids: Sequence[str]) -> Iterator[Segment]:
+        """Yield segments in the order asked for.
 
         Raises:
             NotFound: one of them, or its blob, is gone.
         """
-        run_id = self.folder.run_id
         for start in range(0, len(ids), _TOGETHER):
             part = ids[start : start + _TOGETHER]
             with self._engine.connect() as connection:
-                messages = load_segments(connection, self._blobs, run_id, part)
-                rewards = load_true_rewards(connection, run_id, part)
-            for segment_id, body in zip(part, messages, strict=True):
-                segment, true = decode_segment(types_pb2.Segment.FromString(body)), None
-                if segment_id in rewards:
-                    message = types_pb2.Tensor.FromString(rewards[segment_id])
-                    true = decode_true_rewards(message, len(segment))
-                yield segment, true
+                messages = load_segments(connection, self._blobs, self.folder.run_id, part)
+            for body in messages:
+                yield decode_segment(types_pb2.Segment.FromString(body))
+
+    def true_rewards(self, segment: Segment) -> Array | None:
+        """Return the environment's rewards of a segment, shape [steps]; None where none are recorded."""
+        with self._engine.connect() as connection:
+            found = load_true_rewards(connection, self.folder.run_id, [segment.segment_id])
+        if not found:
+            return None
+        return decode_true_rewards(types_pb2.Tensor.FromString(found[segment.segment_id]), len(segment))
 
     def close(self) -> None:
         """Close the database."""
@@ -148,7 +150,7 @@ def read_run(
         raise ConfigError(f"imitation.demonstrations: run {folder.run_id}: {error}") from None
     said, dtype = recorded.said(), flat_dtype(observation_space)
     segments = recorded.segments([one.segment_id for one in said])
-    for one, (segment, _) in zip(said, segments, strict=True):
+    for one, segment in zip(said, segments, strict=True):
         address = segment.address
         yield Demonstration(
             name=f"{folder.run_id}/{one.teacher_id}/{one.event_id}",

@@ -20,6 +20,7 @@ from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
 from hitl.client.training import TrainingClient
+from hitl.errors import ConfigError
 from hitl.events import Correction, JournalEntry, Retraction, Segment
 from policies.experience import Rollout
 from policies.imitation.labels import Labels, LabelStore
@@ -66,10 +67,15 @@ class LabelReader:
             demonstrations: sources of labels from before the run; see `read_sources`.
         """
         use_threads(1)
-        self._journal: JournalFollower | None = None
+        self._journals: list[tuple[str, JournalFollower]] = []
+        """Each with what names of other runs begin with."""
         if link is not None:
-            client = TrainingClient(link.address, link.token)
-            self._journal = JournalFollower(client, link.run_id, news=threading.Event())
+            client, news = TrainingClient(link.address, link.token), threading.Event()
+            for other in link.reads_from:
+                journal = JournalFollower(client, other, news=news)
+                journal.wait_for(client.get_run(other).journal_end)
+                self._journals.append((f"{other}/", journal))
+            self._journals.append(("", JournalFollower(client, link.run_id, news=news)))
         self._store = LabelStore(
             observation_space, action_space, heldout_share=heldout_share, most_labels=most_labels
         )
@@ -92,10 +98,15 @@ class LabelReader:
         """Read them, where that has not been done, before any other labels; returns how many there are.
 
         Raises:
-            ConfigError: they are not there, are of another task, or are damaged.
+            ConfigError: they are not there, are of another task, or are damaged, or none of them trains.
         """
         if self._demonstrated is None:
             self._demonstrated = read_sources(self._sources, self._store, *self._spaces)
+            if self._demonstrated and self._store.labels().heldout_B.all():
+                raise ConfigError(
+                    "imitation.demonstrations: every episode of them is held out, so that none trains; "
+                    "set imitation.heldout_share to 0, or demonstrate more episodes"
+                )
         return self._demonstrated
 
     def take(self, rollouts: list[list[ray.ObjectRef]]) -> LabelsState:
@@ -106,8 +117,9 @@ class LabelReader:
                 self._take(ray.get(boxed[0]))
             except ray.exceptions.ObjectLostError:
                 continue
-        for entry, segments in self._journal.take() if self._journal else []:
-            self._read(entry, segments)
+        for run, journal in self._journals:
+            for entry, segments in journal.take():
+                self._read(entry, segments, run)
         labels = self._store.labels()
         if len(labels) and (self._newest is None or self._newest.version != labels.version):
             self._newest = Published(version=labels.version, boxed=[ray.put(labels)])
@@ -115,10 +127,10 @@ class LabelReader:
             newest=self._newest, labels=self._taken, corrected=self._corrected, demonstrated=demonstrated
         )
 
-    def _read(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
-        event = entry.event
+    def _read(self, entry: JournalEntry, segments: Sequence[Segment], run: str) -> None:
+        event, teacher = entry.event, f"{run}{entry.teacher_id}"
         if isinstance(event, Retraction):
-            self._store.retract(f"{entry.teacher_id}/{event.retracted_event_id}")
+            self._store.retract(f"{teacher}/{event.retracted_event_id}")
         elif isinstance(event, Correction) and segments:
             (segment,) = segments
             address = segment.address
@@ -126,8 +138,8 @@ class LabelReader:
                 self._store.add(
                     np.asarray(segment.observations["obs"]).reshape(len(segment), -1),
                     np.asarray(segment.actions),
-                    group=f"{address.source}/{address.episode}",
-                    key=f"{entry.teacher_id}/{event.event_id}",
+                    group=f"{run}{address.source}/{address.episode}",
+                    key=f"{teacher}/{event.event_id}",
                 )
             except ValueError as error:
                 logger.warning("a correction does not fit the task, and is left out: %s", error)

@@ -109,8 +109,8 @@ class FeedbackConfig(Section):
     database: str | None = None
     """Its database, as an SQLAlchemy URL; empty: SQLite in the run's folder."""
     reads_from: tuple[str, ...] = ()
-    """Ids of other runs of the same task on this service: the reward model learns from their feedback too (in
-    lockstep from what there is as the run begins)."""
+    """Ids of other runs of the same task on this service: their feedback is learnt from too (by the reward model in
+    lockstep what there is as the run begins)."""
 
 
 class StopConfig(Section):
