@@ -1,5 +1,6 @@
 """Experts that are programs, by their name in a run file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cluster.gates import Spaces, make_counsel, make_gate
+from cluster.runs.imitation_config import ImitationConfig
 from hitl.errors import ConfigError
 from hitl.teachers.judging import load_expert
-from policies.acting.oversight import Expert
+from policies.acting.oversight import Expert, Overseer
 from policies.networks import ActorCritic
 
 _SB3 = "sb3."
@@ -83,3 +86,18 @@ def _from_sb3(name: str) -> SB3Expert:
             f"imitation.expert: {name} must name an algorithm and a file, such as sb3.PPO:model.zip"
         )
     return SB3Expert(algorithm.load(path, device="cpu"))
+
+
+def make_overseer(
+    imitation: ImitationConfig, spaces: Spaces, model_config: dict[str, Any], *, seeds: Sequence[int]
+) -> Overseer | None:
+    """Make the expert in front of several environments, one of each seed; None where the run has none.
+
+    Raises:
+        ConfigError: there is no such expert.
+    """
+    if not imitation.expert:
+        return None
+    gates = [make_gate(imitation, seed=seed, asks_always=True) for seed in seeds]
+    counsel = make_counsel(imitation, spaces, model_config)
+    return Overseer(make_expert(imitation.expert, *spaces), gates, spaces[1], counsel=counsel)

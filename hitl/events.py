@@ -45,6 +45,17 @@ class Showing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Where a step led to: the state behind it, of shape [...] under each name, and whether the episode ended there."""
+
+    observations: Mapping[str, Array]
+    terminated: bool = False
+    """Nothing follows."""
+    truncated: bool = False
+    """The episode was cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Consecutive steps of one episode: what a teacher judges.
 
@@ -59,6 +70,8 @@ class Segment:
     policy_version: int
     showing: Showing | None = None
     """Only of steps that were played on a stage."""
+    outcome: Outcome | None = None
+    """Of the last step; only of steps that were played on a stage."""
 
     def __len__(self) -> int:
         return self.address.end - self.address.begin

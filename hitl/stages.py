@@ -76,6 +76,10 @@ class StageStep:
     """Who acted instead of the policy; empty: nobody did."""
     true_reward: float | None = None
     """The environment's; for oracles only."""
+    terminated: bool = False
+    """It ended the episode: nothing follows."""
+    truncated: bool = False
+    """It is the last one, for the episode was cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from ray.rllib.env.env_runner import EnvRunner
 from cluster.acting import Behaviour, make_acting
 from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
+from cluster.experts import make_overseer
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
-from cluster.oversight import make_overseer
 from cluster.priority import give_way
 from policies.acting.inference import Weights
 from policies.threads import use_threads

@@ -22,19 +22,33 @@ class Imitating:
             settings: of the run.
             spaces: of observations and of actions.
             link: to what people correct; None where nobody does.
+
+        Raises:
+            ConfigError: demonstrations are not there, are of another task, or are damaged.
         """
         self._settings = settings
         self._reader = (
             ray.remote(LabelReader)
             .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
             .remote(
-                *spaces, heldout_share=settings.heldout_share, most_labels=settings.most_labels, link=link
+                *spaces,
+                heldout_share=settings.heldout_share,
+                most_labels=settings.most_labels,
+                link=link,
+                demonstrations=settings.demonstrations,
             )
         )
         self._learnt = 0
         """The version that was learnt to the end."""
-        self.state = LabelsState(newest=None, labels=0)
+        self.state = LabelsState(newest=None, labels=0, demonstrated=self._read_demonstrations())
         """When the reader last answered."""
+
+    def _read_demonstrations(self) -> int:
+        try:
+            count: int = ray.get(self._reader.read_demonstrations.remote())
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        return count
 
     def beta(self, rounds_done: int) -> float:
         """Return how much the expert acts in the round after so many."""
@@ -57,12 +71,17 @@ class Imitating:
 
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"reader": ray.get(self._reader.get_state.remote()), "learnt": self._learnt}
+        return {
+            "reader": ray.get(self._reader.get_state.remote()),
+            "learnt": self._learnt,
+            "demonstrated": self.state.demonstrated,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from there; what was learnt is not learnt again unless there are other demonstrations now."""
         ray.get(self._reader.set_state.remote(state["reader"]))
-        self._learnt = state["learnt"]
+        if state["demonstrated"] == self.state.demonstrated:
+            self._learnt = state["learnt"]
         self.take([])
 
     def unlearnt(self, labels: Published | None) -> bool:

@@ -109,8 +109,8 @@ class FeedbackConfig(Section):
     database: str | None = None
     """Its database, as an SQLAlchemy URL; empty: SQLite in the run's folder."""
     reads_from: tuple[str, ...] = ()
-    """Ids of other runs of the same task on this service: the reward model learns from their feedback too (in
-    lockstep from what there is as the run begins)."""
+    """Ids of other runs of the same task on this service: their feedback is learnt from too (by the reward model in
+    lockstep what there is as the run begins)."""
 
 
 class StopConfig(Section):
@@ -223,10 +223,10 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if imitation.alone and not (imitation.expert or self.stages.count):
+        if imitation.alone and not (imitation.expert or imitation.demonstrations or self.stages.count):
             raise ValueError(
-                "imitation.alone: there is nobody to imitate; name a program with imitation.expert, "
-                "or let people correct and take over with stages.count"
+                "imitation.alone: there is nobody to imitate; name a program with imitation.expert or what was "
+                "done before with imitation.demonstrations, or let people correct and take over with stages.count"
             )
         if imitation.alone and (self.policy.recurrent or sources.learned or sources.environment):
             raise ValueError(

@@ -73,6 +73,9 @@ class ImitationConfig(Section):
     """The policy only imitates: there is no reward, and each round's labels are learnt to the end."""
     expert: str = ""
     """Who is asked: `module:Class` with `act(observation)`, a checkpoint's folder, or `sb3.PPO:model.zip`."""
+    demonstrations: tuple[str, ...] = ()
+    """What was done before: Minari datasets, each as a folder or as `minari:ID`, and folders of earlier runs, for what
+    people corrected and did with the controls in them. Alone without anybody else it is behaviour cloning."""
     beta: BetaConfig = Field(default_factory=BetaConfig)
     help: HelpConfig = Field(default_factory=HelpConfig)
     budget: Positive | None = None
@@ -114,10 +117,11 @@ class ImitationConfig(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.expert and not self.imitates:
-            raise ValueError(
-                "imitation.expert: nobody learns from it; set imitation.alone or imitation.weight"
-            )
+        for key in ("expert", "demonstrations"):
+            if getattr(self, key) and not self.imitates:
+                raise ValueError(
+                    f"imitation.{key}: nobody learns from it; set imitation.alone or imitation.weight"
+                )
         if self.help.gate != "never" and not self.alone:
             raise ValueError(
                 "imitation.help.gate: only a policy that imitates alone knows its doubt; set imitation.alone, "

@@ -17,8 +17,8 @@ from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import Env
 from cluster.environments.making import make_shown
 from cluster.environments.vector import legal
+from cluster.gates import make_counsel, make_gate
 from cluster.newest import Follower
-from cluster.oversight import make_counsel, make_gate
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
@@ -130,7 +130,7 @@ class Stage:
                     self._ending.wait(min(due - time.monotonic(), _IDLE_SECONDS))
                     due = min(due, time.monotonic() + performance.seconds_per_step)
                 else:
-                    if performance.wants_reset or self._is_over(performance):
+                    if performance.wants_reset or performance.ended:
                         self._begin(performance)
                     else:
                         self._step(performance)
@@ -143,8 +143,8 @@ class Stage:
         """Stop playing."""
         self._ending.set()
 
-    def _is_over(self, performance: "_Performance") -> bool:
-        return performance.ended or (self._horizon is not None and performance.steps >= self._horizon)
+    def _reaches_horizon(self, steps: int) -> bool:
+        return self._horizon is not None and steps >= self._horizon
 
     def _begin(self, performance: "_Performance") -> None:
         self._shown[0], _ = self._env.reset(seed=self._seed)
@@ -182,7 +182,8 @@ class Stage:
         self._shown[0] = observation
         if self._help is not None:
             self._help.acted(action if override and not override.safe_stop else None)
-        over = terminated or truncated
+        truncated = truncated or self._reaches_horizon(performance.steps + 1)
+        over = bool(terminated or truncated)
         performance.show(
             self._observation_NO[0].copy(),
             StageStep(
@@ -194,8 +195,9 @@ class Stage:
                 teacher_id=override.teacher_id if override else "",
                 safe_stop=override is not None and override.safe_stop,
                 true_reward=float(reward),
+                terminated=bool(terminated),
+                truncated=bool(truncated),
             ),
-            ended=over,
             asks_help=not over and self._asks_help(begins=False),
         )
 
@@ -271,9 +273,9 @@ class _Performance:
         self._controls.reset_wanted = False
         self._show(observation_O, None, asks_help=asks_help)
 
-    def show(self, observation_O: ObservationArray, step: StageStep, *, ended: bool, asks_help: bool) -> None:
+    def show(self, observation_O: ObservationArray, step: StageStep, *, asks_help: bool) -> None:
         """Show the outcome of a step."""
-        self.ended = ended
+        self.ended = step.terminated or step.truncated
         self._controls.stepped()
         self._show(observation_O, step, asks_help=asks_help)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from hitl.events import Segment, Showing, StepAddress
+from hitl.events import Outcome, Segment, Showing, StepAddress
 from hitl.stages import StageFrame
 from hitl.tensors import Array
 
@@ -109,6 +109,11 @@ class Steps:
                 seconds=np.array([shown.after.show_seconds for shown in steps]),
                 policy_versions=np.array([step.policy_version for step in done], np.int64),
                 teacher_id=done[0].teacher_id,
+            ),
+            outcome=Outcome(
+                observations=steps[-1].after.observations,
+                terminated=done[-1].terminated,
+                truncated=done[-1].truncated,
             ),
         )
         return segment, np.array(rewards) if len(rewards) == len(steps) else None

@@ -53,6 +53,16 @@ def end_frame(connection: Connection, run_id: str, stage_id: str) -> int:
     return connection.execute(query, {"run_id": run_id, "stage_id": stage_id}).scalar() or 0
 
 
+def all_shown(connection: Connection, run_id: str) -> tuple[str, ...]:
+    """Return all segments that the stages of a run have shown, stage by stage, oldest first."""
+    query = (
+        select(_table.c.segment_id)
+        .where(_table.c.run_id == run_id)
+        .order_by(_table.c.stage_id, _table.c.first_frame)
+    )
+    return tuple(connection.execute(query).scalars())
+
+
 def shown_up_to(connection: Connection, run_id: str, stage_id: str, frame: int) -> tuple[str, ...]:
     """Return the segments that a stage showed in the last `CREDIT_SECONDS` up to a frame, oldest first.
 

@@ -24,6 +24,11 @@ def database_path(folder: Path) -> Path:
     return folder / "feedback.db"
 
 
+def blobs_path(folder: Path) -> str:
+    """Return where the blobs of a folder lie."""
+    return str(folder.resolve() / "blobs")
+
+
 class Storage:
     """Runs functions of a connection; those of the other files in this folder are meant."""
 
@@ -50,7 +55,7 @@ class Storage:
             raise StorageError(
                 f"the folder {folder} cannot be made ({error.strerror}); choose one that can be written"
             ) from None
-        self.blobs = Blobs(str(folder.resolve() / "blobs"))
+        self.blobs = Blobs(blobs_path(folder))
         self._write_engine, self._read_engine = open_engines(database or sqlite_url(database_path(folder)))
         self._writer = Writer(self._write_engine, on_commit)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="storage-reader")

@@ -160,6 +160,8 @@ class StageStep(_message.Message):
     REWARD_VERSION_FIELD_NUMBER: _builtins.int
     JOURNAL_END_FIELD_NUMBER: _builtins.int
     SAFE_STOP_FIELD_NUMBER: _builtins.int
+    TERMINATED_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.int
     predicted_reward: _builtins.float
     """By the newest reward model; unset before the first one."""
@@ -173,6 +175,10 @@ class StageStep(_message.Message):
     """The feedback before this offset of the run's journal is in that reward model."""
     safe_stop: _builtins.bool
     """The run's safe action: teacher_id has stopped the stage, and it is not what they want to be learnt."""
+    terminated: _builtins.bool
+    """It ended the episode: nothing follows."""
+    truncated: _builtins.bool
+    """It is the last one, for the episode was cut."""
     @_builtins.property
     def action(self) -> _types_pb2.Tensor: ...
     def __init__(
@@ -186,10 +192,12 @@ class StageStep(_message.Message):
         reward_version: _builtins.int = ...,
         journal_end: _builtins.int = ...,
         safe_stop: _builtins.bool = ...,
+        terminated: _builtins.bool = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_predicted_reward", b"_predicted_reward", "_true_reward", b"_true_reward", "action", b"action", "predicted_reward", b"predicted_reward", "true_reward", b"true_reward"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_predicted_reward", b"_predicted_reward", "_true_reward", b"_true_reward", "action", b"action", "journal_end", b"journal_end", "policy_version", b"policy_version", "predicted_reward", b"predicted_reward", "reward_version", b"reward_version", "safe_stop", b"safe_stop", "teacher_id", b"teacher_id", "true_reward", b"true_reward"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_predicted_reward", b"_predicted_reward", "_true_reward", b"_true_reward", "action", b"action", "journal_end", b"journal_end", "policy_version", b"policy_version", "predicted_reward", b"predicted_reward", "reward_version", b"reward_version", "safe_stop", b"safe_stop", "teacher_id", b"teacher_id", "terminated", b"terminated", "true_reward", b"true_reward", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__predicted_reward: _TypeAlias = _typing.Literal["predicted_reward"]  # noqa: Y015
     _WhichOneofArgType__predicted_reward: _TypeAlias = _typing.Literal["_predicted_reward", b"_predicted_reward"]  # noqa: Y015

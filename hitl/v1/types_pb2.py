@@ -26,49 +26,55 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hitl/v1/types.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"G\n\x06Tensor\x12 \n\x05\x64type\x18\x01 \x01(\x0e\x32\x11.hitl.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"z\n\x0bStepAddress\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07\x65pisode\x18\x04 \x01(\x03\x12\r\n\x05\x61gent\x18\x05 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x06 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x03\"\x90\x01\n\x07Showing\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_frame\x18\x02 \x01(\x03\x12 \n\x07seconds\x18\x03 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12(\n\x0fpolicy_versions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x12\n\nteacher_id\x18\x05 \x01(\t\"\xa1\x02\n\x07Segment\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12%\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x38\n\x0cobservations\x18\x03 \x03(\x0b\x32\".hitl.v1.Segment.ObservationsEntry\x12 \n\x07\x61\x63tions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x05 \x01(\x03\x12!\n\x07showing\x18\x06 \x01(\x0b\x32\x10.hitl.v1.Showing\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"C\n\x0cPairQuestion\x12\x18\n\x10\x66irst_segment_id\x18\x01 \x01(\t\x12\x19\n\x11second_segment_id\x18\x02 \x01(\t\"\xff\x01\n\x08Question\x12\x13\n\x0bquestion_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12%\n\x04pair\x18\n \x01(\x0b\x32\x15.hitl.v1.PairQuestionH\x00\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\x12\x16\n\x0ereward_version\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04kind\"B\n\nComparison\x12\x13\n\x0bquestion_id\x18\x01 \x01(\t\x12\x1f\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x0f.hitl.v1.Choice\"(\n\nRetraction\x12\x1a\n\x12retracted_event_id\x18\x01 \x01(\t\"c\n\x06Signal\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\x12)\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05value\x18\x04 \x01(\x01\"z\n\nCorrection\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\x12)\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x07\x61\x63tions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"\x8f\x02\n\rFeedbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x30\n\rthinking_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\ncomparison\x18\n \x01(\x0b\x32\x13.hitl.v1.ComparisonH\x00\x12)\n\nretraction\x18\x0b \x01(\x0b\x32\x13.hitl.v1.RetractionH\x00\x12!\n\x06signal\x18\x0c \x01(\x0b\x32\x0f.hitl.v1.SignalH\x00\x12)\n\ncorrection\x18\r \x01(\x0b\x32\x13.hitl.v1.CorrectionH\x00\x42\x06\n\x04kind\"\x9f\x01\n\x0cJournalEntry\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x12\n\nteacher_id\x18\x02 \x01(\t\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x16.hitl.v1.FeedbackEvent\x12\x13\n\x0bsegment_ids\x18\x05 \x03(\t\"P\n\x0bRunProgress\x12\x11\n\tenv_steps\x18\x01 \x01(\x03\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x16\n\x0ereward_version\x18\x03 \x01(\x03\"@\n\x0eQuestionCounts\x12\x0c\n\x04open\x18\x01 \x01(\x03\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x03\"\xcf\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12&\n\x08progress\x18\x04 \x01(\x0b\x32\x14.hitl.v1.RunProgress\x12*\n\tquestions\x18\x05 \x01(\x0b\x32\x17.hitl.v1.QuestionCounts\x12\x13\n\x0bjournal_end\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa6\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x05\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x06*~\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HOICE_FIRST\x10\x01\x12\x11\n\rCHOICE_SECOND\x10\x02\x12\x0e\n\nCHOICE_TIE\x10\x03\x12\x0f\n\x0b\x43HOICE_SKIP\x10\x04\x12\x16\n\x12\x43HOICE_CANNOT_TELL\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hitl/v1/types.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"G\n\x06Tensor\x12 \n\x05\x64type\x18\x01 \x01(\x0e\x32\x11.hitl.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"z\n\x0bStepAddress\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07\x65pisode\x18\x04 \x01(\x03\x12\r\n\x05\x61gent\x18\x05 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x06 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x03\"\x90\x01\n\x07Showing\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_frame\x18\x02 \x01(\x03\x12 \n\x07seconds\x18\x03 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12(\n\x0fpolicy_versions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x12\n\nteacher_id\x18\x05 \x01(\t\"\xb0\x01\n\x07Outcome\x12\x38\n\x0cobservations\x18\x01 \x03(\x0b\x32\".hitl.v1.Outcome.ObservationsEntry\x12\x12\n\nterminated\x18\x02 \x01(\x08\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"\xc4\x02\n\x07Segment\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12%\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x38\n\x0cobservations\x18\x03 \x03(\x0b\x32\".hitl.v1.Segment.ObservationsEntry\x12 \n\x07\x61\x63tions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x05 \x01(\x03\x12!\n\x07showing\x18\x06 \x01(\x0b\x32\x10.hitl.v1.Showing\x12!\n\x07outcome\x18\x07 \x01(\x0b\x32\x10.hitl.v1.Outcome\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"C\n\x0cPairQuestion\x12\x18\n\x10\x66irst_segment_id\x18\x01 \x01(\t\x12\x19\n\x11second_segment_id\x18\x02 \x01(\t\"\xff\x01\n\x08Question\x12\x13\n\x0bquestion_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12%\n\x04pair\x18\n \x01(\x0b\x32\x15.hitl.v1.PairQuestionH\x00\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\x12\x16\n\x0ereward_version\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04kind\"B\n\nComparison\x12\x13\n\x0bquestion_id\x18\x01 \x01(\t\x12\x1f\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x0f.hitl.v1.Choice\"(\n\nRetraction\x12\x1a\n\x12retracted_event_id\x18\x01 \x01(\t\"c\n\x06Signal\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\x12)\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05value\x18\x04 \x01(\x01\"z\n\nCorrection\x12\x10\n\x08stage_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\x12)\n\x06offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x07\x61\x63tions\x18\x04 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"\x8f\x02\n\rFeedbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x30\n\rthinking_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\ncomparison\x18\n \x01(\x0b\x32\x13.hitl.v1.ComparisonH\x00\x12)\n\nretraction\x18\x0b \x01(\x0b\x32\x13.hitl.v1.RetractionH\x00\x12!\n\x06signal\x18\x0c \x01(\x0b\x32\x0f.hitl.v1.SignalH\x00\x12)\n\ncorrection\x18\r \x01(\x0b\x32\x13.hitl.v1.CorrectionH\x00\x42\x06\n\x04kind\"\x9f\x01\n\x0cJournalEntry\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x12\n\nteacher_id\x18\x02 \x01(\t\x12/\n\x0brecord_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x16.hitl.v1.FeedbackEvent\x12\x13\n\x0bsegment_ids\x18\x05 \x03(\t\"P\n\x0bRunProgress\x12\x11\n\tenv_steps\x18\x01 \x01(\x03\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x16\n\x0ereward_version\x18\x03 \x01(\x03\"@\n\x0eQuestionCounts\x12\x0c\n\x04open\x18\x01 \x01(\x03\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x03\"\xcf\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12&\n\x08progress\x18\x04 \x01(\x0b\x32\x14.hitl.v1.RunProgress\x12*\n\tquestions\x18\x05 \x01(\x0b\x32\x17.hitl.v1.QuestionCounts\x12\x13\n\x0bjournal_end\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa6\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x05\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x06*~\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HOICE_FIRST\x10\x01\x12\x11\n\rCHOICE_SECOND\x10\x02\x12\x0e\n\nCHOICE_TIE\x10\x03\x12\x0f\n\x0b\x43HOICE_SKIP\x10\x04\x12\x16\n\x12\x43HOICE_CANNOT_TELL\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hitl.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_OUTCOME_OBSERVATIONSENTRY']._loaded_options = None
+  _globals['_OUTCOME_OBSERVATIONSENTRY']._serialized_options = b'8\001'
   _globals['_SEGMENT_OBSERVATIONSENTRY']._loaded_options = None
   _globals['_SEGMENT_OBSERVATIONSENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=2190
-  _globals['_DATATYPE']._serialized_end=2356
-  _globals['_CHOICE']._serialized_start=2358
-  _globals['_CHOICE']._serialized_end=2484
+  _globals['_DATATYPE']._serialized_start=2404
+  _globals['_DATATYPE']._serialized_end=2570
+  _globals['_CHOICE']._serialized_start=2572
+  _globals['_CHOICE']._serialized_end=2698
   _globals['_TENSOR']._serialized_start=97
   _globals['_TENSOR']._serialized_end=168
   _globals['_STEPADDRESS']._serialized_start=170
   _globals['_STEPADDRESS']._serialized_end=292
   _globals['_SHOWING']._serialized_start=295
   _globals['_SHOWING']._serialized_end=439
-  _globals['_SEGMENT']._serialized_start=442
-  _globals['_SEGMENT']._serialized_end=731
-  _globals['_SEGMENT_OBSERVATIONSENTRY']._serialized_start=663
-  _globals['_SEGMENT_OBSERVATIONSENTRY']._serialized_end=731
-  _globals['_PAIRQUESTION']._serialized_start=733
-  _globals['_PAIRQUESTION']._serialized_end=800
-  _globals['_QUESTION']._serialized_start=803
-  _globals['_QUESTION']._serialized_end=1058
-  _globals['_COMPARISON']._serialized_start=1060
-  _globals['_COMPARISON']._serialized_end=1126
-  _globals['_RETRACTION']._serialized_start=1128
-  _globals['_RETRACTION']._serialized_end=1168
-  _globals['_SIGNAL']._serialized_start=1170
-  _globals['_SIGNAL']._serialized_end=1269
-  _globals['_CORRECTION']._serialized_start=1271
-  _globals['_CORRECTION']._serialized_end=1393
-  _globals['_FEEDBACKEVENT']._serialized_start=1396
-  _globals['_FEEDBACKEVENT']._serialized_end=1667
-  _globals['_JOURNALENTRY']._serialized_start=1670
-  _globals['_JOURNALENTRY']._serialized_end=1829
-  _globals['_RUNPROGRESS']._serialized_start=1831
-  _globals['_RUNPROGRESS']._serialized_end=1911
-  _globals['_QUESTIONCOUNTS']._serialized_start=1913
-  _globals['_QUESTIONCOUNTS']._serialized_end=1977
-  _globals['_RUN']._serialized_start=1980
-  _globals['_RUN']._serialized_end=2187
+  _globals['_OUTCOME']._serialized_start=442
+  _globals['_OUTCOME']._serialized_end=618
+  _globals['_OUTCOME_OBSERVATIONSENTRY']._serialized_start=550
+  _globals['_OUTCOME_OBSERVATIONSENTRY']._serialized_end=618
+  _globals['_SEGMENT']._serialized_start=621
+  _globals['_SEGMENT']._serialized_end=945
+  _globals['_SEGMENT_OBSERVATIONSENTRY']._serialized_start=550
+  _globals['_SEGMENT_OBSERVATIONSENTRY']._serialized_end=618
+  _globals['_PAIRQUESTION']._serialized_start=947
+  _globals['_PAIRQUESTION']._serialized_end=1014
+  _globals['_QUESTION']._serialized_start=1017
+  _globals['_QUESTION']._serialized_end=1272
+  _globals['_COMPARISON']._serialized_start=1274
+  _globals['_COMPARISON']._serialized_end=1340
+  _globals['_RETRACTION']._serialized_start=1342
+  _globals['_RETRACTION']._serialized_end=1382
+  _globals['_SIGNAL']._serialized_start=1384
+  _globals['_SIGNAL']._serialized_end=1483
+  _globals['_CORRECTION']._serialized_start=1485
+  _globals['_CORRECTION']._serialized_end=1607
+  _globals['_FEEDBACKEVENT']._serialized_start=1610
+  _globals['_FEEDBACKEVENT']._serialized_end=1881
+  _globals['_JOURNALENTRY']._serialized_start=1884
+  _globals['_JOURNALENTRY']._serialized_end=2043
+  _globals['_RUNPROGRESS']._serialized_start=2045
+  _globals['_RUNPROGRESS']._serialized_end=2125
+  _globals['_QUESTIONCOUNTS']._serialized_start=2127
+  _globals['_QUESTIONCOUNTS']._serialized_end=2191
+  _globals['_RUN']._serialized_start=2194
+  _globals['_RUN']._serialized_end=2401
 # @@protoc_insertion_point(module_scope)

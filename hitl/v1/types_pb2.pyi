@@ -189,6 +189,59 @@ class Showing(_message.Message):
 Global___Showing: _TypeAlias = Showing  # noqa: Y015
 
 @_typing.final
+class Outcome(_message.Message):
+    """Where a step led to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ObservationsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Tensor: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    TERMINATED_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    terminated: _builtins.bool
+    """Nothing follows."""
+    truncated: _builtins.bool
+    """The episode was cut."""
+    @_builtins.property
+    def observations(self) -> _containers.MessageMap[_builtins.str, Global___Tensor]:
+        """The state behind it, under the same keys as in the segment, without the axis of steps."""
+
+    def __init__(
+        self,
+        *,
+        observations: _abc.Mapping[_builtins.str, Global___Tensor] | None = ...,
+        terminated: _builtins.bool = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations", "terminated", b"terminated", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
+@_typing.final
 class Segment(_message.Message):
     """Consecutive steps of one episode: what a teacher judges."""
 
@@ -221,6 +274,7 @@ class Segment(_message.Message):
     ACTIONS_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     SHOWING_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     segment_id: _builtins.str
     """Unique within the run."""
     policy_version: _builtins.int
@@ -239,6 +293,10 @@ class Segment(_message.Message):
     def showing(self) -> Global___Showing:
         """Only of steps that were played on a stage."""
 
+    @_builtins.property
+    def outcome(self) -> Global___Outcome:
+        """Where the last step led to; only of steps that were played on a stage."""
+
     def __init__(
         self,
         *,
@@ -248,10 +306,11 @@ class Segment(_message.Message):
         actions: Global___Tensor | None = ...,
         policy_version: _builtins.int = ...,
         showing: Global___Showing | None = ...,
+        outcome: Global___Outcome | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "showing", b"showing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "outcome", b"outcome", "showing", b"showing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "observations", b"observations", "policy_version", b"policy_version", "segment_id", b"segment_id", "showing", b"showing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "address", b"address", "observations", b"observations", "outcome", b"outcome", "policy_version", b"policy_version", "segment_id", b"segment_id", "showing", b"showing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

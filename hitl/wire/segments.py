@@ -1,11 +1,13 @@
 """Segments and the questions about them to messages and back."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from hitl.errors import InvalidRequest
-from hitl.events import PairQuestion, Question, Segment, Showing, StepAddress
+from hitl.events import Outcome, PairQuestion, Question, Segment, Showing, StepAddress
 from hitl.fields import check_count, check_id, decode_time, encode_time
 from hitl.tensors import Array, decode_tensor, decode_tensors, encode_tensor, encode_tensors
 from hitl.v1 import types_pb2
@@ -20,6 +22,7 @@ def encode_segment(segment: Segment) -> types_pb2.Segment:
         actions=encode_tensor(segment.actions),
         policy_version=segment.policy_version,
         showing=_encode_showing(segment.showing) if segment.showing else None,
+        outcome=_encode_outcome(segment.outcome) if segment.outcome else None,
     )
 
 
@@ -46,6 +49,14 @@ def _encode_showing(showing: Showing) -> types_pb2.Showing:
     )
 
 
+def _encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
+    return types_pb2.Outcome(
+        observations=encode_tensors(outcome.observations),
+        terminated=outcome.terminated,
+        truncated=outcome.truncated,
+    )
+
+
 def decode_segment(message: types_pb2.Segment, what: str = "segment") -> Segment:
     """Read a segment; every array must have one row a step."""
     segment = Segment(
@@ -55,6 +66,7 @@ def decode_segment(message: types_pb2.Segment, what: str = "segment") -> Segment
         actions=decode_tensor(message.actions, what=f"{what}.actions"),
         policy_version=check_count(message.policy_version, f"{what}.policy_version"),
         showing=_decode_showing(message.showing, f"{what}.showing") if message.HasField("showing") else None,
+        outcome=_decode_outcome(message.outcome, f"{what}.outcome") if message.HasField("outcome") else None,
     )
     if segment.showing:
         _check_steps(segment.showing.seconds, len(segment), f"{what}.showing.seconds")
@@ -65,7 +77,23 @@ def decode_segment(message: types_pb2.Segment, what: str = "segment") -> Segment
         check_id(name, f"{what}.observations key")
         _check_steps(array, len(segment), f"{what}.observations[{name!r}]")
     _check_steps(segment.actions, len(segment), f"{what}.actions")
+    if segment.outcome and _kinds(segment.outcome.observations) != {
+        name: (array.dtype, array.shape[1:]) for name, array in segment.observations.items()
+    }:
+        raise InvalidRequest(f"{what}.outcome.observations: not one state like those of the segment")
     return segment
+
+
+def _kinds(observations: Mapping[str, Array]) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    return {name: (array.dtype, array.shape) for name, array in observations.items()}
+
+
+def _decode_outcome(message: types_pb2.Outcome, what: str) -> Outcome:
+    return Outcome(
+        observations=decode_tensors(message.observations, what=f"{what}.observations"),
+        terminated=message.terminated,
+        truncated=message.truncated,
+    )
 
 
 def _decode_showing(message: types_pb2.Showing, what: str) -> Showing:

@@ -92,6 +92,8 @@ def encode_frame(frame: StageFrame) -> stages_pb2.StageFrame:
                 safe_stop=frame.step.safe_stop,
                 teacher_id=frame.step.teacher_id,
                 true_reward=frame.step.true_reward,
+                terminated=frame.step.terminated,
+                truncated=frame.step.truncated,
             )
         )
     return message
@@ -139,6 +141,8 @@ def _decode_step(message: stages_pb2.StageStep, what: str) -> StageStep:
         safe_stop=message.safe_stop,
         teacher_id=check_id(message.teacher_id, f"{what}.teacher_id") if message.teacher_id else "",
         true_reward=true_reward,
+        terminated=message.terminated,
+        truncated=message.truncated,
     )
 
 

@@ -157,9 +157,12 @@ class LabelStore:
         )
 
     def resume(self, labels: Labels) -> None:
-        """Go on from a version of another store with the same settings, and forget what this one has."""
-        self._begin = self._end = 0
-        self._columns = [np.empty((0, *column.shape[1:]), column.dtype) for column in self._columns]
+        """Go on from a version of another store with the same settings: it comes behind what has a key here."""
+        live = slice(self._begin, self._end)
+        keyed = [part for part in self._part_of.values() if part]
+        stays = np.isin(self._columns[-1][live], keyed)
+        self._columns = [column[live][stays] for column in self._columns]
+        self._begin, self._end = 0, int(stays.sum())
         part = np.zeros(len(labels), np.int64)
         self._append(labels.observation_BO, labels.action_BA, labels.weight_B, labels.heldout_B, part)
         self._newest, self._has_news = self._view(labels.version), False

@@ -25,6 +25,7 @@ class Play:
     teacher_id: str = ""
     safe_stop: bool = False
     policy_version: int = 1
+    terminated: bool = False
     image: bytes = b""
     shown: list[StageFrame] = field(default_factory=list)
 
@@ -52,6 +53,7 @@ class Play:
                     teacher_id=self.teacher_id,
                     safe_stop=self.safe_stop,
                     true_reward=float(self.frame),
+                    terminated=self.terminated,
                 )
             )
 

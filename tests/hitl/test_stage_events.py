@@ -213,6 +213,20 @@ class TestCorrections:
         wanted = np.concatenate([event.actions for event in said])
         assert wanted.tolist() == [frame % 4 for frame in range(4, 64)]
 
+    def test_where_the_last_step_led_to_is_stored_beside_the_steps(
+        self, live_run: LiveRun, play: Play
+    ) -> None:
+        play.step(2)
+        play.teacher_id = "bob"
+        play.step(3)
+        play.terminated = True
+        play.step()
+        play.reset()
+        eventually(lambda: play.player.unstored == 1)
+        outcomes = [s.outcome for s in live_run.cluster.get_segments(live_run.run_id, ["stage/1", "stage/3"])]
+        assert [o.observations["obs"].tolist() for o in outcomes if o] == [[2.0], [6.0]]
+        assert [(o.terminated, o.truncated) for o in outcomes if o] == [(False, False), (True, False)]
+
     @pytest.mark.parametrize("actions", [np.array([4]), np.array([-1]), np.array([1.0]), np.array([[1]])])
     def test_an_action_that_is_none_is_refused(
         self, service: LiveService, live_run: LiveRun, play: Play, actions: np.ndarray

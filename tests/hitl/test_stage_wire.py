@@ -85,6 +85,8 @@ def test_an_action_space_comes_back_as_it_was(space: ActionSpace) -> None:
         FRAME,
         replace(FRAME, step=None, episode=5),
         replace(FRAME, step=StageStep(action=np.array([0.5, 1.0]), policy_version=1)),
+        replace(FRAME, step=StageStep(action=np.array(1), policy_version=1, terminated=True)),
+        replace(FRAME, step=StageStep(action=np.array(1), policy_version=1, truncated=True)),
     ],
 )
 def test_a_frame_comes_back_as_it_was(frame: StageFrame) -> None:

@@ -11,6 +11,7 @@ from hitl.events import (
     Comparison,
     Correction,
     Event,
+    Outcome,
     PairQuestion,
     Progress,
     Retraction,
@@ -64,6 +65,9 @@ SHOWN = replace(
         policy_versions=np.array([8, 9, 9]),
         teacher_id="ann",
     ),
+    outcome=Outcome(
+        observations={"camera": np.ones((2, 2), np.uint8), "speed": np.array([2.0])}, terminated=True
+    ),
 )
 SIGNAL = Signal(run_id="run", stage_id="stage", frame=41, value=-0.5, offset=timedelta(seconds=0.25))
 CORRECTION = Correction(
@@ -99,6 +103,16 @@ def test_a_segment_that_was_shown_comes_back_as_it_was() -> None:
     assert (back.stage_id, back.first_frame, back.end_frame, back.teacher_id) == ("stage", 40, 43, "ann")
     np.testing.assert_array_equal(back.seconds, showing.seconds, strict=True)
     np.testing.assert_array_equal(back.policy_versions, showing.policy_versions, strict=True)
+
+
+@pytest.mark.parametrize("flags", [{}, {"terminated": True}, {"truncated": True}])
+def test_where_the_last_step_led_to_comes_back_as_it_was(flags: dict[str, bool]) -> None:
+    assert SHOWN.outcome is not None
+    outcome = Outcome(observations=SHOWN.outcome.observations, **flags)
+    back = decode_segment(encode_segment(replace(SHOWN, outcome=outcome))).outcome
+    assert back is not None
+    assert str(back) == str(outcome)
+    assert decode_segment(encode_segment(SEGMENT)).outcome is None
 
 
 def test_a_correction_comes_back_as_it_was() -> None:
@@ -285,6 +299,10 @@ def test_what_is_malformed_about_a_stage_is_refused_by_field(
             "segment.showing.policy_versions",
             lambda m: m.showing.policy_versions.CopyFrom(encode_tensor(np.zeros(2, np.int64))),
         ),
+        ("segment.outcome.observations", lambda m: m.outcome.observations["speed"].CopyFrom(_tensor(2))),
+        ("segment.outcome.observations", lambda m: m.outcome.observations["camera"].CopyFrom(_tensor(2, 2))),
+        ("segment.outcome.observations", lambda m: m.outcome.observations.pop("speed")),
+        ("segment.outcome.observations['speed']", lambda m: m.outcome.observations["speed"].Clear()),
     ],
 )
 def test_a_malformed_showing_is_refused_by_field(field: str, spoil: Spoil) -> None:

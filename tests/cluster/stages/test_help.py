@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from cluster.oversight import make_gate
+from cluster.gates import make_gate
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.stages.help import Help
 from policies.acting.counsel import Counsel

@@ -212,6 +212,24 @@ def test_an_episode_ends_at_the_horizon(show: Show) -> None:
         assert following.shown.episode - episode == 41
 
 
+def test_how_an_episode_ended_is_told(show: Show) -> None:
+    def ended(frame: WatchedFrame) -> bool:
+        step = frame.shown.step
+        return step is not None and (step.terminated or step.truncated)
+
+    def flags(watch: StageWatch) -> tuple[int, bool, bool]:
+        shown = until(watch, ended).shown
+        assert shown.step is not None
+        return shown.frame - shown.episode, shown.step.terminated, shown.step.truncated
+
+    with show.watch() as watch:
+        assert flags(watch) == (40, False, True)
+        show.control(Take())
+        show.control(Act(np.array(RIGHT)))
+        until(watch, lambda frame: frame.shown.step is None)
+        assert flags(watch) == (END, True, False)
+
+
 @pytest.mark.parametrize("rate", [50.0, 10.0])
 def test_it_keeps_the_pace_wanted(show: Show, rate: float) -> None:
     with show.watch() as watch:

@@ -1,15 +1,12 @@
-"""Who decides when an expert acts: gates and overseers as the run file asks for them."""
+"""Who decides when an expert acts: gates, and what they read, as the run file asks for them."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 
-from cluster.experts import make_expert
 from cluster.runs.imitation_config import ImitationConfig
 from policies.acting.counsel import Counsel
-from policies.acting.oversight import Overseer
 from policies.imitation.gates import (
     BetaMixture,
     EnsembleDAgger,
@@ -58,18 +55,3 @@ def make_gate(imitation: ImitationConfig, *, seed: int, asks_always: bool) -> Ga
 def make_counsel(imitation: ImitationConfig, spaces: Spaces, model_config: dict[str, Any]) -> Counsel | None:
     """Make what reads the committee's weights; None where the run has none."""
     return Counsel(*spaces, **model_config) if imitation.help.gate != "never" else None
-
-
-def make_overseer(
-    imitation: ImitationConfig, spaces: Spaces, model_config: dict[str, Any], *, seeds: Sequence[int]
-) -> Overseer | None:
-    """Make the expert in front of several environments, one of each seed; None where the run has none.
-
-    Raises:
-        ConfigError: there is no such expert.
-    """
-    if not imitation.expert:
-        return None
-    gates = [make_gate(imitation, seed=seed, asks_always=True) for seed in seeds]
-    counsel = make_counsel(imitation, spaces, model_config)
-    return Overseer(make_expert(imitation.expert, *spaces), gates, spaces[1], counsel=counsel)
