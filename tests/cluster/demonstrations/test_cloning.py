@@ -154,7 +154,7 @@ def _labelled() -> list[list[ray.ObjectRef]]:
     policy = acting_policy(*SPACES, seed=0, hidden=())
     network = ActorCritic(*SPACES, hidden=())
     policy.load({name: value.detach().numpy() for name, value in network.state_dict().items()})
-    overseer = Overseer(Balancer(), [BetaMixture(0.5, seed=n) for n in range(2)])
+    overseer = Overseer(Balancer(), [BetaMixture(0.5, seed=n) for n in range(2)], SPACES[1])
     overseer.is_asked = True
     collector = Collector(envs, policy, source="1", seed=0, share_reward=False, overseer=overseer)
     return [[ray.put(collector.collect(30, policy_version=1).rollout)]]
