@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import numpy as np
 import torch
 
 from policies.descent.adam import AdamState, state_of
@@ -71,7 +70,7 @@ class SignalLearner:
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep beside the network, as numbers and arrays."""
         moments = state_of(self._optimiser, self._flat)._asdict()
-        return {"learnt": self._learnt} | {n: np.array(value.cpu()) for n, value in moments.items()}
+        return {"learnt": self._learnt} | {n: x.cpu().numpy().copy() for n, x in moments.items()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over a state made by `get_state`."""
