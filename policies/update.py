@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.advantages import share_of, weighted_mean
-from policies.batch import Batch, make_batch
+from policies.batch import Augmentation, Batch, make_batch
 from policies.beside import Beside, BesideBatch
 from policies.descent.gradient_step import GradientStep
 from policies.descent.ranks import ALONE, Ranks
@@ -76,6 +76,7 @@ class Update:
         generator: torch.Generator,
         labels: Beside | None = None,
         signals: Beside | None = None,
+        augmentation: Augmentation | None = None,
     ) -> dict[str, float]:
         """Learn from one batch, in place.
 
@@ -84,6 +85,7 @@ class Update:
             generator: shuffles the minibatches, on the CPU.
             labels: whose imitation joins the objective.
             signals: whose reading does.
+            augmentation: of what actions are weighed by.
 
         Returns:
             Means over the last epoch's minibatches, before their steps: policy_loss, value_loss, gradient_norm; of the
@@ -98,7 +100,13 @@ class Update:
                 reward_TN = self._reward_scale(rollout, steps, reward_TN)
         subtracts_baseline = objective.subtracts_baseline
         batch = make_batch(
-            network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline
+            network,
+            rollout,
+            steps,
+            reward_TN,
+            settings,
+            subtracts_baseline=subtracts_baseline,
+            augmentation=augmentation,
         )
         batch = objective.begin(network, batch)
         watched = self._epochs(batch, generator, [there for there in (labels, signals) if there])
