@@ -89,3 +89,4 @@ def test_few_signals_are_filled_up_without_weight() -> None:
         assert drawn.weight_S.tolist() == [1.0] * 3 + [0.0] * 5
         assert sorted(drawn.value_S[:3].tolist()) == [-0.5, 0.5, 1.0]
         assert drawn.credit_SL.shape == (8, 8)
+        assert drawn.credit_SL[:3, :3].tolist() == [[0.25, 0.0, 0.5]] * 3
