@@ -9,12 +9,22 @@ from torch import Tensor
 from policies import advantages
 from policies.advantages import Advantages, Rows
 from policies.chunks import in_chunks
+from policies.distributions import Categorical
 from policies.experience import Actor, Rollout
 from policies.networks import ActorCritic, Context
 from policies.normalisation import popart
 from policies.sequences import Seen, context_of_sequences, in_sequences, look
 from policies.settings import UpdateSettings
 from policies.steps import Steps
+
+
+class Augmentation(NamedTuple):
+    """What is added to the values of Discrete actions; see `policies.advantages.augmentation`."""
+
+    of_actions: Callable[[Tensor], Tensor]
+    """H of every action, [P, A], in the states whose observations are [P, O]."""
+    weight: float
+    """Beta."""
 
 
 class Batch(NamedTuple):
@@ -89,8 +99,13 @@ def make_batch(
     settings: UpdateSettings,
     *,
     subtracts_baseline: bool = True,
+    augmentation: Augmentation | None = None,
 ) -> Batch:
-    """Turn relabelled experience into advantages and targets, and update the critic's scale."""
+    """Turn relabelled experience into advantages and targets, and update the critic's scale.
+
+    Raises:
+        TypeError: values are augmented, but actions are not Discrete.
+    """
     device = reward_TN.device
     earned_TN, discount_TN = advantages.over_duration(
         reward_TN=reward_TN,
@@ -111,6 +126,8 @@ def make_batch(
     acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
     seen_TNF = seen.now_TNH if seen else steps.observation_TNO
     estimate = _estimate(rows, settings, lambda: _log_ratio(network, seen_TNF, steps, log_prob_TN, acted_TN))
+    if augmentation is not None and augmentation.weight:
+        estimate = _augmented(network, estimate, augmentation, seen_TNF, steps)
     weight_TN, counts_TN = acted_TN.to(reward_TN.dtype), steps.counts_TN
     popart.update_statistics(network, target_P=steps.counted(estimate.target_TN), rate=settings.popart_rate)
     weighing_TN = _weighing(
@@ -179,6 +196,23 @@ def _estimate(rows: Rows, settings: UpdateSettings, log_ratio: Callable[[], Tens
                 rho_bar=settings.vtrace.rho_bar,
                 c_bar=settings.vtrace.c_bar,
             )
+
+
+def _augmented(
+    network: ActorCritic, estimate: Advantages, augmentation: Augmentation, seen_TNF: Tensor, steps: Steps
+) -> Advantages:
+    if not isinstance(network.distribution, Categorical):
+        raise TypeError("value augmentation needs Discrete actions: it looks at what each of them is worth")
+    reward_PA = in_chunks(augmentation.of_actions, steps.observation_TNO.flatten(0, 1))
+    output_PA = in_chunks(network.policy, seen_TNF.flatten(0, 1))
+    axes = (*steps.action_TNA.shape, -1)
+    return advantages.augmented(
+        estimate,
+        reward_TNA=reward_PA.view(axes),
+        log_prob_TNA=torch.log_softmax(output_PA, -1).view(axes),
+        action_TN=steps.action_TNA,
+        weight=augmentation.weight,
+    )
 
 
 def _weighing(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policies.imitation.settings import LossName
+from policies.signals.settings import SignalSettings
 
 ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "reinforce"]
 EncoderName = Literal["auto", "flat", "mlp", "cnn"]
@@ -66,6 +67,7 @@ class UpdateSettings:
     max_gradient_norm: float
     popart_rate: float = 0.2
     imitation_loss: LossName = "likelihood"
+    signals: SignalSettings = field(default_factory=SignalSettings)
     vtrace: VTraceSettings = field(default_factory=VTraceSettings)
     ppo_kl: AdaptiveKLSettings = field(default_factory=AdaptiveKLSettings)
     trpo: TRPOSettings = field(default_factory=TRPOSettings)

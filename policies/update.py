@@ -4,18 +4,18 @@ The order is relabel, value, advantages, epochs of minibatches; `policies.object
 of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told in `docs/ppo_details.md`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from policies.advantages import share_of, weighted_mean
-from policies.batch import Batch, make_batch
+from policies.batch import Augmentation, Batch, make_batch
+from policies.beside import Beside, BesideBatch
 from policies.descent.gradient_step import GradientStep
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout
-from policies.imitation.beside import LabelBatch, LabelsBeside
 from policies.networks import ActorCritic, Heads
 from policies.normalisation.reward_scale import RewardScale
 from policies.objectives.change import policy_change
@@ -71,7 +71,12 @@ class Update:
         )
 
     def __call__(
-        self, rollout: Rollout, generator: torch.Generator, labels: LabelsBeside | None = None
+        self,
+        rollout: Rollout,
+        generator: torch.Generator,
+        labels: Beside | None = None,
+        signals: Beside | None = None,
+        augmentation: Augmentation | None = None,
     ) -> dict[str, float]:
         """Learn from one batch, in place.
 
@@ -79,6 +84,8 @@ class Update:
             rollout: the batch.
             generator: shuffles the minibatches, on the CPU.
             labels: whose imitation joins the objective.
+            signals: whose reading does.
+            augmentation: of what actions are weighed by.
 
         Returns:
             Means over the last epoch's minibatches, before their steps: policy_loss, value_loss, gradient_norm; of the
@@ -93,10 +100,16 @@ class Update:
                 reward_TN = self._reward_scale(rollout, steps, reward_TN)
         subtracts_baseline = objective.subtracts_baseline
         batch = make_batch(
-            network, rollout, steps, reward_TN, settings, subtracts_baseline=subtracts_baseline
+            network,
+            rollout,
+            steps,
+            reward_TN,
+            settings,
+            subtracts_baseline=subtracts_baseline,
+            augmentation=augmentation,
         )
         batch = objective.begin(network, batch)
-        watched = self._epochs(batch, generator, labels)
+        watched = self._epochs(batch, generator, [there for there in (labels, signals) if there])
         rewards = {f"reward_{name}": mean for name, mean in means.items()}
         everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
         # Last, so that the policy that was learnt from is the one that acted.
@@ -116,7 +129,7 @@ class Update:
             self._reward_scale.set_state(state["reward_scale"])
 
     def _epochs(
-        self, batch: Batch, generator: torch.Generator, labels: LabelsBeside | None
+        self, batch: Batch, generator: torch.Generator, beside: Sequence[Beside]
     ) -> dict[str, Tensor]:
         whole = self._objective.whole_batch
         # In sequences where the policy is recurrent: they are never torn apart.
@@ -126,7 +139,7 @@ class Update:
         watched: list[tuple[Tensor, ...]] = []
         for _ in range(1 if whole else self._settings.epochs):
             watched = [
-                self._step(*self._loss.inputs(part, labels.draw(generator) if labels else None))
+                self._step(*self._loss.inputs(part, *(other.draw(generator) for other in beside)))
                 for part in shuffled(batch, size, generator)
             ]
         _, *means = (torch.stack(values).mean() for values in zip(*watched, strict=True))
@@ -160,41 +173,46 @@ class UpdateLoss(nn.Module):
         super().__init__()
         self.network, self.objective, self._settings, self._ranks = network, objective, settings, ranks
         self._fields: tuple[str, ...] = ()
-        self._imitates = False
+        self._beside: tuple[Any, ...] = ()
+        """The kinds of minibatches that its inputs hold beside experience."""
         self.watched: tuple[str, ...] = ("value_loss", "policy_loss")
         """What it returns beside the loss; no policy_loss where only the critic learns by gradient steps."""
 
-    def inputs(self, minibatch: Batch, labels: LabelBatch | None = None) -> tuple[Tensor, ...]:
-        """Return the parts of a minibatch that there are, labels, and how much of the whole this learner's part is."""
-        self._imitates = labels is not None
+    def inputs(self, minibatch: Batch, *beside: BesideBatch) -> tuple[Tensor, ...]:
+        """Return the parts that there are, what is beside, and how much of the whole this learner's part is."""
+        self._beside = tuple(type(other) for other in beside)
         mine, shares = (minibatch, ()) if self._ranks.alone else _share(minibatch, self._ranks)
         self._fields = tuple(name for name, part in mine._asdict().items() if part is not None)
-        return *(part for part in mine if part is not None), *(labels or ()), *shares
+        tensors: list[Any] = [mine, *beside, shares]
+        return tuple(part for parts in tensors for part in parts if part is not None)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the loss and its parts."""
         parts, rest = inputs[: len(self._fields)], inputs[len(self._fields) :]
-        labels = LabelBatch(*rest[: len(LabelBatch._fields)]) if self._imitates else None
-        shares = rest[len(labels or ()) :]
+        beside: list[BesideBatch] = []
+        for kind in self._beside:
+            beside.append(kind(*rest[: len(kind._fields)]))
+            rest = rest[len(kind._fields) :]
         minibatch = Batch(**dict(zip(self._fields, parts, strict=True)))
         heads: Heads = self.network(minibatch.observation_BO, minibatch.context)
         value = _value_loss(heads.value, minibatch, self._settings)
         policy = self.objective.loss(self.network, minibatch, heads.output)
-        if shares:
-            value = value * shares[0]
-            policy = policy and PolicyLoss(policy.total * shares[1], policy.surrogate * shares[1])
+        if rest:
+            value_share, policy_share = rest
+            value = value * value_share
+            policy = policy and PolicyLoss(policy.total * policy_share, policy.surrogate * policy_share)
         loss = self._settings.value_coefficient * value
-        imitated: tuple[Tensor, ...] = ()
-        if labels is not None:
+        told: list[Tensor] = []
+        for other in beside:
             # Every learner sees all of it, and their losses are added up.
-            imitation = labels.loss(self.network, self._settings.imitation_loss) / self._ranks.count
-            loss, imitated = loss + labels.coefficient * imitation, (imitation,)
-        named = ("imitation_loss",) if self._imitates else ()
+            told.append(other.loss(self.network, self._settings) / self._ranks.count)
+            loss = loss + other.coefficient * told[-1]
+        named = tuple(other.told_as for other in beside)
         if policy is None:
             self.watched = ("value_loss", *named)
-            return loss, value, *imitated
+            return loss, value, *told
         self.watched = ("value_loss", "policy_loss", *named)
-        return policy.total + loss, value, policy.surrogate, *imitated
+        return policy.total + loss, value, policy.surrogate, *told
 
 
 def _share(minibatch: Batch, ranks: Ranks) -> tuple[Batch, tuple[Tensor, Tensor]]:

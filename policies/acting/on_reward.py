@@ -3,7 +3,8 @@
 Each is an `Acts` and takes the place of a policy. H is the expected reward of an action, on the reward model's scale.
 
 Sources: Knox and Stone 2009, "Interactively Shaping Agents via Human Reinforcement: The TAMER Framework", section 3.1;
-Knox and Stone 2012, "Reinforcement learning from simultaneous human and MDP reward", section 3, for the mixtures.
+Knox and Stone 2012, "Reinforcement learning from simultaneous human and MDP reward", section 3, for the mixtures, with
+the numbers of Knox and Stone 2010, "Combining manual feedback with subsequent MDP reward signals".
 
 Axis suffixes: N environment, C candidate action, O observation.
 """

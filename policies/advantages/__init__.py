@@ -5,6 +5,7 @@ estimation", arXiv:1506.02438, section 2: a policy gradient weighs the score of 
 with or without a baseline. Axis suffixes: T step, N environment.
 """
 
+from policies.advantages.augmentation import augmented
 from policies.advantages.gae import gae
 from policies.advantages.monte_carlo import reward_to_go, total_return
 from policies.advantages.n_step import n_step
@@ -15,6 +16,7 @@ from policies.advantages.vtrace import vtrace
 __all__ = [
     "Advantages",
     "Rows",
+    "augmented",
     "gae",
     "n_step",
     "over_duration",

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from policies.imitation.imitation_loss import imitation_loss
 from policies.imitation.labels import Labels
-from policies.imitation.settings import LossName
 from policies.networks import ActorCritic
+from policies.settings import UpdateSettings
 
 
 class LabelBatch(NamedTuple):
@@ -20,7 +20,12 @@ class LabelBatch(NamedTuple):
     weight_B: Tensor
     coefficient: Tensor
 
-    def loss(self, network: ActorCritic, loss: LossName) -> Tensor:
+    @property
+    def told_as(self) -> str:
+        """See `policies.beside.BesideBatch`."""
+        return "imitation_loss"
+
+    def loss(self, network: ActorCritic, settings: UpdateSettings) -> Tensor:
         """Return the imitation loss, not weighted by the coefficient."""
         return imitation_loss(
             network.distribution,
@@ -28,7 +33,7 @@ class LabelBatch(NamedTuple):
             log_scale=network.log_scale,
             action_BA=self.action_BA,
             weight_B=self.weight_B,
-            loss=loss,
+            loss=settings.imitation_loss,
         )
 
 

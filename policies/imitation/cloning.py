@@ -16,6 +16,7 @@ from torch import Tensor
 from policies.chunks import ROWS
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters
+from policies.descent.student import hand_back, take_over
 from policies.imitation.imitation_loss import ImitationLoss
 from policies.imitation.labels import Labels
 from policies.imitation.settings import CloningSettings
@@ -87,7 +88,8 @@ class Cloning:
             raise ValueError(
                 f"none of {len(labels)} labels trains the policy; wait for more, or lower heldout_share"
             )
-        self._begin()
+        take_over(self._student, self._network)
+        forget(self._optimiser)
         epoch, best_epoch, best, kept = 0, 0, self._loss(labels, heldout), self._flat.detach().clone()
         while epoch < self._settings.epochs and epoch - best_epoch < self._settings.patience:
             epoch += 1
@@ -97,7 +99,8 @@ class Cloning:
             if loss is None or best is None or loss < best:
                 best_epoch, best = epoch, loss
                 kept.copy_(self._flat.data)
-        self._end(kept)
+        self._flat.data.copy_(kept)
+        hand_back(self._student, self._network)
         return CloningReport(
             labels_version=labels.version,
             epochs=epoch,
@@ -106,21 +109,6 @@ class Cloning:
             heldout_loss=best,
             **self._judgement(labels, heldout),
         )
-
-    @torch.no_grad()
-    def _begin(self) -> None:
-        """Take over the network's weights and statistics as they are now."""
-        self._student.policy.load_state_dict(self._network.policy.state_dict())
-        self._student.log_scale.copy_(self._network.log_scale)
-        forget(self._optimiser)
-
-    @torch.no_grad()
-    def _end(self, kept: Tensor) -> None:
-        self._flat.copy_(kept)
-        self._network.log_scale.copy_(self._student.log_scale)
-        pairs = zip(self._network.policy.parameters(), self._student.policy.parameters(), strict=True)
-        for parameter, learnt in pairs:
-            parameter.copy_(learnt)
 
     def _minibatches(
         self, labels: Labels, rows: _Rows, generator: torch.Generator
