@@ -164,16 +164,16 @@ def _labelled() -> list[list[ray.ObjectRef]]:
 def test_a_reader_goes_on_with_the_same_labels_in_the_same_order(
     dataset: str, most_labels: int | None
 ) -> None:
-    reader, other = (_reader(dataset, most_labels=most_labels) for _ in range(2))
-    rollouts = _labelled()
-    before = known(reader.take(rollouts))
-    other.take([])
-    other.set_state(reader.get_state())
-    after = known(other.take([]))
-    assert len(before) == len(after) > 2500
-    assert after.version == before.version
-    for name in ("observation_BO", "action_BA", "weight_B", "heldout_B"):
-        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    reader, begun, fresh = (_reader(dataset, most_labels=most_labels) for _ in range(3))
+    before = known(reader.take(_labelled()))
+    begun.take([])
+    for other in (begun, fresh):
+        other.set_state(reader.get_state())
+        after = known(other.take([]))
+        assert len(before) == len(after) > 2500
+        assert after.version == before.version
+        for name in ("observation_BO", "action_BA", "weight_B", "heldout_B"):
+            np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
 
 
 def test_a_reader_that_died_has_them_again(dataset: str) -> None:

@@ -128,6 +128,8 @@ def test_another_task_is_refused_with_what_differs(tmp_path: Path, both: Any, re
             (False, False),
         ),
         (spaces.Tuple([PLACE]), spaces.Tuple([PLACE, PLACE]), (False, False)),
+        (spaces.Tuple([PLACE]), spaces.Dict({"0": PLACE}), (False, False)),
+        (spaces.Dict({"a": PLACE}), PLACE, (False, False)),
         (spaces.MultiBinary(3), spaces.MultiBinary(3), (True, True)),
     ],
 )

@@ -217,6 +217,7 @@ def test_a_run_that_nobody_taught_has_nothing_to_write(
     words = ("--minari", tmp_path / "people-v0", "--feedback", run.feedback)
     assert "nobody took the controls of a stage" in refused(capsys, alone, *words)
     assert "no stage has shown a step" in refused(capsys, alone, *words, "--all-steps")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_a_journal_that_lies_elsewhere_is_named(
