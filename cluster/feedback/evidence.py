@@ -1,15 +1,27 @@
 """The kinds of feedback that a run's reward model learns from, as its run file reads them."""
 
-from cluster.runs.reward_config import DelayConfig, RewardModelConfig, SignalsConfig
+from typing import Any
+
+import gymnasium as gym
+
+from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
 from hitl.credit import DelayDensity, GammaDelay, UniformDelay
 from hitl.reward.evidence.comparisons import Comparisons
+from hitl.reward.evidence.corrections import Corrections
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
 
 
-def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) -> list[Evidence]:
-    """Return all kinds, without any feedback yet; `seed` is of the members' bootstrap."""
-    return [
+def evidence_of(
+    model: RewardModelConfig,
+    signals: SignalsConfig,
+    corrections: CorrectionsConfig,
+    action_space: gym.Space[Any],
+    *,
+    seed: int,
+) -> list[Evidence]:
+    """Return all kinds that count, without any feedback yet; `seed` is of what is drawn for them."""
+    kinds: list[Evidence] = [
         Comparisons(
             lapse=model.lapse,
             batch=model.batch_comparisons,
@@ -27,6 +39,18 @@ def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) 
             seed=seed,
         ),
     ]
+    if corrections.enabled:
+        kinds.append(
+            Corrections(
+                action_space,
+                alternatives=corrections.alternatives,
+                batch=corrections.batch,
+                heldout_share=model.heldout_share,
+                members=model.members,
+                seed=seed,
+            )
+        )
+    return kinds
 
 
 def delay_of(delay: DelayConfig) -> DelayDensity:

@@ -19,7 +19,6 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import InputSpace
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +62,12 @@ class Teaching:
                 address=link.address,
                 token=link.token,
                 run=link.run,
-                space=InputSpace.of(env.observation_space, env.action_space),
+                observation_space=env.observation_space,
+                action_space=env.action_space,
                 model=config.reward_model,
                 questions=config.questions,
                 signals=config.signals,
+                corrections=config.corrections,
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,

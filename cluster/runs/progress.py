@@ -21,6 +21,7 @@ _TAGS = {
     "heldout_log_loss": "reward_model/heldout_log_loss",
     "train_accuracy": "reward_model/train_accuracy",
     "signal_accuracy": "reward_model/signal_accuracy",
+    "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
     "refused_reward_versions": "reward_model/refused_versions",
     "comparisons": "feedback/comparisons",
@@ -28,6 +29,7 @@ _TAGS = {
     "open_questions": "feedback/open_questions",
     "signals": "feedback/signals",
     "unplaced_signals": "feedback/unplaced_signals",
+    "corrections": "feedback/corrections",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -81,6 +83,10 @@ class ProgressRow:
     """Share of held-out signals whose sign the reward model predicts."""
     unplaced_signals: int = 0
     """Live signals about no step that is known: too early, too late, or their steps are lost."""
+    corrections: int = 0
+    """States in which the reward model has learnt from what people did instead."""
+    correction_accuracy: float | None = None
+    """Share of held-out corrections to which the reward model gives the highest reward."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0

@@ -101,7 +101,20 @@ class SignalsConfig(Section):
     batch: Positive = 16
     """Signals per gradient step."""
     gradient_steps: Positive = 10
-    """Gradient steps as signals come, at once; other feedback is learnt with reward.model.gradient_steps."""
+    """Gradient steps as signals and corrections come, at once; other feedback is learnt with
+    reward.model.gradient_steps."""
+
+
+class CorrectionsConfig(Section):
+    """How the reward model learns from what people do instead, by corrections and with the controls of a stage."""
+
+    enabled: bool = True
+    """What people do in a state is better than what else they could have done. false: it teaches the policy alone."""
+    alternatives: Positive = 15
+    """Other actions that each one is held against, drawn at random where there are too many to look at all: actions
+    that are continuous, or of several axes with more than 256 combinations."""
+    batch: Positive = 16
+    """Corrected states per gradient step."""
 
 
 class RewardConfig(Section):
@@ -111,3 +124,4 @@ class RewardConfig(Section):
     model: RewardModelConfig = Field(default_factory=RewardModelConfig)
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
+    corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, credit, place
 from hitl.events import JournalEntry, Segment, Showing, Signal
+from hitl.reward.evidence.rows import flat_observations
 
 Reals = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def credited(
         teacher_id=entry.teacher_id,
         event_id=signal.event_id,
         value=signal.value,
-        observation_LO=np.concatenate([_flat(segment) for _, segment, _ in shown])[seen_L][some],
+        observation_LO=np.concatenate([flat_observations(s) for _, s, _ in shown])[seen_L][some],
         action_LA=np.concatenate([np.asarray(segment.actions) for _, segment, _ in shown])[seen_L][some],
         policy_version_L=np.concatenate([np.asarray(s.policy_versions) for _, _, s in shown])[seen_L][some],
         credit_L=credit_L[some],
@@ -97,7 +98,3 @@ def credited(
 
 def _seconds(showing: Showing) -> Reals:
     return np.asarray(showing.seconds, np.float64)
-
-
-def _flat(segment: Segment) -> NDArray[np.float32]:
-    return np.asarray(segment.observations["obs"], np.float32).reshape(len(segment), -1)
