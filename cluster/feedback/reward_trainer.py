@@ -8,8 +8,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
 from cluster.feedback.journal_follower import JournalFollower
-from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
+from cluster.feedback.versions import Versions, model_arrays, probe_from, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
 from hitl.client.training import TrainingClient
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 _WORK_SECONDS = 0.05
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
-_PROBE_STEPS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,8 @@ class TeachingState:
     """Whether there are any to ask about: one that died has lost them."""
     unplaced_signals: int
     """That are about no step that is known."""
+    delays: Mapping[str, float] = field(default_factory=dict)
+    """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
 
 
 class RewardTrainer:
@@ -105,12 +106,13 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
+        space = InputSpace.of(observation_space, action_space)
         self._model = OnlineRewardModel(
-            InputSpace.of(observation_space, action_space),
+            space,
             members=model.members,
             hidden=model.hidden,
             settings=FitSettings(**model.model_dump(include=set(FitSettings.__dataclass_fields__))),
-            evidence=evidence_of(model, signals, corrections, action_space, seed=seed),
+            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
             heldout_share=model.heldout_share,
             seed=seed,
         )
@@ -185,6 +187,7 @@ class RewardTrainer:
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence["signals"]
+        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
@@ -192,7 +195,8 @@ class RewardTrainer:
             report=self._report,
             refused=self._refused,
             rollouts=bool(self._batches),
-            unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
+            unplaced_signals=signals.unplaced,
+            delays=signals.fitted.of_run(self._run.run_id).mean_seconds if signals.fitted else {},
         )
 
     def advance(
@@ -247,7 +251,8 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._batches:
-            self._set_probe(*self._probe_from_batches())
+            rollouts = [rollout for batch in self._batches for _, rollout in batch]
+            self._set_probe(*probe_from(rollouts, self._rng))
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -328,14 +333,6 @@ class RewardTrainer:
             )
             if questions:
                 self._asking.ask(questions, cuttings, env_steps=env_steps)
-
-    def _probe_from_batches(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        rollouts = [rollout for batch in self._batches for _, rollout in batch]
-        observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
-        action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
-        counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
-        rows = self._rng.choice(counted, min(_PROBE_STEPS, len(counted)), replace=False)
-        return observation[rows], action[rows]
 
     def _set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)

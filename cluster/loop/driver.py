@@ -204,6 +204,7 @@ class Driver:
             signals=signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=state.unplaced_signals if state else 0,
+            delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},

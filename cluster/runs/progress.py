@@ -87,6 +87,8 @@ class ProgressRow:
     """States in which the reward model has learnt from what people did instead."""
     correction_accuracy: float | None = None
     """Share of held-out corrections to which the reward model gives the highest reward."""
+    delays: dict[str, float] = field(default_factory=dict)
+    """Mean delay in seconds of each teacher's live signals, as fitted."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0
@@ -143,6 +145,7 @@ def scalars(row: ProgressRow) -> dict[str, float]:
     values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
     values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
     values |= {f"rollouts/dropped_{why}": count for why, count in row.dropped_rollouts.items()}
+    values |= {f"feedback/delay_{teacher}": seconds for teacher, seconds in row.delays.items()}
     values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

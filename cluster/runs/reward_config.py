@@ -67,12 +67,18 @@ class QuestionsConfig(Section):
 class DelayConfig(Section):
     """How long after a step was shown a teacher's key is pressed for it (docs/live.md)."""
 
-    density: Literal["gamma", "uniform"] = "gamma"
-    """gamma: as people react (Knox and Stone 2009). uniform: every delay between two is as likely."""
+    density: Literal["gamma", "uniform", "tamer", "deep_tamer"] = "gamma"
+    """gamma: as people react (Knox and Stone 2009). uniform: every delay between two is as likely. tamer and
+    deep_tamer: uniform, from 0.2 to 0.8 s and from 0.28 to 4 s, as in these papers."""
+    fitted: bool = False
+    """Begin with this density, and fit a gamma distribution to each teacher while they teach; no delay beyond the
+    longest of the density is looked for."""
+    prior_signals: PositiveReal = 5.0
+    """fitted: signals of a teacher that weigh as much as the density."""
     shortest_seconds: NotNegativeReal = 0.2
-    """Nobody is faster."""
+    """gamma and uniform: nobody is faster."""
     longest_seconds: PositiveReal = 0.8
-    """uniform: nobody is slower. TAMER has 0.8; Deep TAMER 4, from 0.28."""
+    """uniform: nobody is slower."""
     shape: PositiveReal = 2.0
     """gamma: of the distribution, after the shortest delay."""
     scale_seconds: PositiveReal = 0.28

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,13 @@ from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward_config import (
+    CorrectionsConfig,
+    DelayConfig,
+    QuestionsConfig,
+    RewardModelConfig,
+    SignalsConfig,
+)
 from hitl.stages import ActionSpace
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
@@ -124,3 +131,32 @@ def test_corrections_that_are_switched_off_teach_no_reward(service: LiveService)
             eventually(lambda: version(state()) == 1)
             assert counts(state()) == {"signals": 1}
         play.player.close()
+
+
+def test_the_delays_of_each_teacher_are_fitted_and_found_again(service: LiveService) -> None:
+    link = open_run(service, "delays")
+    fitted = SignalsConfig(delay=DelayConfig(fitted=True))
+    found = []
+    with service.cluster() as client, service.teacher("ann") as ann, service.teacher("bob") as bob:
+        run = LiveRun(client.get_run(link.run_id), client)
+        play = Play.open(run, action_space=THREE_ACTIONS)
+        play.choices = 3
+        # Enough to be placed from the first one on.
+        play.step(20)
+        for number in range(12):
+            play.step(5)
+            seen(service, run, play.newest)
+            for teacher in (ann, bob) if number % 2 else (ann,):
+                with teacher.watch(link.run_id, "stage") as watch:
+                    frame = watch.next(20)
+                    assert frame is not None
+                    frame.signal(1.0 if frame.shown.frame % 3 else -1.0, offset=timedelta(seconds=0.1))
+        for _ in range(2):
+            with trainer_of(service, link, signals=fitted) as state:
+                eventually(lambda: counts(state()) == {"signals": 18}, seconds=60.0)
+                found.append(dict(state().delays))
+        play.player.close()
+    assert found[0] == found[1]
+    assert found[0].keys() == {"ann", "bob"}
+    assert found[0]["ann"] != found[0]["bob"]
+    assert 0.2 < found[0]["ann"] < 2.8

@@ -16,7 +16,8 @@ from hitl.credit import DelayDensity, thin
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.credited import CreditedSignal, credited
+from hitl.reward.evidence.credited import CreditedSignal, credited, shown_before
+from hitl.reward.evidence.delays import FittedDelays
 from hitl.reward.evidence.rows import FIRST_ROWS, grown, is_heldout_frame
 from hitl.reward.likelihoods import signal_log_likelihood
 from policies.splits import uniform
@@ -116,6 +117,7 @@ class Signals:
         heldout_share: float,
         members: int,
         seed: int,
+        fitted: FittedDelays | None = None,
     ) -> None:
         """Begin without any.
 
@@ -128,10 +130,13 @@ class Signals:
             heldout_share: of the signals, which only judge.
             members: of the ensemble.
             seed: of the bootstrap.
+            fitted: each teacher's own delays, in the place of `delay`. A signal has the credit that they give it as it
+                comes, and keeps it.
         """
         self.likelihood, self.batch = SignalLikelihood(), batch
         self.unplaced = 0
         """That are about no step that is known: too early, too late, or their steps are lost."""
+        self.fitted = fitted
         self._delay, self._across, self._smallest_share = delay, across_episodes, smallest_share
         self._most_steps = most_steps
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
@@ -148,15 +153,19 @@ class Signals:
         key = (event.run_id, entry.teacher_id, event.event_id)
         if key in self._row_of:
             return
+        delays = self.fitted.of_run(event.run_id) if self.fitted else None
         signal = credited(
             entry,
             segments,
-            self._delay,
+            delays.of(entry.teacher_id) if delays else self._delay,
             across_episodes=self._across,
             smallest_share=self._smallest_share,
         )
         self._row_of[key] = self._append(signal, event) if signal else None
         self.unplaced += signal is None
+        shown = shown_before(entry, segments, across_episodes=self._across) if delays else None
+        if delays and shown:
+            delays.observe(entry.teacher_id, shown, event.value)
 
     def _append(self, signal: CreditedSignal, event: Signal) -> int:
         place = uniform(f"{self._seed}/{event.event_id}")
