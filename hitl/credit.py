@@ -203,9 +203,9 @@ class DelayFit:
         Raises:
             ValueError: a number cannot be, or the prior allows no two delays to tell apart.
         """
-        if not (prior_signals > 0 and bin_seconds > 0 and shortest >= 0 and most_signals >= 1):
+        if not (prior_signals > 0 and bin_seconds > 0 and most_signals >= 1):
             raise ValueError(
-                "a fitted delay needs prior_signals and bin_seconds above 0, no delay below 0, and a signal or more"
+                "a fitted delay needs prior_signals and bin_seconds above 0, and a signal or more"
             )
         bins = int(np.ceil((prior.longest_seconds - shortest) / bin_seconds - _TINY))
         if bins < 2:
