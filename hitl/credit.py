@@ -75,6 +75,11 @@ class GammaDelay:
             raise ValueError("a gamma delay needs shape and scale above 0, and does not begin before 0")
 
     @property
+    def mean_seconds(self) -> float:
+        """Mean delay."""
+        return self.shortest + self.shape * self.scale
+
+    @property
     def longest_seconds(self) -> float:
         """See `DelayDensity`."""
         return self.shortest + self.scale * float(gammaincinv(self.shape, _NEARLY_ALL))
@@ -189,16 +194,30 @@ class DelayFit:
         """Begin with a gamma distribution of the prior's moments.
 
         Args:
-            prior: what is believed of a teacher of whom nothing is known.
-            prior_signals: signals of theirs that weigh as much.
+            prior: what is believed of a teacher of whom nothing is known; no delay beyond its longest is looked for.
+            prior_signals: signals of theirs that weigh as much; above 0.
             shortest: delay in seconds; nobody reacts faster.
-            bin_seconds: to which delays are told apart.
+            bin_seconds: to which delays are told apart; above 0.
             most_signals: that count; older ones are forgotten.
+
+        Raises:
+            ValueError: a number cannot be, or the prior allows no two delays to tell apart.
         """
-        bins = int(np.ceil((prior.longest_seconds - shortest) / bin_seconds))
+        if not (prior_signals > 0 and bin_seconds > 0 and most_signals >= 1):
+            raise ValueError(
+                "a fitted delay needs prior_signals and bin_seconds above 0, and a signal or more"
+            )
+        bins = int(np.ceil((prior.longest_seconds - shortest) / bin_seconds - _TINY))
+        if bins < 2:
+            raise ValueError(
+                f"delays from {shortest} to {prior.longest_seconds} s are too short to be fitted in steps of "
+                f"{bin_seconds} s; lower bin_seconds or take a prior that lasts longer"
+            )
         self._edges = shortest + np.arange(bins + 1) * bin_seconds
         self._shortest, self._bin_seconds = shortest, bin_seconds
         share_D = np.diff(prior.cumulative(self._edges))
+        if np.count_nonzero(share_D) < 2:
+            raise ValueError(f"the prior allows no two delays that are {bin_seconds} s apart")
         self._prior_D: Reals = prior_signals * share_D / share_D.sum()
         self._likelihoods: deque[Reals] = deque(maxlen=most_signals)
         """Of each signal's value, by bin [D]."""

@@ -2,6 +2,8 @@
 
 import hashlib
 
+import numpy as np
+
 
 def is_heldout(name: str, share: float) -> bool:
     """Whether what has this name only judges."""
@@ -11,6 +13,11 @@ def is_heldout(name: str, share: float) -> bool:
 def uniform(name: str) -> float:
     """Return a number of this name, uniform in [0, 1)."""
     return (_digest(name) >> 11) / 2**53
+
+
+def generator(name: str) -> np.random.Generator:
+    """Return a source of chance of this name."""
+    return np.random.default_rng(_digest(name))
 
 
 def _digest(name: str) -> int:

@@ -82,6 +82,8 @@ class LiveView:
             ]
         if self._config.stages.count:
             parts.append(f"signals {row.signals} ({percent(row.signal_accuracy)} predicted)")
+        if row.corrections:
+            parts.append(f"corrections {row.corrections} ({percent(row.correction_accuracy)} predicted)")
         parts += [
             f"{number(round(row.steps_per_second))} steps/s",
             f"policy {row.policy_version} reward {row.reward_version} lag {number(row.lag_updates)}",
@@ -134,6 +136,9 @@ class LiveView:
                 ]
             if self._config.stages.count:
                 left.append(("signals", Text(f"{row.signals}, {percent(row.signal_accuracy)} predicted")))
+            if row.corrections:
+                text = f"{row.corrections}, {percent(row.correction_accuracy)} predicted"
+                left.append(("corrections", Text(text)))
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
         else:
             left.append(("updates", Text(number(row.updates))))

@@ -1,15 +1,33 @@
 """The kinds of feedback that a run's reward model learns from, as its run file reads them."""
 
-from cluster.runs.reward_config import DelayConfig, RewardModelConfig, SignalsConfig
-from hitl.credit import DelayDensity, GammaDelay, UniformDelay
+from typing import Any
+
+import gymnasium as gym
+
+from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
+from hitl.credit import DEEP_TAMER, TAMER, GammaDelay, UniformDelay
+from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.comparisons import Comparisons
+from hitl.reward.evidence.corrections import Corrections
+from hitl.reward.evidence.delays import FittedDelays
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
 
+_NAMED = {"tamer": TAMER, "deep_tamer": DEEP_TAMER}
 
-def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) -> list[Evidence]:
-    """Return all kinds, without any feedback yet; `seed` is of the members' bootstrap."""
-    return [
+
+def evidence_of(
+    model: RewardModelConfig,
+    signals: SignalsConfig,
+    corrections: CorrectionsConfig,
+    space: InputSpace,
+    action_space: gym.Space[Any],
+    *,
+    seed: int,
+) -> list[Evidence]:
+    """Return all kinds that count, without any feedback yet; `seed` is of what is drawn for them."""
+    delay = delay_of(signals.delay)
+    kinds: list[Evidence] = [
         Comparisons(
             lapse=model.lapse,
             batch=model.batch_comparisons,
@@ -17,7 +35,7 @@ def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) 
             seed=seed,
         ),
         Signals(
-            delay_of(signals.delay),
+            delay,
             across_episodes=signals.across_episodes,
             smallest_share=signals.smallest_share,
             most_steps=signals.most_steps,
@@ -25,12 +43,35 @@ def evidence_of(model: RewardModelConfig, signals: SignalsConfig, *, seed: int) 
             heldout_share=model.heldout_share,
             members=model.members,
             seed=seed,
+            fitted=_fitted(delay, space, signals.delay, seed=seed),
         ),
     ]
+    if corrections.enabled:
+        kinds.append(
+            Corrections(
+                action_space,
+                alternatives=corrections.alternatives,
+                batch=corrections.batch,
+                heldout_share=model.heldout_share,
+                members=model.members,
+                seed=seed,
+            )
+        )
+    return kinds
 
 
-def delay_of(delay: DelayConfig) -> DelayDensity:
-    """Return the density of a teacher's delays."""
+def _fitted(
+    delay: GammaDelay | UniformDelay, space: InputSpace, config: DelayConfig, *, seed: int
+) -> FittedDelays | None:
+    if not config.fitted:
+        return None
+    return FittedDelays(delay, space, shortest=delay.shortest, prior_signals=config.prior_signals, seed=seed)
+
+
+def delay_of(delay: DelayConfig) -> GammaDelay | UniformDelay:
+    """Return the density of a teacher's delays, or the one that it begins with."""
+    if delay.density in _NAMED:
+        return _NAMED[delay.density]
     if delay.density == "uniform":
         return UniformDelay(delay.shortest_seconds, delay.longest_seconds)
     return GammaDelay(shape=delay.shape, scale=delay.scale_seconds, shortest=delay.shortest_seconds)

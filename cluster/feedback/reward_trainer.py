@@ -8,10 +8,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import ray
 from numpy.typing import NDArray
@@ -19,12 +20,12 @@ from numpy.typing import NDArray
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
 from cluster.feedback.journal_follower import JournalFollower
-from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
+from cluster.feedback.versions import Versions, model_arrays, probe_from, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward_config import QuestionsConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, JournalEntry, Run, Segment, Signal
+from hitl.events import Comparison, Correction, JournalEntry, Run, Segment, Signal
 from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 _WORK_SECONDS = 0.05
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
-_PROBE_STEPS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,8 @@ class TeachingState:
     """Whether there are any to ask about: one that died has lost them."""
     unplaced_signals: int
     """That are about no step that is known."""
+    delays: Mapping[str, float] = field(default_factory=dict)
+    """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
 
 
 class RewardTrainer:
@@ -68,10 +70,12 @@ class RewardTrainer:
         address: str,
         token: str,
         run: Run,
-        space: InputSpace,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
         model: RewardModelConfig,
         questions: QuestionsConfig,
         signals: SignalsConfig,
+        corrections: CorrectionsConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -85,10 +89,12 @@ class RewardTrainer:
             address: of the feedback service.
             token: of the role cluster.
             run: as the driver opened it.
-            space: what the model looks at.
+            observation_space: of one environment.
+            action_space: of one environment.
             model: its numbers.
             questions: what to ask and when.
             signals: how live signals are read.
+            corrections: how corrections are.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -100,12 +106,13 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
+        space = InputSpace.of(observation_space, action_space)
         self._model = OnlineRewardModel(
             space,
             members=model.members,
             hidden=model.hidden,
             settings=FitSettings(**model.model_dump(include=set(FitSettings.__dataclass_fields__))),
-            evidence=evidence_of(model, signals, seed=seed),
+            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
             heldout_share=model.heldout_share,
             seed=seed,
         )
@@ -114,7 +121,8 @@ class RewardTrainer:
         self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
         self._env_steps = 0
         self._signals = signals
-        self._new_signals = 0
+        self._new_live = 0
+        """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
         self._versions = Versions(self._client, run, board)
         self._report: FitReport | None = None
@@ -168,7 +176,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
-        self._fit_due_since, self._new_signals = None, 0
+        self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
@@ -179,6 +187,7 @@ class RewardTrainer:
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence["signals"]
+        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
@@ -186,7 +195,8 @@ class RewardTrainer:
             report=self._report,
             refused=self._refused,
             rollouts=bool(self._batches),
-            unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
+            unplaced_signals=signals.unplaced,
+            delays=signals.fitted.of_run(self._run.run_id).mean_seconds if signals.fitted else {},
         )
 
     def advance(
@@ -227,7 +237,7 @@ class RewardTrainer:
                 since = self._fit_due_since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
                     self._fit_if_due()
-                elif self._new_signals:
+                elif self._new_live:
                     self._fit_quickly()
                 self._ask_if_due()
             except (HandrailError, ray.exceptions.RayError) as error:
@@ -239,9 +249,10 @@ class RewardTrainer:
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_signals or self._env_steps >= self._asking.schedule.initial_env_steps
+        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._batches:
-            self._set_probe(*self._probe_from_batches())
+            rollouts = [rollout for batch in self._batches for _, rollout in batch]
+            self._set_probe(*probe_from(rollouts, self._rng))
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -265,27 +276,29 @@ class RewardTrainer:
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         self._model.take(entry, segments)
         if isinstance(entry.event, Signal):
-            self._new_signals += 1
+            self._new_live += 1
+        elif isinstance(entry.event, Correction):
+            self._new_live += len(entry.event.actions) if "corrections" in self._model.evidence else 0
         elif self._fit_due_since is None:
             self._fit_due_since = time.monotonic()
 
     def _fit_if_due(self) -> None:
-        if self._lockstep and self._new_signals and self._fit_due_since is None:
+        if self._lockstep and self._new_live and self._fit_due_since is None:
             self._fit_quickly()
         if self._fit_due_since is None or self._probe is None or self._first_round_is_incomplete():
             return
         self._publish_if_better(self._model.fit(is_first=not self._versions.version))
         # Only now: what stops the publishing must not lose the answers behind it.
-        self._fit_due_since, self._new_signals = None, 0
+        self._fit_due_since, self._new_live = None, 0
 
     def _fit_quickly(self) -> None:
-        """Learn from the newest signals at once: their teacher is watching."""
+        """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_signals
+        steps, newest = self._signals.gradient_steps, self._new_live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
-        self._new_signals -= newest
+        self._new_live -= newest
 
     def _publish_if_better(self, report: FitReport | None, *, soon_more: bool = False) -> None:
         self._report = report or self._report
@@ -304,7 +317,7 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or len(known["signals"]):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
             return False
         answers = max(len(asking.answered), len(known["comparisons"]))
         return asking.open > 0 and answers < asking.schedule.initial
@@ -320,14 +333,6 @@ class RewardTrainer:
             )
             if questions:
                 self._asking.ask(questions, cuttings, env_steps=env_steps)
-
-    def _probe_from_batches(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        rollouts = [rollout for batch in self._batches for _, rollout in batch]
-        observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
-        action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
-        counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
-        rows = self._rng.choice(counted, min(_PROBE_STEPS, len(counted)), replace=False)
-        return observation[rows], action[rows]
 
     def _set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)

@@ -19,6 +19,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward_config import (
+    CorrectionsConfig,
     QuestionsConfig,
     RewardModelConfig,
     RewardSourcesConfig,
@@ -75,6 +76,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
         self.signals = SignalsConfig()
+        self.corrections = CorrectionsConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -124,6 +126,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             model=run.reward.model,
             questions=run.reward.questions,
             signals=run.reward.signals,
+            corrections=run.reward.corrections,
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -214,6 +217,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
         signals: SignalsConfig | None = None,
+        corrections: CorrectionsConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -225,6 +229,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             model: of the learned one.
             questions: what people are asked.
             signals: how what they say live is read.
+            corrections: how what they do instead is.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -233,6 +238,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
         self.signals = signals or self.signals
+        self.corrections = corrections or self.corrections
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link
@@ -314,6 +320,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             self.reward_model,
             self.questions,
             self.signals,
+            self.corrections,
             self.acting,
             self.imitation,
             self.num_env_runners,

@@ -178,7 +178,9 @@ class Driver:
         teaching = algorithm.teaching
         state = teaching.state if teaching else None
         kinds = state.report.kinds if state and state.report else {}
-        comparisons, signals = (kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals"))
+        comparisons, signals, corrections = (
+            kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
+        )
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -200,6 +202,9 @@ class Driver:
             signals=signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=state.unplaced_signals if state else 0,
+            delays=dict(state.delays) if state else {},
+            corrections=corrections.count,
+            correction_accuracy=corrections.heldout_accuracy,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,

@@ -19,7 +19,6 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import InputSpace
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ class Teaching:
             raise ConfigError(
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
+        observation_space, action_space = spaces_of(config.environment_config)
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -62,10 +62,12 @@ class Teaching:
                 address=link.address,
                 token=link.token,
                 run=link.run,
-                space=InputSpace.of(*spaces_of(config.environment_config)),
+                observation_space=observation_space,
+                action_space=action_space,
                 model=config.reward_model,
                 questions=config.questions,
                 signals=config.signals,
+                corrections=config.corrections,
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,

@@ -21,6 +21,7 @@ _TAGS = {
     "heldout_log_loss": "reward_model/heldout_log_loss",
     "train_accuracy": "reward_model/train_accuracy",
     "signal_accuracy": "reward_model/signal_accuracy",
+    "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
     "refused_reward_versions": "reward_model/refused_versions",
     "comparisons": "feedback/comparisons",
@@ -28,6 +29,7 @@ _TAGS = {
     "open_questions": "feedback/open_questions",
     "signals": "feedback/signals",
     "unplaced_signals": "feedback/unplaced_signals",
+    "corrections": "feedback/corrections",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -81,6 +83,12 @@ class ProgressRow:
     """Share of held-out signals whose sign the reward model predicts."""
     unplaced_signals: int = 0
     """Live signals about no step that is known: too early, too late, or their steps are lost."""
+    corrections: int = 0
+    """States in which the reward model has learnt from what people did instead."""
+    correction_accuracy: float | None = None
+    """Share of held-out corrections to which the reward model gives the highest reward."""
+    delays: dict[str, float] = field(default_factory=dict)
+    """Mean delay in seconds of each teacher's live signals, as fitted."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0
@@ -137,6 +145,7 @@ def scalars(row: ProgressRow) -> dict[str, float]:
     values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
     values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
     values |= {f"rollouts/dropped_{why}": count for why, count in row.dropped_rollouts.items()}
+    values |= {f"feedback/delay_{teacher}": seconds for teacher, seconds in row.delays.items()}
     values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

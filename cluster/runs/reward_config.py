@@ -67,12 +67,18 @@ class QuestionsConfig(Section):
 class DelayConfig(Section):
     """How long after a step was shown a teacher's key is pressed for it (docs/live.md)."""
 
-    density: Literal["gamma", "uniform"] = "gamma"
-    """gamma: as people react (Knox and Stone 2009). uniform: every delay between two is as likely."""
+    density: Literal["gamma", "uniform", "tamer", "deep_tamer"] = "gamma"
+    """gamma: as people react (Knox and Stone 2009). uniform: every delay between two is as likely. tamer and
+    deep_tamer: uniform, from 0.2 to 0.8 s and from 0.28 to 4 s, as in these papers."""
+    fitted: bool = False
+    """Begin with this density, and fit a gamma distribution to each teacher while they teach; no delay beyond the
+    longest of the density is looked for."""
+    prior_signals: PositiveReal = 5.0
+    """fitted: signals of a teacher that weigh as much as the density."""
     shortest_seconds: NotNegativeReal = 0.2
-    """Nobody is faster."""
+    """gamma and uniform: nobody is faster."""
     longest_seconds: PositiveReal = 0.8
-    """uniform: nobody is slower. TAMER has 0.8; Deep TAMER 4, from 0.28."""
+    """uniform: nobody is slower."""
     shape: PositiveReal = 2.0
     """gamma: of the distribution, after the shortest delay."""
     scale_seconds: PositiveReal = 0.28
@@ -101,7 +107,20 @@ class SignalsConfig(Section):
     batch: Positive = 16
     """Signals per gradient step."""
     gradient_steps: Positive = 10
-    """Gradient steps as signals come, at once; other feedback is learnt with reward.model.gradient_steps."""
+    """Gradient steps as signals and corrections come, at once; other feedback is learnt with
+    reward.model.gradient_steps."""
+
+
+class CorrectionsConfig(Section):
+    """How the reward model learns from what people do instead, by corrections and with the controls of a stage."""
+
+    enabled: bool = True
+    """What people do in a state is better than what else they could have done. false: it teaches the policy alone."""
+    alternatives: Positive = 15
+    """Other actions that each one is held against, drawn at random where there are too many to look at all: actions
+    that are continuous, or of several axes with more than 256 combinations."""
+    batch: Positive = 16
+    """Corrected states per gradient step."""
 
 
 class RewardConfig(Section):
@@ -111,3 +130,4 @@ class RewardConfig(Section):
     model: RewardModelConfig = Field(default_factory=RewardModelConfig)
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
+    corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)

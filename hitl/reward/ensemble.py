@@ -101,6 +101,19 @@ class SignalLink(nn.Module):
         return self.log_noise.exp() + _LEAST_NOISE
 
 
+class CorrectionLink(nn.Module):
+    """From the reward to what people do instead: how much they look at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_rationality = nn.Parameter(torch.zeros(()))
+
+    @property
+    def rationality(self) -> Tensor:
+        """Log-odds per raw reward."""
+        return self.log_rationality.exp()
+
+
 class RewardEnsemble(nn.Module):
     """K small networks with different starts, fitted to different resamples of the answers.
 
@@ -127,6 +140,7 @@ class RewardEnsemble(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(members, 1, outputs) for _, outputs in shapes)
         self.log_tie = nn.Parameter(torch.zeros(()))
         self.signals = SignalLink()
+        self.corrections = CorrectionLink()
         self.register_buffer("input_mean", torch.zeros(sizes[0]))
         self.register_buffer("input_std", torch.ones(sizes[0]))
         self.register_buffer("gauge_mean_K", torch.zeros(members))
@@ -186,7 +200,8 @@ class RewardEnsemble(nn.Module):
         return {name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()}
 
     def load_arrays(self, arrays: Weights) -> None:
-        """Take over a state made by `to_arrays` of a model of the same shape; one without signals leaves theirs."""
+        """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
         state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
-        links = {name: value for name, value in self.state_dict().items() if name.startswith("signals.")}
+        known = self.state_dict()
+        links = {name: known[name] for name in known if name.startswith(("signals.", "corrections."))}
         self.load_state_dict(links | state)

@@ -1,6 +1,6 @@
 """How likely people's answers are, given the reward: one pure function for each kind of feedback.
 
-Axis suffixes: K member of the ensemble, P pair, S signal.
+Axis suffixes: K member of the ensemble, P pair, S signal or state, C action to choose from.
 """
 
 import math
@@ -70,3 +70,22 @@ def signal_log_likelihood(
     noise = torch.as_tensor(noise, dtype=credited_KS.dtype, device=credited_KS.device)
     z_KS = (value_S - scale * credited_KS - offset) / noise
     return -0.5 * z_KS.square() - noise.log() - 0.5 * math.log(2 * math.pi)
+
+
+def correction_log_likelihood(*, reward_KSC: Tensor, rationality: Tensor | float) -> Tensor:
+    """Log-probability of each correction: people choose an action in proportion to exp(rationality * reward).
+
+    What is added to the rewards of all actions in a state changes nothing: a correction says what is better, and not
+    how good the state is.
+
+    Source: Jeon, Milli and Dragan 2020, "Reward-rational (implicit) choice: A unifying formalism for reward learning",
+    arXiv:2002.04833, section 2; the choices are the actions, for one step.
+
+    Args:
+        reward_KSC: of each action to choose from; the first is the one that people chose.
+        rationality: beta, above 0; the larger, the fewer mistakes.
+
+    Returns:
+        [K, S], in nats. -log C is a blind guess.
+    """
+    return torch.log_softmax(rationality * reward_KSC, -1)[..., 0]

@@ -19,9 +19,14 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward_config import QuestionsConfig, RewardModelConfig, RewardSourcesConfig, SignalsConfig
+from cluster.runs.reward_config import (
+    CorrectionsConfig,
+    QuestionsConfig,
+    RewardModelConfig,
+    RewardSourcesConfig,
+    SignalsConfig,
+)
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
-from hitl.reward.ensemble import InputSpace
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
 from tests.hitl.live import LiveService, eventually
@@ -170,10 +175,12 @@ def test_a_run_goes_on_reading_what_others_are_told(service: LiveService) -> Non
                 address=link.address,
                 token=link.token,
                 run=client.get_run(link.run_id),
-                space=InputSpace.of(envs.observation_space, envs.action_space),
+                observation_space=envs.observation_space,
+                action_space=envs.action_space,
                 model=RewardModelConfig(members=2, hidden=(8,), gradient_steps=20),
                 questions=QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
                 signals=SignalsConfig(),
+                corrections=CorrectionsConfig(),
                 board=None,
                 publisher=None,
                 reads_from=link.reads_from,

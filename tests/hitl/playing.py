@@ -22,6 +22,7 @@ class Play:
     player: StagePlayer
     frame: int
     episode: int
+    choices: int = 4
     teacher_id: str = ""
     safe_stop: bool = False
     policy_version: int = 1
@@ -48,7 +49,7 @@ class Play:
         for _ in range(count):
             self._show(
                 StageStep(
-                    action=np.array(self.frame % 4),
+                    action=np.array(self.frame % self.choices),
                     policy_version=self.policy_version,
                     teacher_id=self.teacher_id,
                     safe_stop=self.safe_stop,

@@ -188,6 +188,33 @@ class TestFit:
         assert fit.density.scale == pytest.approx(slowly.scale)
         assert fit.density != first
 
+    @pytest.mark.parametrize(
+        "numbers",
+        [
+            {"prior_signals": 0.0},
+            {"prior_signals": -1.0},
+            {"prior_signals": float("nan")},
+            {"bin_seconds": 0.0},
+            {"shortest": -0.1},
+            {"most_signals": 0},
+            # One bin has no variance.
+            {"bin_seconds": 0.6},
+            {"shortest": 0.77},
+            {"shortest": 0.9},
+        ],
+    )
+    def test_a_fit_that_cannot_be_is_refused(self, numbers) -> None:
+        with pytest.raises(ValueError, match="delay"):
+            DelayFit(TAMER, **{"prior_signals": 10.0, **numbers})
+
+    def test_a_prior_that_falls_into_one_bin_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="no two delays"):
+            DelayFit(UniformDelay(0.71, 0.74), prior_signals=10.0)
+
+    def test_the_mean_of_a_density(self) -> None:
+        samples = 0.2 + np.random.default_rng(0).gamma(2.0, 0.28, 100_000)
+        assert GAMMA.mean_seconds == pytest.approx(samples.mean(), rel=0.01)
+
     def test_a_signal_about_nothing_changes_nothing(self) -> None:
         fit = DelayFit(TAMER, prior_signals=20)
         before = fit.density

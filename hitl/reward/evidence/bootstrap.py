@@ -3,12 +3,13 @@
 Axis suffixes: K member, E piece of evidence.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from policies.splits import generator
 
 
 def bootstrap_weights(names: Sequence[str], *, members: int, seed: int) -> Tensor:
@@ -19,7 +20,5 @@ def bootstrap_weights(names: Sequence[str], *, members: int, seed: int) -> Tenso
     """
     weights = np.empty((members, len(names)), np.float32)
     for column, name in enumerate(names):
-        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-        generator = np.random.default_rng(int.from_bytes(digest, "little"))
-        weights[:, column] = generator.poisson(1.0, members)
+        weights[:, column] = generator(f"{seed}/{name}").poisson(1.0, members)
     return torch.from_numpy(weights)

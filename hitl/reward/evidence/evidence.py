@@ -18,7 +18,7 @@ class Likelihood(Protocol):
     """How likely it is that people say something, given the reward. It branches on no tensor's value."""
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
-        """Return what each member expects people to say of these inputs, [K, B]."""
+        """Return what each member expects people to say of these inputs, [K, B] with any axes behind."""
         ...
 
     def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ class Likelihood(Protocol):
         ...
 
     def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return whether the sign of a prediction is that of what was said, and whether that has one; bool[B]."""
+        """Return whether a prediction decides as people did, and whether they decided at all; bool[B]."""
         ...
 
 

@@ -16,15 +16,14 @@ from hitl.credit import DelayDensity, thin
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.credited import CreditedSignal, credited
+from hitl.reward.evidence.credited import CreditedSignal, credited, shown_before
+from hitl.reward.evidence.delays import FittedDelays
+from hitl.reward.evidence.rows import FIRST_ROWS, grown, is_heldout_frame
 from hitl.reward.likelihoods import signal_log_likelihood
-from policies.splits import is_heldout, uniform
+from policies.splits import uniform
 
-_FRAMES_TOGETHER = 64
-"""Signals on so many consecutive frames of a stage are held out together: they are about the same steps."""
 _LENGTH_UNIT = 8
 """Rows have a multiple of so many steps, so that their shape seldom changes."""
-_FIRST_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +46,13 @@ class SignalRows:
             return self
         rows = room if rows <= room else max(2 * room, rows)
         length = longest if length <= longest else -(-length // _LENGTH_UNIT) * _LENGTH_UNIT
-        grown = {}
+        arrays = {}
         for field in dataclasses.fields(self):
             array = getattr(self, field.name)
             wide = field.name in ("observation_SLO", "action_SLA", "credit_SL")
             shape = (rows, length, *array.shape[2:]) if wide else (rows, *array.shape[1:])
-            grown[field.name] = np.zeros(shape, array.dtype)
-            grown[field.name][tuple(slice(0, size) for size in array.shape)] = array
-        return SignalRows(**grown)
+            arrays[field.name] = grown(array, shape)
+        return SignalRows(**arrays)
 
 
 class SignalExamples:
@@ -119,6 +117,7 @@ class Signals:
         heldout_share: float,
         members: int,
         seed: int,
+        fitted: FittedDelays | None = None,
     ) -> None:
         """Begin without any.
 
@@ -131,10 +130,13 @@ class Signals:
             heldout_share: of the signals, which only judge.
             members: of the ensemble.
             seed: of the bootstrap.
+            fitted: each teacher's own delays, in the place of `delay`. A signal has the credit that they give it as it
+                comes, and keeps it.
         """
         self.likelihood, self.batch = SignalLikelihood(), batch
         self.unplaced = 0
         """That are about no step that is known: too early, too late, or their steps are lost."""
+        self.fitted = fitted
         self._delay, self._across, self._smallest_share = delay, across_episodes, smallest_share
         self._most_steps = most_steps
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
@@ -151,15 +153,19 @@ class Signals:
         key = (event.run_id, entry.teacher_id, event.event_id)
         if key in self._row_of:
             return
+        delays = self.fitted.of_run(event.run_id) if self.fitted else None
         signal = credited(
             entry,
             segments,
-            self._delay,
+            delays.of(entry.teacher_id) if delays else self._delay,
             across_episodes=self._across,
             smallest_share=self._smallest_share,
         )
         self._row_of[key] = self._append(signal, event) if signal else None
         self.unplaced += signal is None
+        shown = shown_before(entry, segments, across_episodes=self._across) if delays else None
+        if delays and shown:
+            delays.observe(entry.teacher_id, shown, event.value)
 
     def _append(self, signal: CreditedSignal, event: Signal) -> int:
         place = uniform(f"{self._seed}/{event.event_id}")
@@ -170,8 +176,7 @@ class Signals:
         self._rows.action_SLA[row, :steps] = signal.action_LA[chosen]
         self._rows.credit_SL[row, :steps] = credit
         self._rows.value_S[row] = signal.value
-        block = f"{event.run_id}/{event.stage_id}/{event.frame // _FRAMES_TOGETHER}"
-        self._rows.heldout_S[row] = is_heldout(block, self._heldout_share)
+        self._rows.heldout_S[row] = is_heldout_frame(event, event.frame, self._heldout_share)
         weights_K1 = bootstrap_weights([event.event_id], members=self._members, seed=self._seed)
         self._rows.bootstrap_SK[row] = weights_K1[:, 0].numpy()
         self._rows.counts_S[row] = True
@@ -196,7 +201,7 @@ class Signals:
 
 def _no_rows(signal: CreditedSignal, members: int) -> SignalRows:
     """Return room for signals like this one."""
-    rows = _FIRST_ROWS
+    rows = FIRST_ROWS
     return SignalRows(
         observation_SLO=np.zeros((rows, _LENGTH_UNIT, signal.observation_LO.shape[1]), np.float32),
         action_SLA=np.zeros((rows, _LENGTH_UNIT, *signal.action_LA.shape[1:]), signal.action_LA.dtype),

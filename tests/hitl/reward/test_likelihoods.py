@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.likelihoods import comparison_log_likelihood, signal_log_likelihood
+from hitl.reward.likelihoods import (
+    comparison_log_likelihood,
+    correction_log_likelihood,
+    signal_log_likelihood,
+)
 
 FIRST, SECOND, TIE = 0, 1, 2
 CASES = [
@@ -131,3 +135,40 @@ def test_a_signals_likelihood_has_the_gradient_of_least_squares() -> None:
     (gradient,) = torch.autograd.grad(total(credited, *link), credited)
     residual = value - 1.5 * credited.detach() - 0.1
     torch.testing.assert_close(gradient, 1.5 * residual / 0.7**2)
+
+
+def test_a_correction_is_a_boltzmann_rational_choice() -> None:
+    """As Jeon et al. have it: the share of exp(beta r) of what was chosen in that of all that could be."""
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        reward_KSC, beta = rng.normal(0, 2, (3, 4, 5)), rng.uniform(0.1, 3)
+        found = correction_log_likelihood(reward_KSC=torch.tensor(reward_KSC), rationality=beta)
+        assert found.shape == (3, 4)
+        for member in range(3):
+            for state in range(4):
+                worth = [math.exp(beta * float(reward)) for reward in reward_KSC[member, state]]
+                expected = math.log(worth[0] / sum(worth))
+                assert float(found[member, state]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_correction_says_nothing_of_how_good_the_state_is() -> None:
+    reward = torch.randn(2, 3, 4, dtype=torch.float64)
+    raised = reward + torch.randn(2, 3, 1, dtype=torch.float64)
+    one, other = (correction_log_likelihood(reward_KSC=x, rationality=1.5) for x in (reward, raised))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_corrections_likelihood_has_the_gradient_of_a_softmax() -> None:
+    reward = torch.tensor([[[0.3, -0.2, 1.0]]], dtype=torch.float64, requires_grad=True)
+    beta = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+
+    def total(rewards: torch.Tensor, rationality: torch.Tensor) -> torch.Tensor:
+        return correction_log_likelihood(reward_KSC=rewards, rationality=rationality).sum()
+
+    assert torch.autograd.gradcheck(total, (reward, beta))
+    by_reward, by_beta = torch.autograd.grad(total(reward, beta), (reward, beta))
+    worth = [math.exp(1.5 * x) for x in reward[0, 0].tolist()]
+    share = [x / sum(worth) for x in worth]
+    assert by_reward[0, 0].tolist() == pytest.approx([1.5 * ((c == 0) - share[c]) for c in range(3)])
+    mean = sum(s * r for s, r in zip(share, reward[0, 0].tolist(), strict=True))
+    assert float(by_beta) == pytest.approx(0.3 - mean)

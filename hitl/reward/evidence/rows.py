@@ -1,0 +1,33 @@
+"""Rows of evidence that come one after the other and find room; and whether they train or judge.
+
+Axis suffixes: L step, O number of a flat observation.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hitl.events import Correction, Segment, Signal
+from policies.splits import is_heldout
+
+FIRST_ROWS = 64
+_FRAMES_TOGETHER = 64
+"""What is said on so many consecutive frames of a stage is held out together: it is about the same steps."""
+
+
+def grown(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array of this shape with the given one in its corner and zeros beside it."""
+    wider = np.zeros(shape, array.dtype)
+    wider[tuple(slice(0, size) for size in array.shape)] = array
+    return wider
+
+
+def flat_observations(segment: Segment) -> NDArray[np.float32]:
+    """Return the observations of a segment's steps, [L, O]."""
+    return np.asarray(segment.observations["obs"], np.float32).reshape(len(segment), -1)
+
+
+def is_heldout_frame(event: Signal | Correction, frame: int, share: float) -> bool:
+    """Whether what an event says of a frame of its stage only judges: by the block of frames, for all kinds alike."""
+    return is_heldout(f"{event.run_id}/{event.stage_id}/{frame // _FRAMES_TOGETHER}", share)

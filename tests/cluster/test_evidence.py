@@ -1,0 +1,42 @@
+import gymnasium as gym
+import pytest
+
+from cluster.feedback.evidence import delay_of, evidence_of
+from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
+from hitl.credit import DEEP_TAMER, GAMMA, TAMER, GammaDelay, UniformDelay
+from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.signals import Signals
+
+ACTIONS = gym.spaces.Discrete(3)
+SPACE = InputSpace.of(gym.spaces.Box(-1, 1, (2,)), ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("config", "density"),
+    [
+        (DelayConfig(), GAMMA),
+        (DelayConfig(density="tamer"), TAMER),
+        (DelayConfig(density="deep_tamer"), DEEP_TAMER),
+        (DelayConfig(density="uniform", shortest_seconds=0.1, longest_seconds=2.0), UniformDelay(0.1, 2.0)),
+        (DelayConfig(shape=3.0, scale_seconds=0.5, shortest_seconds=0.1), GammaDelay(3.0, 0.5, 0.1)),
+    ],
+)
+def test_a_density_is_the_one_that_its_name_says(
+    config: DelayConfig, density: GammaDelay | UniformDelay
+) -> None:
+    assert delay_of(config) == density
+
+
+def test_delays_are_fitted_where_the_run_file_says_so_beginning_with_its_density() -> None:
+    for fitted in (False, True):
+        delay = DelayConfig(fitted=fitted, shape=3.0, scale_seconds=0.5, shortest_seconds=0.1)
+        kinds = evidence_of(
+            RewardModelConfig(), SignalsConfig(delay=delay), CorrectionsConfig(), SPACE, ACTIONS, seed=0
+        )
+        (signals,) = (kind for kind in kinds if isinstance(kind, Signals))
+        assert (signals.fitted is not None) == fitted
+        if signals.fitted:
+            begins = signals.fitted.of_run("run").of("ann")
+            assert isinstance(begins, GammaDelay)
+            assert begins.shortest == 0.1
+            assert begins.mean_seconds == pytest.approx(1.6, abs=0.03)

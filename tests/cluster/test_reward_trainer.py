@@ -1,0 +1,162 @@
+"""The reward trainer beside a stage whose frames are made by hand."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import ray
+
+from cluster.environments.making import make_vector
+from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
+from cluster.feedback.service import FeedbackLink, FeedbackService
+from cluster.loop.collector import Collector
+from cluster.loop.learner import acting_weights
+from cluster.runs.config import EnvironmentConfig
+from cluster.runs.reward_config import (
+    CorrectionsConfig,
+    DelayConfig,
+    QuestionsConfig,
+    RewardModelConfig,
+    SignalsConfig,
+)
+from hitl.stages import ActionSpace
+from policies.acting.inference import acting_policy
+from policies.networks import ActorCritic
+from tests.hitl.live import LiveRun, LiveService, eventually
+from tests.hitl.playing import Play, seen
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+DIAL = EnvironmentConfig(id="tests.cluster.stages.dial:Dial", allow_variable_horizon=True)
+THREE_ACTIONS = ActionSpace(choices=(3,), single=True)
+
+
+def open_run(service: LiveService, name: str) -> FeedbackLink:
+    token = service.token("cluster", "driver")
+    return FeedbackService(address=service.address, token=token, name=name).open_run(DIAL, name)
+
+
+@contextmanager
+def trainer_of(
+    service: LiveService, link: FeedbackLink, **changes: Any
+) -> Iterator[Callable[[], TeachingState]]:
+    """A reward trainer with experience; returns how to ask it where it stands."""
+    envs = make_vector(DIAL, 4)
+    policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=(8,))
+    policy.load(acting_weights(ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))))
+    rollout = Collector(envs, policy, source="1.0", seed=0, share_reward=False).collect(32, policy_version=1)
+    with service.cluster() as client:
+        settings: dict[str, Any] = {
+            "address": link.address,
+            "token": link.token,
+            "run": client.get_run(link.run_id),
+            "observation_space": envs.observation_space,
+            "action_space": envs.action_space,
+            "model": RewardModelConfig(members=2, hidden=(8,), heldout_share=0.0),
+            "questions": QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
+            "signals": SignalsConfig(),
+            "corrections": CorrectionsConfig(),
+            "board": None,
+            "publisher": None,
+            "reads_from": (),
+            "life": "1",
+            "seed": 0,
+            "lockstep": False,
+        }
+        trainer = ray.remote(RewardTrainer).options(num_cpus=0).remote(**{**settings, **changes})
+    trainer.observe.remote({"rollout": [ray.put(rollout.rollout)]}, env_steps=128, base=None)
+    try:
+        yield lambda: ray.get(trainer.state.remote())
+    finally:
+        ray.kill(trainer)
+
+
+def counts(state: TeachingState) -> dict[str, int]:
+    return {name: kind.count for name, kind in state.report.kinds.items()} if state.report else {}
+
+
+def version(state: TeachingState) -> int:
+    return state.newest.version if state.newest else 0
+
+
+def test_corrections_and_takeovers_are_learnt_as_they_come(service: LiveService) -> None:
+    link = open_run(service, "corrections")
+    with service.cluster() as client, service.teacher("ann") as ann:
+        run = LiveRun(client.get_run(link.run_id), client)
+        play = Play.open(run, action_space=THREE_ACTIONS)
+        play.choices = 3
+        with trainer_of(service, link) as state:
+            play.step(4)
+            seen(service, run, play.newest)
+            with ann.watch(link.run_id, "stage") as watch:
+                frame = watch.next(20)
+                assert frame is not None
+                receipt = frame.correct(2)
+            eventually(lambda: counts(state()) == {"corrections": 1}, seconds=60.0)
+            eventually(lambda: version(state()) == 1)
+            told = state()
+            # A quick fit, as after a signal: a whole one would have judged what it was trained on.
+            assert told.report is not None
+            assert told.report.kinds["corrections"].train_log_loss is None
+            play.teacher_id = "ann"
+            play.step(5)
+            play.teacher_id = ""
+            play.step(1)
+            play.reset()
+            eventually(lambda: counts(state()) == {"corrections": 6}, seconds=60.0)
+            ann.retract(link.run_id, receipt.event_id)
+            eventually(lambda: counts(state()) == {"corrections": 5}, seconds=60.0)
+        with trainer_of(service, link) as again:
+            eventually(lambda: counts(again()) == {"corrections": 5}, seconds=60.0)
+        play.player.close()
+
+
+def test_corrections_that_are_switched_off_teach_no_reward(service: LiveService) -> None:
+    link = open_run(service, "off")
+    with service.cluster() as client, service.teacher("ann") as ann:
+        run = LiveRun(client.get_run(link.run_id), client)
+        play = Play.open(run, action_space=THREE_ACTIONS)
+        play.choices = 3
+        play.step(30)
+        seen(service, run, play.newest)
+        with ann.watch(link.run_id, "stage") as watch:
+            frame = watch.next(20)
+            assert frame is not None
+            frame.correct(2)
+            frame.signal(1.0)
+        with trainer_of(service, link, corrections=CorrectionsConfig(enabled=False)) as state:
+            eventually(lambda: counts(state()) == {"signals": 1}, seconds=60.0)
+            eventually(lambda: version(state()) == 1)
+            assert counts(state()) == {"signals": 1}
+        play.player.close()
+
+
+def test_the_delays_of_each_teacher_are_fitted_and_found_again(service: LiveService) -> None:
+    link = open_run(service, "delays")
+    fitted = SignalsConfig(delay=DelayConfig(fitted=True))
+    found = []
+    with service.cluster() as client, service.teacher("ann") as ann, service.teacher("bob") as bob:
+        run = LiveRun(client.get_run(link.run_id), client)
+        play = Play.open(run, action_space=THREE_ACTIONS)
+        play.choices = 3
+        # Enough to be placed from the first one on.
+        play.step(20)
+        for number in range(12):
+            play.step(5)
+            seen(service, run, play.newest)
+            for teacher in (ann, bob) if number % 2 else (ann,):
+                with teacher.watch(link.run_id, "stage") as watch:
+                    frame = watch.next(20)
+                    assert frame is not None
+                    frame.signal(1.0 if frame.shown.frame % 3 else -1.0, offset=timedelta(seconds=0.1))
+        for _ in range(2):
+            with trainer_of(service, link, signals=fitted) as state:
+                eventually(lambda: counts(state()) == {"signals": 18}, seconds=60.0)
+                found.append(dict(state().delays))
+        play.player.close()
+    assert found[0] == found[1]
+    assert found[0].keys() == {"ann", "bob"}
+    assert found[0]["ann"] != found[0]["bob"]
+    assert 0.2 < found[0]["ann"] < 2.8
