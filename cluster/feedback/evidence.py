@@ -26,26 +26,29 @@ def evidence_of(
     seed: int,
 ) -> list[Evidence]:
     """Return all kinds that count, without any feedback yet; `seed` is of what is drawn for them."""
-    delay = delay_of(signals.delay)
     kinds: list[Evidence] = [
         Comparisons(
             lapse=model.lapse,
             batch=model.batch_comparisons,
             heldout_share=model.heldout_share,
             seed=seed,
-        ),
-        Signals(
-            delay,
-            across_episodes=signals.across_episodes,
-            smallest_share=signals.smallest_share,
-            most_steps=signals.most_steps,
-            batch=signals.batch,
-            heldout_share=model.heldout_share,
-            members=model.members,
-            seed=seed,
-            fitted=_fitted(delay, space, signals.delay, seed=seed),
-        ),
+        )
     ]
+    if signals.reading == "reward":
+        delay = delay_of(signals.delay)
+        kinds.append(
+            Signals(
+                delay,
+                across_episodes=signals.across_episodes,
+                smallest_share=signals.smallest_share,
+                most_steps=signals.most_steps,
+                batch=signals.batch,
+                heldout_share=model.heldout_share,
+                members=model.members,
+                seed=seed,
+                fitted=fitted_delays(delay, space, signals.delay, seed=seed),
+            )
+        )
     if corrections.enabled:
         kinds.append(
             Corrections(
@@ -60,14 +63,6 @@ def evidence_of(
     return kinds
 
 
-def _fitted(
-    delay: GammaDelay | UniformDelay, space: InputSpace, config: DelayConfig, *, seed: int
-) -> FittedDelays | None:
-    if not config.fitted:
-        return None
-    return FittedDelays(delay, space, shortest=delay.shortest, prior_signals=config.prior_signals, seed=seed)
-
-
 def delay_of(delay: DelayConfig) -> GammaDelay | UniformDelay:
     """Return the density of a teacher's delays, or the one that it begins with."""
     if delay.density in _NAMED:
@@ -75,3 +70,12 @@ def delay_of(delay: DelayConfig) -> GammaDelay | UniformDelay:
     if delay.density == "uniform":
         return UniformDelay(delay.shortest_seconds, delay.longest_seconds)
     return GammaDelay(shape=delay.shape, scale=delay.scale_seconds, shortest=delay.shortest_seconds)
+
+
+def fitted_delays(
+    delay: GammaDelay | UniformDelay, space: InputSpace, config: DelayConfig, *, seed: int
+) -> FittedDelays | None:
+    """Return the delays of the run's teachers, where they are fitted."""
+    if not config.fitted:
+        return None
+    return FittedDelays(delay, space, shortest=delay.shortest, prior_signals=config.prior_signals, seed=seed)

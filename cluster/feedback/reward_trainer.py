@@ -186,7 +186,7 @@ class RewardTrainer:
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
-        signals = self._model.evidence["signals"]
+        signals = self._model.evidence.get("signals")
         assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
@@ -276,7 +276,7 @@ class RewardTrainer:
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         self._model.take(entry, segments)
         if isinstance(entry.event, Signal):
-            self._new_live += 1
+            self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):
             self._new_live += len(entry.event.actions) if "corrections" in self._model.evidence else 0
         elif self._fit_due_since is None:

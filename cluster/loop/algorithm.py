@@ -14,6 +14,7 @@ from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
+from cluster.loop.heeding import Heeding
 from cluster.loop.imitating import Imitating
 from cluster.loop.learner import HITLLearner, Learnt
 from cluster.loop.sampling import Sampler
@@ -78,6 +79,10 @@ class HITL(Algorithm):  # type: ignore[misc]
                 spaces_of(self.config.environment_config),
                 people if isinstance(people, FeedbackLink) else None,
             )
+        self.heeding: Heeding | None = None
+        if self.config.heeds_signals and isinstance(self.config.feedback_link, FeedbackLink):
+            spaces, seed = spaces_of(self.config.environment_config), self.config.seed_for("signal reader")
+            self.heeding = Heeding(self.config.signals, spaces, self.config.feedback_link, seed=seed)
         self.stages = self._open_stages()
         self._set_weights(ray.put(self._ask_learner(lambda learner: learner.acting_weights)))
 
@@ -123,13 +128,18 @@ class HITL(Algorithm):  # type: ignore[misc]
             return
         if not self.config.lockstep:
             self._request()
-        labels = self.imitating.take(samples) if self.imitating and samples else None
-        if samples and self.config.imitation.alone:
-            self._imitate(samples, labels)
-        elif samples and self.config.acting.kind == "reward":
+        if not samples:
+            return
+        labels = self.imitating.take(samples) if self.imitating else None
+        signals = self.heeding.take(self.policy_version) if self.heeding else None
+        if self.imitating and self.config.imitation.alone:
+            self._learn_alone(samples, HITLLearner.imitate, labels=self.imitating.unlearnt(labels))
+        elif self.heeding and self.config.heeds_alone:
+            self._learn_alone(samples, HITLLearner.heed, signals=self.heeding.unlearnt(signals))
+        elif self.config.acting.kind == "reward":
             self._follow(samples)
-        elif samples:
-            self._learn(samples, reward.take_arrays() if reward else None, labels)
+        else:
+            self._learn(samples, reward.take_arrays() if reward else None, labels, signals)
 
     def _rest(self) -> None:
         """Wait until the next update may begin; not after it, so that its rollouts are gathered by what is newest."""
@@ -163,12 +173,12 @@ class HITL(Algorithm):  # type: ignore[misc]
             workers=workers,
         )
 
-    def _imitate(self, samples: list[Sample], labels: Published | None) -> None:
-        """One round of DAgger: learn all labels so far to the end."""
+    def _learn_alone(self, samples: list[Sample], question: Any, **news: Published | None) -> None:
+        """Learn from what people or experts have said since the last time, if anything, and from no reward."""
         start = time.perf_counter()
         learnt: Learnt | None = None
-        if labels is not None and self.imitating and self.imitating.unlearnt(labels):
-            learnt = self._ask_learner(HITLLearner.imitate, labels=labels.boxed[0])
+        if said := {name: published.boxed[0] for name, published in news.items() if published}:
+            learnt = self._ask_learner(question, **said)
         self._end_update(samples, learnt, seconds=time.perf_counter() - start)
 
     def _follow(self, samples: list[Sample]) -> None:
@@ -179,9 +189,13 @@ class HITL(Algorithm):  # type: ignore[misc]
             self._set_weights(self._weights)
 
     def _learn(
-        self, samples: list[Sample], reward_model: ray.ObjectRef | None, labels: Published | None
+        self,
+        samples: list[Sample],
+        reward_model: ray.ObjectRef | None,
+        labels: Published | None,
+        signals: Published | None,
     ) -> None:
-        rollouts = [sample.rollout for sample in samples]
+        rollouts, augmentation = [sample.rollout for sample in samples], self.config.augmentation
         horizon = self.config.anneal_over_env_steps
         progress = min(self.env_steps / horizon, 1.0) if horizon else 0.0
         start = time.perf_counter()
@@ -192,6 +206,9 @@ class HITL(Algorithm):  # type: ignore[misc]
             progress=progress,
             labels=labels.boxed[0] if labels else None,
             imitation_weight=self.imitating.weight(self.env_steps) if self.imitating else 0.0,
+            signals=signals.boxed[0] if signals else None,
+            signal_weight=self.heeding.weight(self.env_steps) if self.heeding else 0.0,
+            augmentation_weight=annealed(augmentation.weight, augmentation.until_env_steps, self.env_steps),
         )
         self._sampler.lost(len(rollouts) if learnt is None else learnt.lost)
         if learnt is not None:
@@ -290,8 +307,9 @@ class HITL(Algorithm):  # type: ignore[misc]
             sampler.let_go()
         if stages := getattr(self, "stages", None):
             stages.stop()
-        if imitating := getattr(self, "imitating", None):
-            imitating.stop()
+        for teaching in (getattr(self, "imitating", None), getattr(self, "heeding", None)):
+            if teaching is not None:
+                teaching.stop()
         if self.teaching is not None:
             self.teaching.stop()
         super().cleanup()

@@ -19,6 +19,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward_config import (
+    AugmentationConfig,
     CorrectionsConfig,
     QuestionsConfig,
     RewardModelConfig,
@@ -76,6 +77,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
         self.signals = SignalsConfig()
+        self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -126,6 +128,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             model=run.reward.model,
             questions=run.reward.questions,
             signals=run.reward.signals,
+            augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
             stages=run.stages,
             acting=run.acting,
@@ -217,6 +220,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
         signals: SignalsConfig | None = None,
+        augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -229,6 +233,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             model: of the learned one.
             questions: what people are asked.
             signals: how what they say live is read.
+            augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
             stages: what people watch live.
             acting: who acts.
@@ -238,6 +243,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
         self.signals = signals or self.signals
+        self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
         self.stages = stages or self.stages
         self.acting = acting or self.acting
@@ -288,17 +294,30 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             entropy_coefficient=self.entropy_coeff,
             max_gradient_norm=self.grad_clip,
             imitation_loss=self.imitation.loss,
+            signals=self.signals.settings,
         )
 
     @property
     def learns_reward(self) -> bool:
         """Whether the reward model is one of the sources."""
-        return bool(self.reward_sources.learned)
+        return bool(self.reward_sources.learned or self.augmentation.weight)
+
+    @property
+    def heeds_signals(self) -> bool:
+        """Whether signals are about the policy, which learns from them."""
+        return self.signals.reading != "reward"
+
+    @property
+    def heeds_alone(self) -> bool:
+        """Whether the policy learns from nothing but signals about it."""
+        return self.heeds_signals and not any(self.reward_sources.model_dump().values())
 
     @property
     def learns_from_people(self) -> bool:
         """Whether people teach a reward, or correct what they see on stages."""
-        return self.learns_reward or (self.imitation.imitates and self.stages.count > 0)
+        return self.learns_reward or (
+            self.stages.count > 0 and (self.imitation.imitates or self.heeds_signals)
+        )
 
     @property
     def life(self) -> str:
@@ -320,6 +339,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             self.reward_model,
             self.questions,
             self.signals,
+            self.augmentation,
             self.corrections,
             self.acting,
             self.imitation,

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import torch
 
 from cluster.cli.supervisor import DriverCode
@@ -178,6 +179,7 @@ class Driver:
         teaching = algorithm.teaching
         state = teaching.state if teaching else None
         kinds = state.report.kinds if state and state.report else {}
+        heard = algorithm.heeding.state if algorithm.heeding else None
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
@@ -199,9 +201,10 @@ class Driver:
             heldout_accuracy=comparisons.heldout_accuracy,
             heldout_log_loss=comparisons.heldout_log_loss,
             train_accuracy=comparisons.train_accuracy,
-            signals=signals.count,
+            signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
-            unplaced_signals=state.unplaced_signals if state else 0,
+            unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
+            expired_signals=heard.expired if heard else 0,
             delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,
@@ -255,6 +258,11 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
             ActorCritic(*spaces, **config.policy.model_dump())
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
+    if config.reward.augmentation.weight and not isinstance(spaces[1], gym.spaces.Discrete):
+        raise ConfigError(
+            "reward.augmentation: it looks at what each action is worth, so it is for Discrete actions; "
+            f"set its weight to 0 for {spaces[1]}"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -84,12 +84,12 @@ class Imitating:
             self._learnt = state["learnt"]
         self.take([])
 
-    def unlearnt(self, labels: Published | None) -> bool:
-        """Whether a version has not been learnt to the end yet; it is from now on."""
+    def unlearnt(self, labels: Published | None) -> Published | None:
+        """Return a version that has not been learnt to the end yet; it is from now on."""
         if labels is None or labels.version == self._learnt:
-            return False
+            return None
         self._learnt = labels.version
-        return True
+        return labels
 
     def stop(self) -> None:
         """End the reader."""

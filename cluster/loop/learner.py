@@ -22,6 +22,7 @@ from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
 from policies.acting.counsel import with_committee
+from policies.batch import Augmentation
 from policies.descent.gradient_step import flatten_parameters
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout, join
@@ -33,6 +34,9 @@ from policies.networks import ActorCritic
 from policies.networks.convolutional import set_precision
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
+from policies.signals.beside import SignalsBeside
+from policies.signals.signal_batch import SignalBatch
+from policies.signals.signal_learner import SignalLearner
 from policies.steps import Steps
 from policies.threads import use_threads
 from policies.update import Update
@@ -86,6 +90,16 @@ class LearnedReward:
         """Return the reward of each step, [T, N]."""
         return self.ensemble.reward(steps.observation_TNO, steps.action_TNA)
 
+    def of_actions(self, observation_PO: torch.Tensor) -> torch.Tensor:
+        """Return the reward of every Discrete action, [P, A]."""
+        actions = range(self.ensemble.space.action_size)
+        rows = len(observation_PO)
+        of_each = [
+            self.ensemble.reward(observation_PO, observation_PO.new_full((rows,), action, dtype=torch.int64))
+            for action in actions
+        ]
+        return torch.stack(of_each, -1)
+
 
 class HITLLearner(TorchLearner):  # type: ignore[misc]
     """Owns the policy, the critic, their optimiser and a copy of the reward model."""
@@ -108,12 +122,16 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         space = InputSpace.of(module.observation_space, module.action_space)
         ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
         self._ensemble = ensemble.to(self.network.value_mean.device)
+        self._learned = LearnedReward(self._ensemble)
         self._sources: dict[str, RewardSource] = {
             "environment": environment_reward,
-            "learned": LearnedReward(self._ensemble),
+            "learned": self._learned,
         }
         self._update = self._new_update()
         self._cloning: Cloning | None = None
+        self._signals: SignalLearner | None = None
+        if self.config.heeds_alone:
+            self._signals = SignalLearner(self.network, self.config.signals.settings)
         imitation = self.config.imitation
         self._committee: Committee | None = None
         if imitation.help.gate != "never":
@@ -178,6 +196,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         progress: float,
         labels: ray.ObjectRef | None = None,
         imitation_weight: float = 0.0,
+        signals: ray.ObjectRef | None = None,
+        signal_weight: float = 0.0,
+        augmentation_weight: float = 0.0,
     ) -> Learnt | None:
         """Do one update; None where every rollout is lost, because the env runners that hold them died.
 
@@ -187,6 +208,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             progress: share of the run that is done, in [0, 1]; anneals the learning rate.
             labels: reference to the newest `Labels`; None where there are none.
             imitation_weight: of their imitation beside the objective; 0 leaves it out.
+            signals: reference to the newest `SignalBatch`; None where there are none.
+            signal_weight: of their reading's loss beside the objective; 0 leaves it out.
+            augmentation_weight: of the reward model's opinion of actions beside their values.
         """
         if reward_model is not None:
             self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
@@ -199,17 +223,36 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
         for group in optimiser.param_groups:
             group["lr"] = self.config.lr * (1.0 - progress)
-        beside = None
+        device, imitated, heeded = self._flat.device, None, None
         if labels is not None and imitation_weight:
-            beside = LabelsBeside(
-                ray.get(labels),
-                size=self.config.imitation.minibatch_size,
-                coefficient=imitation_weight,
-                device=self._flat.device,
-            )
-        statistics = self._update(join(arrived), self._generator, beside or None)
+            size = self.config.imitation.minibatch_size
+            imitated = LabelsBeside(ray.get(labels), size=size, coefficient=imitation_weight, device=device)
+        if signals is not None and signal_weight:
+            settings = self.config.signals.settings
+            heeded = SignalsBeside(ray.get(signals), settings, coefficient=signal_weight, device=device)
+        statistics = self._update(
+            join(arrived),
+            self._generator,
+            labels=imitated or None,
+            signals=heeded or None,
+            augmentation=Augmentation(self._learned.of_actions, augmentation_weight),
+        )
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=lost)
+
+    def heed(self, *, signals: ray.ObjectRef) -> Learnt:
+        """Let the policy learn from signals about it, and from nothing else.
+
+        Args:
+            signals: reference to a `SignalBatch`; all learners learn from the same one, and come to the same policy.
+        """
+        batch: SignalBatch = ray.get(signals)
+        assert self._signals is not None
+        if not self.network.has_observed:
+            seen_PO = np.array(batch.observation_SLO[batch.policy_version_SL >= 0])
+            self.network.observe(torch.from_numpy(seen_PO).to(self._flat.device))
+        statistics = self._signals.learn(batch, self._generator)
+        return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=0)
 
     def imitate(self, *, labels: ray.ObjectRef) -> Learnt | None:
         """Fit the policy to a version of the labels, from where it stands; None where all of them only judge.
@@ -247,6 +290,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 "generator": self._generator.get_state().numpy(),
                 "update": self._update.get_state(),
                 "committee": self._committee.states() if self._committee else None,
+                "signals": self._signals.get_state() if self._signals else None,
             }
         return state
 
@@ -261,3 +305,5 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._update.set_state(state[_OURS]["update"])
             if self._committee is not None and state[_OURS].get("committee"):
                 self._committee.load(state[_OURS]["committee"])
+            if self._signals is not None and state[_OURS].get("signals"):
+                self._signals.set_state(state[_OURS]["signals"])

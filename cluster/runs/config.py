@@ -191,12 +191,19 @@ class RunConfig(Section):
     @property
     def learns_reward(self) -> bool:
         """Whether a reward model is trained."""
-        return self.reward.sources.learned != 0
+        return self.reward.sources.learned != 0 or self.reward.augmentation.weight > 0
+
+    @property
+    def heeds_signals(self) -> bool:
+        """Whether signals are about the policy, which learns from them."""
+        return self.reward.signals.reading != "reward"
 
     @property
     def learns_from_people(self) -> bool:
         """Whether people teach a reward, or correct what they see on stages: a service is needed."""
-        return self.learns_reward or (self.imitation.imitates and self.stages.count > 0)
+        return self.learns_reward or (
+            self.stages.count > 0 and (self.imitation.imitates or self.heeds_signals)
+        )
 
     @property
     def batch_steps(self) -> int:
@@ -242,12 +249,35 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _signals_can_be_heeded(self) -> Self:
+        if not self.heeds_signals:
+            return self
+        reading, alone = self.reward.signals.reading, not any(self.reward.sources.model_dump().values())
+        if not self.stages.count:
+            raise ValueError(
+                f"reward.signals.reading: nobody can say what is meant by {reading}; give people something to "
+                "watch with stages.count"
+            )
+        if self.imitation.alone or self.acting.kind != "policy":
+            raise ValueError(
+                f"reward.signals.reading: {reading} teaches a policy, but this run's imitates alone or does not act; "
+                "set imitation.alone to false and acting.kind to policy, or the reading to reward"
+            )
+        if self.policy.recurrent or (self.learner.objective == "trpo" and not alone):
+            raise ValueError(
+                f"reward.signals.reading: {reading} knows no history for a recurrent policy to remember, and trpo "
+                "takes no gradient steps for signals to join; set policy.recurrent to null and learner.objective "
+                "to ppo_clip"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _people_can_teach(self) -> Self:
         live = self.teachers.live
         if self.stages.count and not self.learns_from_people:
             raise ValueError(
-                "stages.count: nobody learns from who watches; set reward.sources.learned or imitation.weight, "
-                "or stages.count to 0"
+                "stages.count: nobody learns from who watches; set reward.sources.learned, imitation.weight or "
+                "reward.signals.reading, or stages.count to 0"
             )
         if live.count and not (self.stages.count and live.judge):
             raise ValueError(
@@ -264,7 +294,8 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _reward_can_be_learnt(self) -> Self:
         reward, questions = self.reward, self.reward.questions
-        if reward.sources.learned == 0 and reward.sources.environment == 0 and not self.imitation.alone:
+        nothing = reward.sources.learned == 0 and reward.sources.environment == 0
+        if nothing and not (self.imitation.alone or self.heeds_signals):
             raise ValueError(
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment or learned to something else"

@@ -29,6 +29,7 @@ _TAGS = {
     "open_questions": "feedback/open_questions",
     "signals": "feedback/signals",
     "unplaced_signals": "feedback/unplaced_signals",
+    "expired_signals": "feedback/expired_signals",
     "corrections": "feedback/corrections",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
@@ -78,11 +79,13 @@ class ProgressRow:
     train_accuracy: float | None = None
     """Share of the answers trained on that the reward model predicts."""
     signals: int = 0
-    """Live signals that the reward model has learnt from."""
+    """Live signals that are learnt from."""
     signal_accuracy: float | None = None
     """Share of held-out signals whose sign the reward model predicts."""
     unplaced_signals: int = 0
     """Live signals about no step that is known: too early, too late, or their steps are lost."""
+    expired_signals: int = 0
+    """Live signals about a policy of too long ago, where they are about the policy."""
     corrections: int = 0
     """States in which the reward model has learnt from what people did instead."""
     correction_accuracy: float | None = None

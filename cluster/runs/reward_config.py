@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from policies.signals.settings import SignalSettings
 
 
 class RewardSourcesConfig(Section):
@@ -94,9 +95,32 @@ class DelayConfig(Section):
         return self
 
 
-class SignalsConfig(Section):
-    """How the reward model learns from live signals (plus and minus on a stage)."""
+class PolicySignalsConfig(Section):
+    """How a policy learns from signals that are read as about it, and not as the reward (docs/readings.md)."""
 
+    weight: NotNegativeReal = 1.0
+    """Of the reading's loss beside the policy's objective, where the run has a reward, too."""
+    until_env_steps: Positive | None = None
+    """This weight falls linearly to 0 over so many environment steps; empty: it stays."""
+    trace_decay: Share = 0.9
+    """advantage: lambda, how much of a signal reaches the step before."""
+    temperature: PositiveReal = 1.0
+    """regret: how many standard deviations of the signals a nat of log-probability is."""
+    entropy_coefficient: NotNegativeReal = 0.01
+    """Of a bonus for being random where signals are given; alone only."""
+    learning_rate: PositiveReal = 1e-3
+    """Adam's step size; alone only."""
+    most_versions: NotNegative = 10
+    """advantage, return: policy versions after which a signal expires."""
+
+
+class SignalsConfig(Section):
+    """How live signals (plus and minus on a stage) are learnt from."""
+
+    reading: Literal["reward", "advantage", "return", "regret"] = "reward"
+    """What a signal tells: how good the step was (TAMER; the reward model learns it), how much better than what the
+    policy does on average (COACH), how well it goes on, or how little was lost by it; the policy learns these."""
+    policy: PolicySignalsConfig = Field(default_factory=PolicySignalsConfig)
     delay: DelayConfig = Field(default_factory=DelayConfig)
     across_episodes: bool = False
     """A signal may be about the episode before the one on show."""
@@ -109,6 +133,25 @@ class SignalsConfig(Section):
     gradient_steps: Positive = 10
     """Gradient steps as signals and corrections come, at once; other feedback is learnt with
     reward.model.gradient_steps."""
+
+    @property
+    def settings(self) -> SignalSettings:
+        """The numbers of a reading about the policy; those of advantage where it is the reward's."""
+        return SignalSettings(
+            reading="advantage" if self.reading == "reward" else self.reading,
+            minibatch_size=self.batch,
+            gradient_steps=self.gradient_steps,
+            **self.policy.model_dump(exclude={"weight", "until_env_steps"}),
+        )
+
+
+class AugmentationConfig(Section):
+    """Value augmentation (TAMER+RL, Knox and Stone 2010, method 4): the reward model weighs what the policy does."""
+
+    weight: NotNegativeReal = 0.0
+    """Beta: of the reward model's opinion of an action beside its value; Discrete actions."""
+    until_env_steps: Positive | None = None
+    """Beta falls linearly to 0 over so many environment steps; empty: it stays."""
 
 
 class CorrectionsConfig(Section):
@@ -129,5 +172,6 @@ class RewardConfig(Section):
     sources: RewardSourcesConfig = Field(default_factory=RewardSourcesConfig)
     model: RewardModelConfig = Field(default_factory=RewardModelConfig)
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)

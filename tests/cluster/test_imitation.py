@@ -16,6 +16,7 @@ from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
+from cluster.loop.learner import HITLLearner
 from cluster.newest import Published
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
@@ -250,7 +251,8 @@ def test_a_round_whose_labels_only_judge_leaves_the_policy_as_it_is(ray_session:
     assert labels.labels().heldout_B.all()
     published = Published(version=1, boxed=[ray.put(labels.labels())])
     algorithm._request()
-    algorithm._imitate(algorithm._sampler.gather(policy_version=1), published)
+    samples = algorithm._sampler.gather(policy_version=1)
+    algorithm._learn_alone(samples, HITLLearner.imitate, labels=published)
     assert (algorithm.updates, algorithm.policy_version) == (1, 1)
     for name, value in algorithm.network_state.items():
         np.testing.assert_array_equal(value, before[name])

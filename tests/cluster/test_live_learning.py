@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward_config import (
     DelayConfig,
+    PolicySignalsConfig,
     QuestionsConfig,
     RewardModelConfig,
     RewardSourcesConfig,
@@ -126,6 +127,31 @@ def test_an_agent_without_a_policy_learns_from_signals_alone(service: LiveServic
     )
     with lesson_on(service, config, "signals") as lesson:
         learn_from_signals(lesson)
+
+
+@pytest.mark.parametrize("reading", ["advantage", "return", "regret"])
+def test_a_policy_learns_from_signals_about_it(
+    service: LiveService, reading: Literal["advantage", "return", "regret"]
+) -> None:
+    """COACH and its relatives: there is no reward at all."""
+    config = config_for(
+        service,
+        reading,
+        sources=RewardSourcesConfig(environment=0.0, learned=0.0),
+        signals=SignalsConfig(
+            reading=reading,
+            delay=DelayConfig(shortest_seconds=SHORTEST, scale_seconds=SCALE),
+            policy=PolicySignalsConfig(learning_rate=0.01, most_versions=50),
+        ),
+    )
+    with lesson_on(service, config, "signals") as lesson:
+        lesson.goes_on_until(lambda: lesson.learnt, "the stage does not do what its teacher wants")
+        heeding = lesson.algorithm.heeding
+        assert heeding is not None
+        assert heeding.state.count > 10
+        assert lesson.algorithm.policy_version > 10
+        # What is about the best policy never expires.
+        assert reading != "regret" or not heeding.state.expired
 
 
 @pytest.mark.parametrize("mode", ["corrections", "takeover"])

@@ -28,10 +28,10 @@ class Watched(HITL):
         self.learnt_from: list[tuple[int, list[Sample]]] = []
         self.published: dict[int, Any] = {}
 
-    def _learn(self, samples: list[Sample], reward_model: Any, labels: Any) -> None:
+    def _learn(self, samples: list[Sample], *others: Any) -> None:
         self.learnt_from.append((self.policy_version, samples))
         self.published[self.policy_version] = self.network_state
-        super()._learn(samples, reward_model, labels)
+        super()._learn(samples, *others)
 
 
 def _acted_by(sample: Sample, weights: Any) -> bool:

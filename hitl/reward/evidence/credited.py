@@ -32,6 +32,10 @@ class Shown:
     """Flat."""
     action_LA: NDArray[Any]
     policy_version_L: NDArray[np.int64]
+    acted_L: NDArray[np.bool_]
+    """The policy chose the action, and no teacher."""
+    first_L: NDArray[np.bool_]
+    """An episode begins with the step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,12 @@ def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_epi
         observation_LO=np.concatenate([flat_observations(s) for _, s, _ in shown])[seen_L][meant_L],
         action_LA=np.concatenate([np.asarray(s.actions) for _, s, _ in shown])[seen_L][meant_L],
         policy_version_L=np.concatenate([np.asarray(s.policy_versions) for _, _, s in shown])[seen_L][
+            meant_L
+        ],
+        acted_L=np.concatenate([np.full(len(s.seconds), not s.teacher_id) for _, _, s in shown])[seen_L][
+            meant_L
+        ],
+        first_L=np.concatenate([s.address.begin + np.arange(len(s)) == 0 for _, s, _ in shown])[seen_L][
             meant_L
         ],
     )
