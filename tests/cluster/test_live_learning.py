@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import ray
+import torch
 
 from cluster.feedback.reward_trainer import TeachingState
 from cluster.feedback.service import FeedbackService
@@ -29,7 +30,8 @@ from cluster.runs.reward_config import (
 from hitl.client.watching import StageWatch
 from hitl.teachers.live import LiveSettings
 from hitl.teachers.live_program import InterventionSettings, Mode, run_live_teacher
-from tests.cluster.stages.dial import Usher
+from policies.networks import ActorCritic
+from tests.cluster.stages.dial import Dial, Usher
 from tests.hitl.live import LiveService, eventually
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(900)]
@@ -61,6 +63,16 @@ class Lesson:
     def learnt(self) -> bool:
         """Whether the stage does what its teacher wants, lately."""
         return len(self.agreed) == self.agreed.maxlen and np.mean(self.agreed) > 0.9
+
+    @property
+    def knows(self) -> bool:
+        """Whether what the policy would do most probably is what its teacher wants, on its way and where it stays."""
+        network = ActorCritic(Dial.observation_space, Dial.action_space, hidden=(16,))
+        state = {name: torch.as_tensor(value) for name, value in self.algorithm.network_state.items()}
+        network.load_state_dict(state)
+        places = np.arange(0, 7, dtype=np.float32)[:, None]
+        action = network.act_greedily(torch.from_numpy(places)).numpy()
+        return bool((action == [Usher().act(place) for place in places]).all())
 
     @property
     def state(self) -> TeachingState:
@@ -145,7 +157,7 @@ def test_a_policy_learns_from_signals_about_it(
         ),
     )
     with lesson_on(service, config, "signals") as lesson:
-        lesson.goes_on_until(lambda: lesson.learnt, "the stage does not do what its teacher wants")
+        lesson.goes_on_until(lambda: lesson.knows, "the policy does not want what its teacher wants")
         heeding = lesson.algorithm.heeding
         assert heeding is not None
         assert heeding.state.count > 10
