@@ -88,7 +88,7 @@ class HITL(Algorithm):  # type: ignore[misc]
 
     def _open_stages(self) -> Company | None:
         link, settings = self.config.feedback_link, self.config.stages
-        if not settings.count or not isinstance(link, FeedbackLink):
+        if not settings.are_open or not isinstance(link, FeedbackLink):
             return None
         return Company(
             address=link.address,

@@ -316,7 +316,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
     def learns_from_people(self) -> bool:
         """Whether people teach a reward, or correct what they see on stages."""
         return self.learns_reward or (
-            self.stages.count > 0 and (self.imitation.imitates or self.heeds_signals)
+            self.stages.are_open and (self.imitation.imitates or self.heeds_signals)
         )
 
     @property

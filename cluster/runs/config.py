@@ -202,7 +202,7 @@ class RunConfig(Section):
     def learns_from_people(self) -> bool:
         """Whether people teach a reward, or correct what they see on stages: a service is needed."""
         return self.learns_reward or (
-            self.stages.count > 0 and (self.imitation.imitates or self.heeds_signals)
+            self.stages.are_open and (self.imitation.imitates or self.heeds_signals)
         )
 
     @property
@@ -230,7 +230,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if imitation.alone and not (imitation.expert or imitation.demonstrations or self.stages.count):
+        if imitation.alone and not (imitation.expert or imitation.demonstrations or self.stages.are_open):
             raise ValueError(
                 "imitation.alone: there is nobody to imitate; name a program with imitation.expert or what was "
                 "done before with imitation.demonstrations, or let people correct and take over with stages.count"
@@ -253,7 +253,7 @@ class RunConfig(Section):
         if not self.heeds_signals:
             return self
         reading, alone = self.reward.signals.reading, not any(self.reward.sources.model_dump().values())
-        if not self.stages.count:
+        if not self.stages.are_open:
             raise ValueError(
                 f"reward.signals.reading: nobody can say what is meant by {reading}; give people something to "
                 "watch with stages.count"
@@ -274,7 +274,11 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _people_can_teach(self) -> Self:
         live = self.teachers.live
-        if self.stages.count and not self.learns_from_people:
+        if self.stages.driven and self.acting.kind != "policy":
+            raise ValueError(
+                f"stages.driven: programs act by the policy, but here acts {self.acting.kind}; set one of them"
+            )
+        if self.stages.are_open and not self.learns_from_people:
             raise ValueError(
                 "stages.count: nobody learns from who watches; set reward.sources.learned, imitation.weight or "
                 "reward.signals.reading, or stages.count to 0"

@@ -71,11 +71,19 @@ class StagesConfig(Section):
 
     count: NotNegative = 0
     """How many."""
+    driven: bool = False
+    """Programs outside of the cluster, such as robots and games, may open stages of their own and act by the newest
+    policy (docs/live.md)."""
     rate: PositiveReal = 15.0
     """Steps a second, until a teacher chooses another pace."""
     safe_action: int | tuple[float, ...] | None = None
     """What a stage does after a safe stop, until someone resumes; empty: the first option, or what is nearest to 0."""
     pictures: PicturesConfig = Field(default_factory=PicturesConfig)
+
+    @property
+    def are_open(self) -> bool:
+        """Whether there is anything to watch."""
+        return self.count > 0 or self.driven
 
 
 class ActingConfig(Section):

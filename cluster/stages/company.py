@@ -8,6 +8,7 @@ from cluster.newest import Newest, Published
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.stages.sharing import PolicySharer
 from cluster.stages.stage import Stage
 from hitl.events import Run
 
@@ -66,7 +67,21 @@ class Company:
             )
             for number, seed in enumerate(seeds)
         ]
+        self._sharer = None
+        if settings.driven:
+            self._sharer = (
+                ray.remote(PolicySharer)
+                .options(**again, max_task_retries=-1, max_concurrency=2)
+                .remote(
+                    address=address,
+                    token=token,
+                    run=run,
+                    policies=self._policies,
+                    model_config=model_config,
+                )
+            )
         self._playing = [stage.play.remote() for stage in self._stages]
+        self._sharing = self._sharer.share.remote() if self._sharer else None
 
     def show_policy(self, version: int, weights: ray.ObjectRef, *, reward_weight: float) -> None:
         """Let the stages act by newer weights, as soon as they look."""
@@ -78,5 +93,6 @@ class Company:
         for stage in self._stages:
             stage.end.remote()
         ray.wait(self._playing, num_returns=len(self._playing), timeout=_END_SECONDS)
-        for actor in (*self._stages, self._policies):
-            ray.kill(actor)
+        for actor in (*self._stages, self._policies, self._sharer):
+            if actor is not None:
+                ray.kill(actor)

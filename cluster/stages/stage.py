@@ -11,7 +11,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import Env
@@ -22,14 +21,15 @@ from cluster.newest import Follower
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.stages.controls import Controls, Override
 from cluster.stages.help import Help
 from cluster.stages.pictures import Pictures
 from hitl.client.playing import StagePlayer
 from hitl.client.training import TrainingClient
+from hitl.controls import Controls, Override
 from hitl.errors import StaleEpoch
 from hitl.events import Run
-from hitl.stages import ActionSpace, StageFrame, StageStep
+from hitl.spaces import action_space_of, safe_action
+from hitl.stages import StageFrame, StageStep
 from policies.experience import ObservationArray
 from policies.spaces import flat_dtype, flat_size, writable
 from policies.threads import use_threads
@@ -224,7 +224,9 @@ class _Performance:
 
     def __init__(self, env: Env, player: StagePlayer, settings: StagesConfig, pictures: Pictures) -> None:
         self._env, self._player, self._pictures = env, player, pictures
-        self._controls = Controls(rate=settings.rate, safe_action=safe_action(settings, env.action_space))
+        self._controls = Controls(
+            rate=settings.rate, safe_action=safe_action(settings.safe_action, env.action_space)
+        )
         self._next = player.first_frame
         self._episode = player.first_frame
         # Monotonic in a life, and above the lives before.
@@ -297,29 +299,3 @@ class _Performance:
             )
         )
         self._next += 1
-
-
-def safe_action(settings: StagesConfig, space: gym.Space[Any]) -> NDArray[Any]:
-    """Return the action of a safe stop: the run's, or else the first option, or the one nearest to 0.
-
-    Raises:
-        ValueError: the run's is not in the space.
-    """
-    box = space if isinstance(space, gym.spaces.Box) else None
-    if settings.safe_action is None:
-        zeros = np.zeros(space.shape or (), np.float32 if box else np.int64)
-        return zeros if box is None else np.clip(zeros, box.low, box.high)
-    action = np.asarray(settings.safe_action, box.dtype if box else np.int64)
-    if not space.contains(action):
-        raise ValueError(f"stages.safe_action: {settings.safe_action} is not in {space}")
-    return action
-
-
-def action_space_of(space: gym.Space[Any]) -> ActionSpace:
-    """Describe the actions on the wire."""
-    if isinstance(space, gym.spaces.Box):
-        return ActionSpace(low=space.low, high=space.high)
-    if isinstance(space, gym.spaces.MultiDiscrete):
-        return ActionSpace(choices=tuple(space.nvec.tolist()))
-    assert isinstance(space, gym.spaces.Discrete)
-    return ActionSpace(choices=(int(space.n),), single=True)

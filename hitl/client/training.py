@@ -1,20 +1,29 @@
 """The client of the training cluster."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from hitl.client.channel import Channel
 from hitl.client.playing import StagePlayer
 from hitl.events import JournalEntry, Progress, Question, Run, Segment, Task
+from hitl.fields import encode_duration
+from hitl.policies import SharedPolicy
 from hitl.stages import ActionSpace
 from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from hitl.wire.events import decode_entry
+from hitl.wire.policies import decode_policy, encode_policy
 from hitl.wire.runs import decode_run, encode_progress, encode_task
 from hitl.wire.segments import decode_segment, encode_question, encode_segment
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from hitl.client.driving import DrivenStage
 
 _MAX_CALL_BYTES = 8 * 1024 * 1024
 _MAX_ITEMS = 256
@@ -116,6 +125,59 @@ class TrainingClient:
                 if self._channel.closed:
                     return
                 raise
+
+    def publish_policy(self, run: Run, policy: SharedPolicy) -> None:
+        """Give the newest policy to programs that act by it outside of the cluster; see `drive_stage`."""
+        request = training_pb2.PublishPolicyRequest(run=_epoch(run), policy=encode_policy(policy))
+        self._channel.call(self._stub.PublishPolicy, request)
+
+    def get_policy(
+        self, run_id: str, *, newer_than: int = 0, wait: timedelta | None = None
+    ) -> SharedPolicy | None:
+        """Return the newest policy that `publish_policy` gave; None where none is newer.
+
+        Args:
+            run_id: of the run.
+            newer_than: the version that is known already.
+            wait: how long to wait for a newer one; None: not at all.
+        """
+        request = training_pb2.GetPolicyRequest(run_id=run_id, newer_than=newer_than)
+        if wait is not None:
+            request.wait.CopyFrom(encode_duration(wait))
+        response = self._channel.call(self._stub.GetPolicy, request)
+        return decode_policy(response.policy) if response.HasField("policy") else None
+
+    def drive_stage(
+        self,
+        run: Run,
+        stage_id: str,
+        observation_space: "gym.Space[Any]",
+        action_space: "gym.Space[Any]",
+        *,
+        safe_action: int | Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> "DrivenStage":
+        """Open a stage for a program outside of the cluster, such as a robot or a game, that acts by the newest policy.
+
+        Args:
+            run: as `get_run` or `open_run` returned it; its stages must be open to programs (stages.driven).
+            stage_id: a name of its own within the run.
+            observation_space: of the program's environment; the task's.
+            action_space: of the same.
+            safe_action: what a safe stop does; None: the first option, or what is nearest to 0.
+            seed: of the policy's draws.
+
+        Raises:
+            RequestError: the service refused; `StaleEpoch` where a newer driver has opened the run.
+            TypeError: there is no policy for these spaces.
+            ValueError: the safe action is not in the space.
+        """
+        # Only here: who drives no stage needs neither gymnasium nor a policy.
+        from hitl.client.driving import DrivenStage
+
+        return DrivenStage(
+            self, run, stage_id, observation_space, action_space, safe_action=safe_action, seed=seed
+        )
 
     def play_stage(self, run: Run, stage_id: str, action_space: ActionSpace) -> StagePlayer:
         """Open a stage for teachers to watch; there can be many, each with a name of its own within the run.

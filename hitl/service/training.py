@@ -9,6 +9,7 @@ from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
 from hitl.service.playing import PlayingHandlers
+from hitl.service.policies import PolicyHandlers
 from hitl.service.stages import Stages
 from hitl.storage import asking, journal, runs, segments
 from hitl.storage.clock import from_us
@@ -25,11 +26,12 @@ _MAX_ITEMS: Final = 10_000
 _MAX_ENTRIES: Final = 1000
 
 
-class TrainingHandlers(PlayingHandlers):
+class TrainingHandlers(PlayingHandlers, PolicyHandlers):
     """Serves the cluster; the errors raised here become status codes at the border."""
 
     def __init__(self, storage: Storage, bells: Bells, stages: Stages) -> None:
-        super().__init__(storage, stages)
+        PlayingHandlers.__init__(self, storage, stages)
+        PolicyHandlers.__init__(self, storage)
         self._bells = bells
 
     async def RegisterTask(

@@ -86,6 +86,16 @@ class TrainingServiceStub:
                 request_serializer=hitl_dot_v1_dot_training__pb2.PlayStageRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_training__pb2.PlayStageResponse.FromString,
                 _registered_method=True)
+        self.PublishPolicy = channel.unary_unary(
+                '/hitl.v1.TrainingService/PublishPolicy',
+                request_serializer=hitl_dot_v1_dot_training__pb2.PublishPolicyRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.PublishPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/hitl.v1.TrainingService/GetPolicy',
+                request_serializer=hitl_dot_v1_dot_training__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -165,6 +175,20 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishPolicy(self, request, context):
+        """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """The newest policy, as soon as it is newer than a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -217,6 +241,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.PlayStage,
                     request_deserializer=hitl_dot_v1_dot_training__pb2.PlayStageRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_training__pb2.PlayStageResponse.SerializeToString,
+            ),
+            'PublishPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishPolicy,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.PublishPolicyRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.PublishPolicyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.GetPolicyRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.GetPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -491,6 +525,60 @@ class TrainingService:
             '/hitl.v1.TrainingService/PlayStage',
             hitl_dot_v1_dot_training__pb2.PlayStageRequest.SerializeToString,
             hitl_dot_v1_dot_training__pb2.PlayStageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TrainingService/PublishPolicy',
+            hitl_dot_v1_dot_training__pb2.PublishPolicyRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.PublishPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TrainingService/GetPolicy',
+            hitl_dot_v1_dot_training__pb2.GetPolicyRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.GetPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

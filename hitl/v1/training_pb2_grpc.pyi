@@ -59,6 +59,10 @@ class TrainingServiceStub:
     """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
     before where it was open already. What teachers want of it comes back, and how far its steps are durable.
     """
+    PublishPolicy: _grpc.UnaryUnaryMultiCallable[_training_pb2.PublishPolicyRequest, _training_pb2.PublishPolicyResponse]
+    """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing."""
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetPolicyRequest, _training_pb2.GetPolicyResponse]
+    """The newest policy, as soon as it is newer than a version."""
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -91,6 +95,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
     before where it was open already. What teachers want of it comes back, and how far its steps are durable.
     """
+    PublishPolicy: _aio.UnaryUnaryMultiCallable[_training_pb2.PublishPolicyRequest, _training_pb2.PublishPolicyResponse]  # type: ignore[assignment]
+    """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing."""
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_training_pb2.GetPolicyRequest, _training_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """The newest policy, as soon as it is newer than a version."""
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every call carries `authorization: Bearer <token>` with the role cluster. Calls that write carry the run's
@@ -180,5 +188,21 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Plays a stage: the first request opens it, the others say what it shows, beginning with the last frames from
         before where it was open already. What teachers want of it comes back, and how far its steps are durable.
         """
+
+    @_abc_1.abstractmethod
+    def PublishPolicy(
+        self,
+        request: _training_pb2.PublishPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.PublishPolicyResponse, _abc.Awaitable[_training_pb2.PublishPolicyResponse]]:
+        """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _training_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetPolicyResponse, _abc.Awaitable[_training_pb2.GetPolicyResponse]]:
+        """The newest policy, as soon as it is newer than a version."""
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

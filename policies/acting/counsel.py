@@ -31,6 +31,11 @@ def with_committee(
     return {**weights, **named}
 
 
+def without_committee(weights: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Return the policy's weights alone."""
+    return {name: value for name, value in weights.items() if not name.startswith(_PREFIX)}
+
+
 class Counsel:
     """A committee's members where the policy acts; it has nothing to say before its first weights."""
 

@@ -22,16 +22,16 @@ from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.company import Company
-from cluster.stages.stage import safe_action
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import StageWatch, WatchedFrame
 from hitl.errors import ConfigError, NotFound
 from hitl.events import Receipt
 from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.spaces import safe_action
 from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, Stop, Take
 from policies.acting.counsel import with_committee
 from policies.networks import ActorCritic
-from tests.cluster.stages.dial import END, LEFT, RIGHT, STAY
+from tests.cluster.stages.dial import END, LEFT, RIGHT, STAY, Dial
 from tests.hitl.live import LiveService, eventually
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -160,6 +160,39 @@ def test_a_stage_that_asks_for_help_waits_for_it(service: LiveService) -> None:
                 ann.control(link.run_id, "stage-0", Release())
                 alone = until(watch, lambda frame: bool(frame.shown.step and not frame.shown.step.teacher_id))
                 assert action_of(alone) == STAY
+    finally:
+        company.stop()
+
+
+def test_a_program_outside_acts_by_the_newest_policy(service: LiveService) -> None:
+    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="driven")
+    link = at.open_run(DIAL, "trial")
+    company = Company(
+        address=link.address,
+        token=link.token,
+        run=link.run,
+        environment=DIAL,
+        model_config={"hidden": ()},
+        settings=StagesConfig(driven=True),
+        acting=ActingConfig(),
+        imitation=ImitationConfig(),
+        rewards=None,
+        seeds=[],
+    )
+    env = Dial()
+    try:
+        company.show_policy(1, weights(RIGHT), reward_weight=1.0)
+        spaces = (env.observation_space, env.action_space)
+        with service.cluster() as robot, robot.drive_stage(link.run, "robot", *spaces) as stage:
+            stage.wait_for_policy()
+            stage.begin(env.reset()[0])
+            assert (int(stage.act().action), stage.policy_version) == (RIGHT, 1)
+            members = [ray.get(weights(STAY))]
+            company.show_policy(
+                2, ray.put(with_committee(ray.get(weights(LEFT)), members)), reward_weight=1.0
+            )
+            eventually(lambda: stage.act().policy_version == 2, seconds=60)
+            assert int(stage.act().action) == LEFT
     finally:
         company.stop()
 
@@ -346,12 +379,12 @@ def test_what_cannot_be_shown_is_refused() -> None:
 @pytest.mark.parametrize(("wanted", "expected"), [(None, 0), (2, 2)])
 def test_the_safe_action_is_the_runs_or_the_first(wanted: int | None, expected: int) -> None:
     env = make_shown(DIAL)
-    assert safe_action(StagesConfig(safe_action=wanted), env.action_space) == expected
+    assert safe_action(wanted, env.action_space) == expected
 
 
 def test_a_safe_action_outside_the_space_is_refused() -> None:
     with pytest.raises(ValueError, match=r"stages\.safe_action"):
-        safe_action(StagesConfig(safe_action=3), make_shown(DIAL).action_space)
+        safe_action(3, make_shown(DIAL).action_space)
 
 
 def test_without_stages_nobody_finds_one(service: LiveService, show: Show) -> None:

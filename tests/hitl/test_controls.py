@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from cluster.stages.controls import Controls
+from hitl.controls import Controls
 from hitl.stages import Act, Advance, Command, Control, Pause, Rate, Release, Reset, Resume, Stop
 
 SAFE = np.array(0)
