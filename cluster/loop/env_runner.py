@@ -82,6 +82,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             self.envs.action_space,
             seed=config.seed_for(f"actions {name}"),
             model_config=config.model_config,
+            features=config.reward_model.features,
         )
         self._overseer = self._new_overseer(name)
         self._collector = Collector(

@@ -28,6 +28,7 @@ class Company:
         acting: ActingConfig,
         rewards: Any,
         seeds: list[int],
+        features: str | None = None,
     ) -> None:
         """Start the stages; each comes back by itself when it dies, and goes on playing.
 
@@ -41,6 +42,7 @@ class Company:
             acting: who acts.
             rewards: handle of the `Newest` that has the reward model.
             seeds: one for each.
+            features: that the reward model reads.
         """
         again = {"num_cpus": 0, "max_restarts": -1}
         self._policies = ray.remote(Newest).options(**again).remote()
@@ -59,6 +61,7 @@ class Company:
                 policies=self._policies,
                 rewards=rewards,
                 seed=seed,
+                features=features,
             )
             for number, seed in enumerate(seeds)
         ]

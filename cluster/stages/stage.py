@@ -54,6 +54,7 @@ class Stage:
         policies: Any,
         rewards: Any,
         seed: int,
+        features: str | None = None,
     ) -> None:
         """Make the environment; `play` begins.
 
@@ -69,6 +70,7 @@ class Stage:
             policies: handle of the `Newest` that has the policy's weights.
             rewards: handle of the `Newest` that has the reward model.
             seed: of the environment and of the policy's draws.
+            features: that the reward model reads.
         """
         use_threads(1)
         self._settings = settings
@@ -81,7 +83,13 @@ class Stage:
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
         self._acting = make_acting(
-            acting, space, self._env.action_space, seed=seed, model_config=model_config, predicts=True
+            acting,
+            space,
+            self._env.action_space,
+            seed=seed,
+            model_config=model_config,
+            predicts=True,
+            features=features,
         )
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._journal_end = 0

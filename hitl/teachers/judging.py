@@ -1,13 +1,12 @@
 """What a simulated live teacher thinks: whether an action was good, and what a good one would have been."""
 
-import importlib
-import sys
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.by_name import find
 from hitl.errors import ConfigError, InvalidRequest
 from hitl.stages import ActionSpace
 from hitl.teachers.live import approval
@@ -132,18 +131,7 @@ def load_expert(name: str, **options: Any) -> Expert:
 
 
 def _make(name: str, what: str, options: dict[str, Any]) -> object:
-    module_name, _, class_name = name.partition(":")
-    if not module_name or not class_name:
-        raise ConfigError(f"{what} {name!r} is no module:Class; write for example lessons:{what.title()}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        made: Callable[..., object] = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:
-        raise ConfigError(
-            f"{what} {name!r}: cannot import {class_name} from {module_name}: {error}. "
-            "Is the folder that holds it the working directory, or on PYTHONPATH?"
-        ) from error
+    made: Callable[..., object] = find(name, what, kind="Class")
     try:
         return made(**options)
     except Exception as error:
