@@ -78,6 +78,7 @@ def make_acting(
     seed: int,
     model_config: Mapping[str, Any],
     predicts: bool = False,
+    features: str | None = None,
 ) -> Acting:
     """Make what the run's setting asks for; it has neither weights nor reward model yet.
 
@@ -88,11 +89,13 @@ def make_acting(
         seed: of the draws.
         model_config: keyword arguments of `ActorCritic`.
         predicts: whether the predicted reward is wanted though the reward model does not act.
+        features: that the reward model reads; see `InputSpace.of`.
 
     Raises:
         TypeError: the setting does not fit the actions.
     """
-    kind, reward = settings.kind, NumpyReward(InputSpace.of(observation_space, action_space))
+    kind = settings.kind
+    reward = NumpyReward(InputSpace.of(observation_space, action_space, features))
     if kind == "reward":
         candidates = CandidateActions(
             action_space, count=settings.candidates, rng=np.random.default_rng(seed)

@@ -16,9 +16,9 @@ from cluster.environments.native import NativeEnvironments
 from cluster.environments.sequential import SequentialEnvironments
 from cluster.environments.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
+from hitl.by_name import import_named
 from hitl.errors import ConfigError
 from hitl.events import Task
-from hitl.importing import import_named
 from policies.spaces import ACTION_SPACES, is_action_space, leaves
 
 

@@ -106,7 +106,7 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space)
+        space = InputSpace.of(observation_space, action_space, model.features)
         self._model = OnlineRewardModel(
             space,
             members=model.members,

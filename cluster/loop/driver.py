@@ -33,6 +33,7 @@ from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
+from hitl.reward.ensemble import InputSpace
 from hitl.reward.online import KindReport
 from policies.networks import ActorCritic
 
@@ -248,14 +249,16 @@ class Driver:
 
 
 def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
-    """Refuse settings of the policy that do not fit the environment's spaces.
+    """Refuse settings of the policy, and features of the reward, that do not fit the environment's spaces.
 
     Raises:
-        ConfigError: there is no such policy for them.
+        ConfigError: there is no such policy for them, or there are no such features.
     """
     try:
         with torch.device("meta"):
             ActorCritic(*spaces, **config.policy.model_dump())
+        if config.reward.model.features:
+            InputSpace.of(*spaces, config.reward.model.features)
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
     if config.reward.augmentation.weight and not isinstance(spaces[1], gym.spaces.Discrete):

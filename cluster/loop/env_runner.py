@@ -80,6 +80,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             self.envs.action_space,
             seed=config.seed_for(f"actions {name}"),
             model_config=config.model_config,
+            features=config.reward_model.features,
         )
         spaces = (self.envs.observation_space, self.envs.action_space)
         seeds = [config.seed_for(f"gate {name} {n}") for n in range(self.envs.count)]

@@ -119,7 +119,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._ranks.agree(tensor)
         self._generator = torch.Generator().manual_seed(self.config.seed_for("learner"))
         model = self.config.reward_model
-        space = InputSpace.of(module.observation_space, module.action_space)
+        space = InputSpace.of(module.observation_space, module.action_space, model.features)
         ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
         self._ensemble = ensemble.to(self.network.value_mean.device)
         self._learned = LearnedReward(self._ensemble)

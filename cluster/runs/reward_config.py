@@ -23,7 +23,10 @@ class RewardModelConfig(Section):
     members: Positive = 3
     """Networks in the ensemble; their disagreement is the uncertainty."""
     hidden: tuple[Positive, ...] = (64, 64)
-    """Units of each hidden layer of each member."""
+    """Units of each hidden layer of each member; [] for a reward that is linear in what it reads."""
+    features: str | None = None
+    """module:function that maps flat observations [N, O] to features of each Discrete action [N, actions, F], which the
+    model reads in the place of observation and action (docs/live.md)."""
     learning_rate: PositiveReal = 1e-3
     """AdamW's step size."""
     weight_decay: NotNegativeReal = 1e-2

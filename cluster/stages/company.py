@@ -31,6 +31,7 @@ class Company:
         imitation: ImitationConfig,
         rewards: Any,
         seeds: list[int],
+        features: str | None = None,
     ) -> None:
         """Start the stages; each comes back by itself when it dies, and goes on playing.
 
@@ -45,6 +46,7 @@ class Company:
             imitation: when the policy asks for help.
             rewards: handle of the `Newest` that has the reward model.
             seeds: one for each.
+            features: that the reward model reads.
         """
         again = {"num_cpus": 0, "max_restarts": -1}
         self._policies = ray.remote(Newest).options(**again).remote()
@@ -64,6 +66,7 @@ class Company:
                 policies=self._policies,
                 rewards=rewards,
                 seed=seed,
+                features=features,
             )
             for number, seed in enumerate(seeds)
         ]

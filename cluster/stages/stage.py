@@ -58,6 +58,7 @@ class Stage:
         policies: Any,
         rewards: Any,
         seed: int,
+        features: str | None = None,
     ) -> None:
         """Make the environment; `play` begins.
 
@@ -74,6 +75,7 @@ class Stage:
             policies: handle of the `Newest` that has the policy's weights.
             rewards: handle of the `Newest` that has the reward model.
             seed: of the environment and of the policy's draws.
+            features: that the reward model reads.
         """
         use_threads(1)
         self._settings = settings
@@ -86,7 +88,13 @@ class Stage:
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
         self._acting = make_acting(
-            acting, space, self._env.action_space, seed=seed, model_config=model_config, predicts=True
+            acting,
+            space,
+            self._env.action_space,
+            seed=seed,
+            model_config=model_config,
+            predicts=True,
+            features=features,
         )
         counsel = make_counsel(imitation, (space, self._env.action_space), model_config)
         self._help: Help | None = None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hitl.reward.features import ActionFeatures, load_features
 from policies.spaces import flat_size
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -29,7 +30,7 @@ _LAST_GAIN = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpace:
-    """What the model looks at: a flat observation and an action."""
+    """What the model looks at: a flat observation and an action, or features of both."""
 
     observation_size: int
     action_size: int
@@ -37,17 +38,39 @@ class InputSpace:
     discrete: bool
     choices: tuple[int, ...] = ()
     """Options on each axis of a discrete action that has axes (MultiDiscrete)."""
+    mapped: ActionFeatures | None = None
+    """Gives what the model reads in the place of them; of Discrete actions."""
+    mapped_size: int = 0
 
     @classmethod
-    def of(cls, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> "InputSpace":
+    def of(
+        cls, observation_space: gym.Space[Any], action_space: gym.Space[Any], features: str | None = None
+    ) -> "InputSpace":
         """Read it off an environment's spaces.
 
+        Args:
+            observation_space: of one environment.
+            action_space: of one environment.
+            features: module:function of `ActionFeatures`, in the place of observation and action.
+
         Raises:
-            TypeError: the observation cannot be laid flat, or the action is neither Discrete, MultiDiscrete nor Box.
+            ConfigError: there are no such features.
+            TypeError: they are given for actions that are not Discrete; or the observation cannot be laid flat, or the
+                action is neither Discrete, MultiDiscrete nor Box.
         """
         size = flat_size(observation_space)
         if isinstance(action_space, gym.spaces.Discrete):
-            return cls(observation_size=size, action_size=int(action_space.n), discrete=True)
+            actions = int(action_space.n)
+            mapped, mapped_size = load_features(features, size, actions) if features else (None, 0)
+            return cls(
+                observation_size=size,
+                action_size=actions,
+                discrete=True,
+                mapped=mapped,
+                mapped_size=mapped_size,
+            )
+        if features:
+            raise TypeError(f"features {features!r} are of Discrete actions, not of {action_space}")
         if isinstance(action_space, gym.spaces.MultiDiscrete):
             choices = tuple(action_space.nvec.tolist())
             return cls(observation_size=size, action_size=sum(choices), discrete=True, choices=choices)
@@ -57,11 +80,40 @@ class InputSpace:
             f"no reward model for the action space {action_space}; Discrete, MultiDiscrete and Box work"
         )
 
+    @property
+    def size(self) -> int:
+        """F."""
+        return self.mapped_size if self.mapped else self.observation_size + self.action_size
+
     def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Put observations and (one-hot) actions side by side, [P, F]."""
+        """Put observations and (one-hot) actions side by side, or look at their features, [P, F]."""
+        if self.mapped:
+            flat_NO = observation_PO.flatten(0, -2).cpu().numpy()
+            feature_NF = self.read(flat_NO, action_PA.flatten().cpu().numpy())
+            return torch.from_numpy(feature_NF).to(observation_PO.device).view(*action_PA.shape, -1)
         if not observation_PO.is_floating_point():
             observation_PO = observation_PO.to(torch.get_default_dtype())
         return torch.cat([observation_PO, self._one_hot(action_PA).to(observation_PO.dtype)], -1)
+
+    def read(self, observation_NO: NDArray[Any], action_NA: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what `features` does, without torch, of flat observations."""
+        if self.mapped:
+            feature_NAF = self.mapped(observation_NO)
+            feature_NF: NDArray[np.float32] = feature_NAF[np.arange(len(action_NA)), action_NA].astype(
+                np.float32
+            )
+            return feature_NF
+        return np.concatenate([observation_NO, self.encoded(action_NA)], 1, dtype=np.float32)
+
+    def read_all(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what `read` does of each action in each state, [N, C, F]."""
+        states, candidates = len(observation_NO), len(action_C)
+        if self.mapped:
+            feature_NCF: NDArray[np.float32] = self.mapped(observation_NO)[:, action_C].astype(np.float32)
+            return feature_NCF
+        observation_PO = np.repeat(observation_NO, candidates, 0)
+        action_PA = np.tile(action_C, (states, *[1] * (action_C.ndim - 1)))
+        return self.read(observation_PO, action_PA).reshape(states, candidates, -1)
 
     def encoded(self, action_PA: NDArray[Any]) -> NDArray[np.float32]:
         """Return actions as the model reads them, one-hot where they are discrete, [P, F]."""
@@ -130,7 +182,7 @@ class RewardEnsemble(nn.Module):
     def __init__(self, space: InputSpace, *, members: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.space = space
-        sizes = [space.observation_size + space.action_size, *hidden, 1]
+        sizes = [space.size, *hidden, 1]
         shapes = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(
             torch.randn(members, inputs, outputs) / math.sqrt(inputs) for inputs, outputs in shapes

@@ -10,6 +10,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.by_name import find
+from hitl.errors import ConfigError
+
 Floats = NDArray[np.float32]
 
 
@@ -19,6 +22,35 @@ class ActionFeatures(Protocol):
     def __call__(self, observation_NO: NDArray[Any]) -> Floats:
         """Return the features of each discrete action in each observation, [N, A, F]."""
         ...
+
+
+def load_features(name: str, observation_size: int, actions: int) -> tuple[ActionFeatures, int]:
+    """Find a task's own features by their name, and try them on an observation of zeros.
+
+    Args:
+        name: module:function.
+        observation_size: numbers of a flat observation.
+        actions: discrete ones.
+
+    Returns:
+        The function, and how many features it gives.
+
+    Raises:
+        ConfigError: it cannot be imported or called, or returns something else.
+    """
+    features: ActionFeatures = find(name, "features", kind="function")
+    try:
+        shape = np.shape(features(np.zeros((2, observation_size), np.float32)))
+    except Exception as error:
+        raise ConfigError(
+            f"features {name!r} failed on two observations of {observation_size} zeros: {error}"
+        ) from error
+    if len(shape) != 3 or shape[:2] != (2, actions):
+        raise ConfigError(
+            f"features {name!r} gave an array of shape {shape} for two observations; "
+            f"it must be (2, {actions}, features): those of each action in each observation"
+        )
+    return features, shape[2]
 
 
 class RelativeFeatures:

@@ -47,11 +47,18 @@ class NumpyReward:
         """Return the reward of these steps, float32[P]."""
         if not self._layers:
             return np.zeros(len(observation_PO), np.float32)
-        hidden: Any = np.concatenate(
-            [observation_PO.reshape(len(observation_PO), -1), self._space.encoded(action_PA)],
-            1,
-            dtype=np.float32,
-        )
+        return self._of(self._space.read(observation_PO.reshape(len(observation_PO), -1), action_PA))
+
+    def of_actions(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> Reals:
+        """Return the reward of each candidate action in each state, float32[N, C]."""
+        states, candidates = len(observation_NO), len(action_C)
+        if not self._layers:
+            return np.zeros((states, candidates), np.float32)
+        input_NCF = self._space.read_all(observation_NO.reshape(states, -1), action_C)
+        return self._of(input_NCF.reshape(states * candidates, -1)).reshape(states, candidates)
+
+    def _of(self, input_PF: Reals) -> Reals:
+        hidden: Any = input_PF
         for layer, (weight, bias) in enumerate(self._layers):
             hidden = np.matmul(hidden, weight)
             hidden += bias
@@ -60,10 +67,3 @@ class NumpyReward:
         reward_KP = (hidden[..., 0] - self._mean_K[:, None]) * self._over_std_K[:, None]
         mean: Reals = reward_KP.mean(0)
         return mean
-
-    def of_actions(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> Reals:
-        """Return the reward of each candidate action in each state, float32[N, C]."""
-        states, candidates = len(observation_NO), len(action_C)
-        observation_PO = np.repeat(observation_NO.reshape(states, -1), candidates, 0)
-        action_PA = np.tile(action_C, (states, *[1] * (action_C.ndim - 1)))
-        return self.reward(observation_PO, action_PA).reshape(states, candidates)

@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.by_name import find
 from hitl.errors import ConfigError, InvalidRequest
-from hitl.importing import import_named
 from hitl.stages import ActionSpace
 from hitl.teachers.live import approval
 from hitl.tensors import Array
@@ -131,10 +131,7 @@ def load_expert(name: str, **options: Any) -> Expert:
 
 
 def _make(name: str, what: str, options: dict[str, Any]) -> object:
-    module_name, _, class_name = name.partition(":")
-    if not module_name or not class_name:
-        raise ConfigError(f"{what} {name!r} is no module:Class; write for example lessons:{what.title()}")
-    made = import_named(name, f"{what} {name!r}")
+    made: Callable[..., object] = find(name, what, kind="Class")
     try:
         return made(**options)
     except Exception as error:

@@ -5,15 +5,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
+from cluster.acting import make_acting
 from cluster.environments.making import make_vector
 from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward_config import (
     CorrectionsConfig,
     DelayConfig,
@@ -24,6 +27,7 @@ from cluster.runs.reward_config import (
 from hitl.stages import ActionSpace
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
+from tests.cluster.stages.dial import Dial
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.playing import Play, seen
 
@@ -160,3 +164,39 @@ def test_the_delays_of_each_teacher_are_fitted_and_found_again(service: LiveServ
     assert found[0].keys() == {"ann", "bob"}
     assert found[0]["ann"] != found[0]["bob"]
     assert 0.2 < found[0]["ann"] < 2.8
+
+
+def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(service: LiveService) -> None:
+    link, features = open_run(service, "features"), "tests.cluster.stages.dial:after_each"
+    model = RewardModelConfig(members=2, hidden=(), features=features, learning_rate=0.05, heldout_share=0.0)
+    with service.cluster() as client, service.teacher("ann") as ann:
+        run = LiveRun(client.get_run(link.run_id), client)
+        play = Play.open(run, action_space=THREE_ACTIONS)
+        play.choices = 3
+        play.step(4)
+        seen(service, run, play.newest)
+        with trainer_of(service, link, model=model) as state:
+            for number in range(1, 6):
+                with ann.watch(link.run_id, "stage") as watch:
+                    frame = watch.next(20)
+                    assert frame is not None
+                    frame.correct(0)
+                eventually(lambda number=number: counts(state()) == {"corrections": number}, seconds=60.0)  # type: ignore[misc]
+            eventually(lambda: version(state()) > 0)
+            newest = state().newest
+            assert newest is not None
+            arrays = ray.get(newest.boxed[0])
+        play.player.close()
+    assert arrays["weights.0"].shape == (2, 2, 1)
+    acting = make_acting(
+        ActingConfig(kind="reward"),
+        Dial.observation_space,
+        Dial.action_space,
+        seed=0,
+        model_config={},
+        features=features,
+    )
+    acting.show_reward(1, arrays)
+    action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))
+    # Whoever goes left is right: a place farther left is better, wherever the hand is.
+    assert action.tolist() == [0, 0]
