@@ -14,6 +14,14 @@ from hitl.tensors import Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A segment as an animated picture: what each state looks like, and what the last step led to."""
+
+    data: bytes
+    media_type: str = "image/webp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpace:
     """What actions there are: `choices` options on each axis, or numbers between the bounds, which belong to it."""
 

@@ -26,7 +26,7 @@ from hitl.v1 import stages_pb2 as hitl_dot_v1_dot_stages__pb2
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/training.proto\x12\x07hitl.v1\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\":\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\")\n\x08RunEpoch\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"2\n\x13RegisterTaskRequest\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"3\n\x14RegisterTaskResponse\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"E\n\x0eOpenRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nreads_from\x18\x03 \x03(\t\",\n\x0fOpenRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"+\n\x0eGetRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"_\n\x15ReportProgressRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12&\n\x08progress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.RunProgress\"\x18\n\x16ReportProgressResponse\"Y\n\rSegmentRecord\x12!\n\x07segment\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"b\n\x16PublishSegmentsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12(\n\x08segments\x18\x02 \x03(\x0b\x32\x16.hitl.v1.SegmentRecord\"\x19\n\x17PublishSegmentsResponse\"9\n\x12GetSegmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bsegment_ids\x18\x02 \x03(\t\"9\n\x13GetSegmentsResponse\x12\"\n\x08segments\x18\x01 \x03(\x0b\x32\x10.hitl.v1.Segment\"[\n\x13\x41skQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12$\n\tquestions\x18\x02 \x03(\x0b\x32\x11.hitl.v1.Question\"\x16\n\x14\x41skQuestionsResponse\"P\n\x18WithdrawQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1b\n\x19WithdrawQuestionsResponse\"9\n\x12TailJournalRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x03\"=\n\x13TailJournalResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.hitl.v1.JournalEntry\"\xa9\x01\n\x0cStageOpening\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08stage_id\x18\x03 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x04 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\x12\x19\n\x0cnewest_frame\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_newest_frame\"m\n\x10PlayStageRequest\x12(\n\x07opening\x18\x01 \x01(\x0b\x32\x15.hitl.v1.StageOpeningH\x00\x12$\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrameH\x00\x42\t\n\x07message\"\"\n\x0bStageOpened\x12\x13\n\x0b\x66irst_frame\x18\x01 \x01(\x03\" \n\x0bStageStored\x12\x11\n\tend_frame\x18\x01 \x01(\x03\"!\n\rStageAudience\x12\x10\n\x08watchers\x18\x01 \x01(\x05\"J\n\x0cStageCommand\x12\x12\n\nteacher_id\x18\x01 \x01(\t\x12&\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageControl\"\xc4\x01\n\x11PlayStageResponse\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x14.hitl.v1.StageOpenedH\x00\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.hitl.v1.StageStoredH\x00\x12*\n\x08\x61udience\x18\x03 \x01(\x0b\x32\x16.hitl.v1.StageAudienceH\x00\x12(\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x15.hitl.v1.StageCommandH\x00\x42\t\n\x07message2\x87\x06\n\x0fTrainingService\x12K\n\x0cRegisterTask\x12\x1c.hitl.v1.RegisterTaskRequest\x1a\x1d.hitl.v1.RegisterTaskResponse\x12<\n\x07OpenRun\x12\x17.hitl.v1.OpenRunRequest\x1a\x18.hitl.v1.OpenRunResponse\x12\x39\n\x06GetRun\x12\x16.hitl.v1.GetRunRequest\x1a\x17.hitl.v1.GetRunResponse\x12Q\n\x0eReportProgress\x12\x1e.hitl.v1.ReportProgressRequest\x1a\x1f.hitl.v1.ReportProgressResponse\x12T\n\x0fPublishSegments\x12\x1f.hitl.v1.PublishSegmentsRequest\x1a .hitl.v1.PublishSegmentsResponse\x12H\n\x0bGetSegments\x12\x1b.hitl.v1.GetSegmentsRequest\x1a\x1c.hitl.v1.GetSegmentsResponse\x12K\n\x0c\x41skQuestions\x12\x1c.hitl.v1.AskQuestionsRequest\x1a\x1d.hitl.v1.AskQuestionsResponse\x12Z\n\x11WithdrawQuestions\x12!.hitl.v1.WithdrawQuestionsRequest\x1a\".hitl.v1.WithdrawQuestionsResponse\x12J\n\x0bTailJournal\x12\x1b.hitl.v1.TailJournalRequest\x1a\x1c.hitl.v1.TailJournalResponse0\x01\x12\x46\n\tPlayStage\x12\x19.hitl.v1.PlayStageRequest\x1a\x1a.hitl.v1.PlayStageResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/training.proto\x12\x07hitl.v1\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\":\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\")\n\x08RunEpoch\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"2\n\x13RegisterTaskRequest\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"3\n\x14RegisterTaskResponse\x12\x1b\n\x04task\x18\x01 \x01(\x0b\x32\r.hitl.v1.Task\"E\n\x0eOpenRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nreads_from\x18\x03 \x03(\t\",\n\x0fOpenRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"+\n\x0eGetRunResponse\x12\x19\n\x03run\x18\x01 \x01(\x0b\x32\x0c.hitl.v1.Run\"_\n\x15ReportProgressRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12&\n\x08progress\x18\x02 \x01(\x0b\x32\x14.hitl.v1.RunProgress\"\x18\n\x16ReportProgressResponse\"v\n\rSegmentRecord\x12!\n\x07segment\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x1b\n\x04\x63lip\x18\x03 \x01(\x0b\x32\r.hitl.v1.Clip\"b\n\x16PublishSegmentsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12(\n\x08segments\x18\x02 \x03(\x0b\x32\x16.hitl.v1.SegmentRecord\"\x19\n\x17PublishSegmentsResponse\"9\n\x12GetSegmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bsegment_ids\x18\x02 \x03(\t\"9\n\x13GetSegmentsResponse\x12\"\n\x08segments\x18\x01 \x03(\x0b\x32\x10.hitl.v1.Segment\"[\n\x13\x41skQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12$\n\tquestions\x18\x02 \x03(\x0b\x32\x11.hitl.v1.Question\"\x16\n\x14\x41skQuestionsResponse\"P\n\x18WithdrawQuestionsRequest\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1b\n\x19WithdrawQuestionsResponse\"9\n\x12TailJournalRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x03\"=\n\x13TailJournalResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.hitl.v1.JournalEntry\"\xa9\x01\n\x0cStageOpening\x12\x1e\n\x03run\x18\x01 \x01(\x0b\x32\x11.hitl.v1.RunEpoch\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x10\n\x08stage_id\x18\x03 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x04 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\x12\x19\n\x0cnewest_frame\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_newest_frame\"m\n\x10PlayStageRequest\x12(\n\x07opening\x18\x01 \x01(\x0b\x32\x15.hitl.v1.StageOpeningH\x00\x12$\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrameH\x00\x42\t\n\x07message\"\"\n\x0bStageOpened\x12\x13\n\x0b\x66irst_frame\x18\x01 \x01(\x03\" \n\x0bStageStored\x12\x11\n\tend_frame\x18\x01 \x01(\x03\"!\n\rStageAudience\x12\x10\n\x08watchers\x18\x01 \x01(\x05\"J\n\x0cStageCommand\x12\x12\n\nteacher_id\x18\x01 \x01(\t\x12&\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageControl\"\xc4\x01\n\x11PlayStageResponse\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x14.hitl.v1.StageOpenedH\x00\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.hitl.v1.StageStoredH\x00\x12*\n\x08\x61udience\x18\x03 \x01(\x0b\x32\x16.hitl.v1.StageAudienceH\x00\x12(\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x15.hitl.v1.StageCommandH\x00\x42\t\n\x07message2\x87\x06\n\x0fTrainingService\x12K\n\x0cRegisterTask\x12\x1c.hitl.v1.RegisterTaskRequest\x1a\x1d.hitl.v1.RegisterTaskResponse\x12<\n\x07OpenRun\x12\x17.hitl.v1.OpenRunRequest\x1a\x18.hitl.v1.OpenRunResponse\x12\x39\n\x06GetRun\x12\x16.hitl.v1.GetRunRequest\x1a\x17.hitl.v1.GetRunResponse\x12Q\n\x0eReportProgress\x12\x1e.hitl.v1.ReportProgressRequest\x1a\x1f.hitl.v1.ReportProgressResponse\x12T\n\x0fPublishSegments\x12\x1f.hitl.v1.PublishSegmentsRequest\x1a .hitl.v1.PublishSegmentsResponse\x12H\n\x0bGetSegments\x12\x1b.hitl.v1.GetSegmentsRequest\x1a\x1c.hitl.v1.GetSegmentsResponse\x12K\n\x0c\x41skQuestions\x12\x1c.hitl.v1.AskQuestionsRequest\x1a\x1d.hitl.v1.AskQuestionsResponse\x12Z\n\x11WithdrawQuestions\x12!.hitl.v1.WithdrawQuestionsRequest\x1a\".hitl.v1.WithdrawQuestionsResponse\x12J\n\x0bTailJournal\x12\x1b.hitl.v1.TailJournalRequest\x1a\x1c.hitl.v1.TailJournalResponse0\x01\x12\x46\n\tPlayStage\x12\x19.hitl.v1.PlayStageRequest\x1a\x1a.hitl.v1.PlayStageResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,41 +54,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTPROGRESSRESPONSE']._serialized_start=578
   _globals['_REPORTPROGRESSRESPONSE']._serialized_end=602
   _globals['_SEGMENTRECORD']._serialized_start=604
-  _globals['_SEGMENTRECORD']._serialized_end=693
-  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_start=695
-  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_end=793
-  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_start=795
-  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_end=820
-  _globals['_GETSEGMENTSREQUEST']._serialized_start=822
-  _globals['_GETSEGMENTSREQUEST']._serialized_end=879
-  _globals['_GETSEGMENTSRESPONSE']._serialized_start=881
-  _globals['_GETSEGMENTSRESPONSE']._serialized_end=938
-  _globals['_ASKQUESTIONSREQUEST']._serialized_start=940
-  _globals['_ASKQUESTIONSREQUEST']._serialized_end=1031
-  _globals['_ASKQUESTIONSRESPONSE']._serialized_start=1033
-  _globals['_ASKQUESTIONSRESPONSE']._serialized_end=1055
-  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_start=1057
-  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_end=1137
-  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_start=1139
-  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_end=1166
-  _globals['_TAILJOURNALREQUEST']._serialized_start=1168
-  _globals['_TAILJOURNALREQUEST']._serialized_end=1225
-  _globals['_TAILJOURNALRESPONSE']._serialized_start=1227
-  _globals['_TAILJOURNALRESPONSE']._serialized_end=1288
-  _globals['_STAGEOPENING']._serialized_start=1291
-  _globals['_STAGEOPENING']._serialized_end=1460
-  _globals['_PLAYSTAGEREQUEST']._serialized_start=1462
-  _globals['_PLAYSTAGEREQUEST']._serialized_end=1571
-  _globals['_STAGEOPENED']._serialized_start=1573
-  _globals['_STAGEOPENED']._serialized_end=1607
-  _globals['_STAGESTORED']._serialized_start=1609
-  _globals['_STAGESTORED']._serialized_end=1641
-  _globals['_STAGEAUDIENCE']._serialized_start=1643
-  _globals['_STAGEAUDIENCE']._serialized_end=1676
-  _globals['_STAGECOMMAND']._serialized_start=1678
-  _globals['_STAGECOMMAND']._serialized_end=1752
-  _globals['_PLAYSTAGERESPONSE']._serialized_start=1755
-  _globals['_PLAYSTAGERESPONSE']._serialized_end=1951
-  _globals['_TRAININGSERVICE']._serialized_start=1954
-  _globals['_TRAININGSERVICE']._serialized_end=2729
+  _globals['_SEGMENTRECORD']._serialized_end=722
+  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_start=724
+  _globals['_PUBLISHSEGMENTSREQUEST']._serialized_end=822
+  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_start=824
+  _globals['_PUBLISHSEGMENTSRESPONSE']._serialized_end=849
+  _globals['_GETSEGMENTSREQUEST']._serialized_start=851
+  _globals['_GETSEGMENTSREQUEST']._serialized_end=908
+  _globals['_GETSEGMENTSRESPONSE']._serialized_start=910
+  _globals['_GETSEGMENTSRESPONSE']._serialized_end=967
+  _globals['_ASKQUESTIONSREQUEST']._serialized_start=969
+  _globals['_ASKQUESTIONSREQUEST']._serialized_end=1060
+  _globals['_ASKQUESTIONSRESPONSE']._serialized_start=1062
+  _globals['_ASKQUESTIONSRESPONSE']._serialized_end=1084
+  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_start=1086
+  _globals['_WITHDRAWQUESTIONSREQUEST']._serialized_end=1166
+  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_start=1168
+  _globals['_WITHDRAWQUESTIONSRESPONSE']._serialized_end=1195
+  _globals['_TAILJOURNALREQUEST']._serialized_start=1197
+  _globals['_TAILJOURNALREQUEST']._serialized_end=1254
+  _globals['_TAILJOURNALRESPONSE']._serialized_start=1256
+  _globals['_TAILJOURNALRESPONSE']._serialized_end=1317
+  _globals['_STAGEOPENING']._serialized_start=1320
+  _globals['_STAGEOPENING']._serialized_end=1489
+  _globals['_PLAYSTAGEREQUEST']._serialized_start=1491
+  _globals['_PLAYSTAGEREQUEST']._serialized_end=1600
+  _globals['_STAGEOPENED']._serialized_start=1602
+  _globals['_STAGEOPENED']._serialized_end=1636
+  _globals['_STAGESTORED']._serialized_start=1638
+  _globals['_STAGESTORED']._serialized_end=1670
+  _globals['_STAGEAUDIENCE']._serialized_start=1672
+  _globals['_STAGEAUDIENCE']._serialized_end=1705
+  _globals['_STAGECOMMAND']._serialized_start=1707
+  _globals['_STAGECOMMAND']._serialized_end=1781
+  _globals['_PLAYSTAGERESPONSE']._serialized_start=1784
+  _globals['_PLAYSTAGERESPONSE']._serialized_end=1980
+  _globals['_TRAININGSERVICE']._serialized_start=1983
+  _globals['_TRAININGSERVICE']._serialized_end=2758
 # @@protoc_insertion_point(module_scope)
