@@ -48,6 +48,9 @@ TABLE: tuple[Metric, ...] = (
     Metric("hitl_reward_signal_agreement_ratio", "gauge", (), "Held-out signals whose sign it predicts."),
     Metric("hitl_feedback_learnt_signals", "gauge", (), "Live signals that the reward model stands on."),
     Metric("hitl_feedback_unplaced_signals", "gauge", (), "Live signals about no step that is known."),
+    Metric(
+        "hitl_feedback_segments_without_clip", "gauge", (), "Asked about though no stage could render them."
+    ),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
 )
 """Every metric of the driver; the service has a table of its own."""
@@ -89,6 +92,7 @@ class DriverMetrics:
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
             "hitl_feedback_learnt_signals": row.signals,
             "hitl_feedback_unplaced_signals": row.unplaced_signals,
+            "hitl_feedback_segments_without_clip": row.segments_without_clip,
         }
         for name, value in gauges.items():
             if value is not None:

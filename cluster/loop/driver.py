@@ -200,6 +200,7 @@ class Driver:
             signals=signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=state.unplaced_signals if state else 0,
+            segments_without_clip=state.segments_without_clip if state else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,

@@ -28,6 +28,7 @@ _TAGS = {
     "open_questions": "feedback/open_questions",
     "signals": "feedback/signals",
     "unplaced_signals": "feedback/unplaced_signals",
+    "segments_without_clip": "feedback/segments_without_clip",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -81,6 +82,8 @@ class ProgressRow:
     """Share of held-out signals whose sign the reward model predicts."""
     unplaced_signals: int = 0
     """Live signals about no step that is known: too early, too late, or their steps are lost."""
+    segments_without_clip: int = 0
+    """Asked about though their stage could not render them (reward.questions.clips); since this driver started."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0

@@ -7,6 +7,7 @@ import numpy as np
 from hitl.errors import InvalidRequest
 from hitl.fields import check_count, check_id, decode_duration, encode_duration
 from hitl.stages import (
+    MAX_CLIP_BYTES,
     Act,
     ActionSpace,
     Advance,
@@ -30,8 +31,6 @@ from hitl.v1 import stages_pb2, training_pb2
 MIN_RATE, MAX_RATE = 0.1, 1000.0
 """Steps a second."""
 _MAX_IMAGE_BYTES = 4 * 1024 * 1024
-MAX_CLIP_BYTES = 2 * 1024 * 1024
-"""That a segment's clip may have."""
 _CLIP_TYPES = ("image/webp",)
 
 _PLAIN: dict[str, type[Release | Pause | Resume | Advance | Reset | Stop]] = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hitl.errors import Forbidden, InvalidRequest, NotFound
-from hitl.stages import Clip
+from hitl.stages import MAX_CLIP_BYTES, Clip
 from hitl.v1 import stages_pb2, training_pb2
-from hitl.wire.stages import MAX_CLIP_BYTES, decode_clip, encode_clip
+from hitl.wire.stages import decode_clip, encode_clip
 from tests.hitl.live import LiveRun, LiveService
 
 PLAY = Clip(data=b"RIFF of a play")

@@ -51,3 +51,23 @@ class Usher:
     def act(self, observation: Any, /) -> int:
         place = observation[0]
         return STAY if place == self.PLACE else RIGHT if place < self.PLACE else LEFT
+
+
+class Drift(Dial):
+    """The hand slips by what follows from the seed."""
+
+    def step(self, action: Any) -> Any:
+        self._place += int(self.np_random.integers(-1, 2))
+        self._place = max(-END, min(END, self._place))
+        return super().step(action)
+
+    def _observation(self) -> Any:
+        return np.clip(super()._observation(), -END, END)
+
+
+class Whim(Drift):
+    """The hand slips by what follows from nothing."""
+
+    def step(self, action: Any) -> Any:
+        self._place += int(np.random.default_rng().integers(-1, 2))
+        return super().step(action)
