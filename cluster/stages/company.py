@@ -75,7 +75,7 @@ class Company:
         }
         self._rehearsals = [
             ray.remote(Rehearsal)
-            .options(**again, max_task_retries=-1, max_concurrency=4)
+            .options(**again, max_concurrency=4)
             .remote(
                 stage_id=f"stage-{number}",
                 life=rehearsing.life,

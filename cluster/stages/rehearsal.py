@@ -123,6 +123,7 @@ class Rehearsal:
         self._is_deterministic, self._is_broken = True, False
         self._ending = threading.Event()
 
+    @ray.method(max_task_retries=-1)  # type: ignore[untyped-decorator]
     def play(self) -> None:
         """Play until `end`, over whatever goes wrong."""
         while not self._ending.is_set():

@@ -217,6 +217,8 @@ def test_a_stage_that_is_watched_is_its_audiences_at_once(rehearsed: Rehearsed, 
             newest = watch.next(30.0)
         assert all(frames)
         assert newest is not None
+        # A stage looks every few hundredths of a second who is there.
+        time.sleep(0.5)
         with ann.watch(run_id, "stage-0", steps=True) as watch:
             again = watch.next(30.0)
             while again is not None and again.shown.frame <= newest.shown.frame + 1:
@@ -237,7 +239,7 @@ def test_an_environment_that_is_not_deterministic_is_asked_about_without_clips(
         assert question.clips() == (None, None)
 
 
-def test_a_stage_that_is_killed_between_choosing_and_rendering_is_not_asked_about(
+def test_a_stage_that_is_killed_between_choosing_and_rendering_loses_nothing_acknowledged(
     rehearsed: Rehearsed, service: LiveService
 ) -> None:
     first, *_, second = rehearsed.cuttings()
@@ -245,11 +247,15 @@ def test_a_stage_that_is_killed_between_choosing_and_rendering_is_not_asked_abou
     names = set(rehearsed.shown())
     third, fourth = rehearsed.cuttings()[2:4]
     rehearsal_process().kill()
-    # Its true rewards have died with it.
-    assert rehearsed.ask(third, fourth) == Asked(question_ids=[])
+    # Its true rewards may have died with it.
+    assert rehearsed.ask(third, fourth) in (
+        Asked(question_ids=[]),
+        Asked(question_ids=["q1"], without_clip=2),
+    )
     with service.teacher() as ann:
-        (question,) = ann.lease(rehearsed.link.run_id, max_questions=9)
-        assert all(question.clips())
+        clips = {q.question_id: q.clips() for q in ann.lease(rehearsed.link.run_id, max_questions=9)}
+        assert all(clips["q0"])
+        assert not any(clips.get("q1", ()))
     # It comes back, and plays others.
     eventually(lambda: rehearsed.steps() >= ENOUGH and not names & set(rehearsed.shown()), seconds=60)
     fifth, *_, sixth = rehearsed.cuttings()
@@ -269,6 +275,7 @@ def test_a_stage_that_dies_while_it_renders_is_asked_about_without_a_clip(
     rehearsed: Rehearsed, service: LiveService
 ) -> None:
     first, *_, second = rehearsed.cuttings()
+    rehearsed.company.stop()
     stage: Any = ray.remote(Dies).remote()
     mine = {cutting.rollout: [ray.put(np.ones((STEPS, 1), np.float32))] for cutting in (first, second)}
     ray.get(rehearsed.publisher.remember.remote(mine, stage=stage))
@@ -302,6 +309,8 @@ def test_a_replay_shows_what_was_seen() -> None:
     episode = played(DIAL, action=RIGHT)
     clip = Replay(DIAL, Pictures(PicturesConfig())).clip(episode, address(3, 7))
     assert [place_on(frame) for frame in frames_of(clip)] == [3, 4, 5, 6, 7]
+    image = Image.open(io.BytesIO(clip.data))
+    assert (image.format, image.info["loop"]) == ("WEBP", 0)
 
 
 def test_where_an_environment_stands_still_its_last_state_is_shown() -> None:
@@ -312,15 +321,13 @@ def test_where_an_environment_stands_still_its_last_state_is_shown() -> None:
     assert (places[:3], set(places[3:])) == ([8, 9, 10], {10} if len(places) > 3 else set())
     still = Replay(DIAL, Pictures(PicturesConfig())).clip(episode, address(15, 25))
     assert {place_on(frame) for frame in frames_of(still)} == {END}
-    image = Image.open(io.BytesIO(still.data))
-    assert (image.format, image.info["loop"]) == ("WEBP", 0)
 
 
 def test_a_clip_has_the_environments_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     def milliseconds() -> set[int]:
         clip = Replay(DIAL, Pictures(PicturesConfig())).clip(played(DIAL, action=RIGHT), address(0, 5))
         image = Image.open(io.BytesIO(clip.data))
-        return {frame.info["duration"] for frame in ImageSequence.Iterator(image)}
+        return {frame.convert("RGB") and frame.info["duration"] for frame in ImageSequence.Iterator(image)}
 
     assert milliseconds() == {67}
     monkeypatch.setitem(make_replayed(DIAL).metadata, "render_fps", 50)
