@@ -40,8 +40,8 @@ _QUIT = "q"
 
 _EXPLANATION = (
     "You compare two short pieces of behaviour. Where you see no clips, each curve is one number over the steps "
-    "of a piece, from left to right: what the policy saw (obs) and what it did (action). Both pieces of a line share one "
-    "scale. Answer which you would rather see more of; skip freely, nothing is learnt from a skip."
+    "of a piece, from left to right: what the policy saw (obs) and what it did (action). Both pieces of a line "
+    "share one scale. Answer which you would rather see more of; skip freely, nothing is learnt from a skip."
 )
 _KEYS = (
     "[b]1[/] first   [b]2[/] second   [b]t[/] equally good   [b]c[/] cannot tell   "
