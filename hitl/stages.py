@@ -12,6 +12,17 @@ import numpy as np
 from hitl.errors import InvalidRequest
 from hitl.tensors import Array
 
+MAX_CLIP_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A segment as an animated picture: what each state looks like, and what the last step led to."""
+
+    data: bytes
+    """At most `MAX_CLIP_BYTES`."""
+    media_type: str = "image/webp"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpace:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from cluster.cli.drawing import draw
 from cluster.cli.keyboard import key, single_keys
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
@@ -190,7 +191,9 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
         facts.append("it asks for help: t takes the controls")
     if frame.holder:
         facts.append(f"{frame.holder} has the controls")
-    picture = _picture(shown.image) if shown.image else Text("(no picture)", style="dim")
+    picture = Text("(no picture)", style="dim")
+    if shown.image:
+        picture = draw(Image.open(io.BytesIO(shown.image)), columns=_COLUMNS, rows=_ROWS)
     return Panel(
         Group(
             picture,
@@ -202,17 +205,3 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
         title_align="left",
         border_style="cyan",
     )
-
-
-def _picture(image: bytes) -> Text:
-    """Draw a picture in characters, each of which shows two pixels, one above the other."""
-    pixels = Image.open(io.BytesIO(image)).convert("RGB")
-    pixels.thumbnail((_COLUMNS, 2 * _ROWS))
-    rgb = np.asarray(pixels)
-    text = Text(no_wrap=True)
-    for upper, lower in zip(rgb[0::2], rgb[1::2], strict=False):
-        for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
-            colours = "#{:02x}{:02x}{:02x} on #{:02x}{:02x}{:02x}".format(*above, *below)
-            text.append("\u2580", style=colours)
-        text.append("\n")
-    return text

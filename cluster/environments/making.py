@@ -85,11 +85,16 @@ def make_shown(config: EnvironmentConfig) -> Env:
     Raises:
         ConfigError: it cannot be made, or cannot render.
     """
-    env = make(
-        config.model_copy(
-            update={"fixed_horizon": None, "kwargs": {**config.kwargs, "render_mode": "rgb_array"}}
-        )
-    )
+    return make_replayed(config.model_copy(update={"fixed_horizon": None}))
+
+
+def make_replayed(config: EnvironmentConfig) -> Env:
+    """Make one environment that renders pictures, and else does all that one of `make` does.
+
+    Raises:
+        ConfigError: it cannot be made, or cannot render.
+    """
+    env = make(config.model_copy(update={"kwargs": {**config.kwargs, "render_mode": "rgb_array"}}))
     if env.render_mode != "rgb_array":
         raise ConfigError(
             f"environment {config.id} cannot be shown on a stage: it has no render_mode rgb_array; "

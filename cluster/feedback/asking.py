@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from cluster.feedback.publisher import Cutting
+from cluster.feedback.publisher import Asked, Cutting
 from cluster.runs.reward_config import QuestionsConfig
 from hitl.events import PairQuestion, Run
 from hitl.reward import candidates
@@ -51,6 +51,11 @@ class Asking:
         self._rng = np.random.default_rng(seed)
         self._number = run.open_questions + run.answered_questions + run.closed_questions
         self._last_round: int | None = None
+        self._publishing: ray.ObjectRef | None = None
+        self._published: set[str] = set()
+        """The questions of the round that is being published."""
+        self.without_clip = 0
+        """Segments that were asked about though their stage could not render them."""
         self._expire_time = {f"{_EARLIER} {n}": self._expires() for n in range(run.open_questions)}
 
     @property
@@ -93,7 +98,12 @@ class Asking:
             self._last_round = env_steps
 
     def due(self, env_steps: int) -> int:
-        """Return how many questions to ask now; those that have expired are waited for no longer."""
+        """Return how many questions to ask now: none while a round is still being published.
+
+        Those that have expired are waited for no longer.
+        """
+        if self._publishing is not None and not self._take_published(timeout=0.0):
+            return 0
         now = datetime.now(UTC)
         self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
         return self.schedule.due(
@@ -135,12 +145,30 @@ class Asking:
         return questions, [cutting for first, second, _ in chosen for cutting in (first, second)]
 
     def ask(self, questions: list[PairQuestion], cuttings: list[Cutting], *, env_steps: int) -> None:
-        """Publish the segments and ask; returns when the service has the questions."""
+        """Publish the segments and ask; returns when the service has the questions.
+
+        Clips take a while: a round with clips is published while everything else goes on.
+        """
         ends = {question.question_id: self._expires() for question in questions}
         self._expire_time |= ends
-        for lost in ends.keys() - set(ray.get(self._publisher.ask.remote(questions, cuttings))):
-            self._expire_time.pop(lost, None)
+        self._published = set(ends)
+        self._publishing = self._publisher.ask.remote(questions, cuttings)
+        if not self._questions.clips:
+            self._take_published(timeout=None)
         self._last_round = env_steps
+
+    def _take_published(self, *, timeout: float | None) -> bool:
+        """Take note of what has become of a round, if that is known by then."""
+        publishing = self._publishing
+        ready, _ = ray.wait([publishing], timeout=timeout)
+        if not ready:
+            return False
+        self._publishing = None
+        asked: Asked = ray.get(publishing)
+        for lost in self._published.difference(asked.question_ids):
+            self._expire_time.pop(lost, None)
+        self.without_clip += asked.without_clip
+        return True
 
     def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
         self._number += 1

@@ -7,7 +7,6 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,23 +18,25 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
+from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
-from cluster.feedback.versions import Versions, model_arrays, probe_from, probe_of, with_probe
+from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Run, Segment, Signal
 from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
-from policies.experience import Rollout
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _WORK_SECONDS = 0.05
+_PROBE_STEPS = 4096
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -59,6 +60,8 @@ class TeachingState:
     """That are about no step that is known."""
     delays: Mapping[str, float] = field(default_factory=dict)
     """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
+    segments_without_clip: int = 0
+    """That were asked about though their stage could not render them."""
 
 
 class RewardTrainer:
@@ -117,7 +120,7 @@ class RewardTrainer:
             seed=seed,
         )
         self._rng = np.random.default_rng(seed)
-        self._batches: deque[list[tuple[str, Rollout]]] = deque(maxlen=questions.fresh_batches)
+        self._fresh = FreshRollouts(questions)
         self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
         self._env_steps = 0
         self._signals = signals
@@ -159,12 +162,16 @@ class RewardTrainer:
             env_steps: of the run, with this batch.
             base: the newest version that the driver knows; taken over if this trainer knows none so new.
         """
-        if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
-            self._batches.append(batch)
+        self._fresh.add_batch(rollouts)
         # Calls that waited for this actor to start come in any order.
         self._env_steps = max(self._env_steps, env_steps)
         if base is not None and (self._base is None or base.version > self._base.version):
             self._base = base
+        self._news.set()
+
+    def show_played(self, stage_id: str, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
+        """Take note of all that a stage can render; boxed references by name."""
+        self._fresh.show_played(stage_id, rollouts)
         self._news.set()
 
     def get_state(self) -> AskingState:
@@ -180,7 +187,7 @@ class RewardTrainer:
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
-        self._batches.clear()
+        self._fresh.clear()
         self._model.begin_anew(seed)
         self._asking.begin_anew(seed)
 
@@ -194,9 +201,10 @@ class RewardTrainer:
             answered=len(self._asking.answered),
             report=self._report,
             refused=self._refused,
-            rollouts=bool(self._batches),
-            unplaced_signals=signals.unplaced,
-            delays=signals.fitted.of_run(self._run.run_id).mean_seconds if signals.fitted else {},
+            rollouts=self._fresh.has_batches,
+            unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
+            delays=_delays_of(signals, self._run),
+            segments_without_clip=self._asking.without_clip,
         )
 
     def advance(
@@ -250,9 +258,8 @@ class RewardTrainer:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
-        if self._probe is None and is_time and self._batches:
-            rollouts = [rollout for batch in self._batches for _, rollout in batch]
-            self._set_probe(*probe_from(rollouts, self._rng))
+        if self._probe is None and is_time and self._fresh.has_batches:
+            self._set_probe(*self._fresh.draw_steps(_PROBE_STEPS, self._rng))
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -323,11 +330,10 @@ class RewardTrainer:
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:
-        batches, env_steps = list(self._batches), self._env_steps
-        if self._probe is None or not batches:
+        rollouts, env_steps = self._fresh.to_ask_about(), self._env_steps
+        if self._probe is None or not rollouts:
             return
         if count := self._asking.due(env_steps):
-            rollouts = [named for batch in batches for named in batch]
             questions, cuttings = self._asking.choose(
                 count, rollouts, self._model, reward_version=self._versions.version
             )
@@ -345,3 +351,10 @@ class RewardTrainer:
         self._model.load(model_arrays(arrays))
         self._versions.adopt(base)
         self._asking.skip_rounds_until(self._env_steps)
+
+
+def _delays_of(signals: Evidence | None, run: Run) -> Mapping[str, float]:
+    """Return the mean delay of each teacher of a run, as far as delays are fitted."""
+    if not isinstance(signals, Signals) or signals.fitted is None:
+        return {}
+    return signals.fitted.of_run(run.run_id).mean_seconds

@@ -1,6 +1,6 @@
 """The versions of a run's reward model: numbers that are never given out twice, and who is told of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from cluster.newest import Published
 from hitl.client.training import TrainingClient
 from hitl.events import Progress, Run
-from policies.experience import Rollout
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -87,14 +86,3 @@ def probe_of(arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
 def model_arrays(arrays: Arrays) -> Arrays:
     """Return the part of a version's arrays that is the model's state."""
     return {name: value for name, value in arrays.items() if not name.startswith(_PROBE)}
-
-
-def probe_from(
-    rollouts: Sequence[Rollout], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Draw the observations and actions of a probe set from steps in which somebody acted."""
-    observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
-    action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
-    counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
-    rows = rng.choice(counted, min(_PROBE_STEPS, len(counted)), replace=False)
-    return observation[rows], action[rows]

@@ -22,7 +22,7 @@ from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching
 from cluster.newest import Published
 from cluster.runs.section import annealed
-from cluster.stages.company import Company
+from cluster.stages.company import Company, Rehearsing
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,14 @@ class HITL(Algorithm):  # type: ignore[misc]
             rewards=self.teaching.board if self.teaching else None,
             seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
             features=self.config.reward_model.features,
+            rehearsing=Rehearsing(
+                trainer=self.teaching.trainer,
+                publisher=self.teaching.publisher,
+                life=self.config.life,
+                segment_steps=self.config.questions.segment_steps,
+            )
+            if self.teaching and self.config.questions.clips
+            else None,
         )
 
     def _set_weights(self, weights: ray.ObjectRef) -> None:

@@ -206,6 +206,7 @@ class Driver:
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
+            segments_without_clip=state.segments_without_clip if state else 0,
             delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,

@@ -18,6 +18,7 @@ from cluster.feedback.versions import Arrays
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
+from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,11 @@ class Teaching:
                 "a learned reward needs a feedback service: call .people(feedback=FeedbackService(...))"
             )
         observation_space, action_space = spaces_of(config.environment_config)
+        self._clips = config.questions.clips
+        if self._clips and (config.lockstep or not config.stages.count):
+            raise ConfigError(
+                "questions with clips are about what stages play: they need some, and no lockstep"
+            )
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -50,7 +56,9 @@ class Teaching:
                 address=link.address,
                 token=link.token,
                 run=link.run,
-                keep=batches * max(config.num_env_runners, 1),
+                keep=KEPT_ROLLOUTS * config.stages.count
+                if self._clips
+                else batches * max(config.num_env_runners, 1),
             )
         )
         self.board = ray.remote(Newest).options(**again).remote() if config.stages.count else None
@@ -108,7 +116,7 @@ class Teaching:
         """
         self._env_steps = env_steps
         rollouts = {sample.rollout.hex(): [sample.rollout] for sample in samples}
-        if samples:
+        if samples and not self._clips:
             self.publisher.remember.remote({s.rollout.hex(): [s.true_reward] for s in samples})
         if self._lockstep:
             self._take(

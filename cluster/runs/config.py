@@ -317,4 +317,18 @@ class RunConfig(Section):
                 f"reward.questions.initial is {questions.initial}, more than the whole budget "
                 f"of {questions.budget}"
             )
+        if questions.clips and not self.stages.count:
+            raise ValueError(
+                "reward.questions.clips: only stages render clips; set stages.count to 1 or more"
+            )
+        if questions.clips and self.mode == "lockstep":
+            raise ValueError(
+                "reward.questions.clips: what stages play depends on the time that they have, so it is no function "
+                "of the seed; set mode to overlapped, or reward.questions.clips to false"
+            )
+        if questions.clips and questions.segment_steps > self.stages.unwatched_steps:
+            raise ValueError(
+                f"stages.unwatched_steps is {self.stages.unwatched_steps}, less than one segment of "
+                f"{questions.segment_steps} steps (reward.questions.segment_steps)"
+            )
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from hitl.stages import MAX_CLIP_BYTES
 from hitl.teachers.live import Mode
 
 
@@ -64,6 +65,8 @@ class PicturesConfig(Section):
     """Pixels; bigger pictures are scaled down, which takes ten times as long as encoding them."""
     most_bytes: Positive = 100_000
     """A bigger picture loses quality, and then size."""
+    most_clip_bytes: Annotated[int, Field(ge=1, le=MAX_CLIP_BYTES)] = 500_000
+    """The same for the animated picture of a segment."""
 
 
 class StagesConfig(Section):
@@ -78,6 +81,8 @@ class StagesConfig(Section):
     """Steps a second, until a teacher chooses another pace."""
     safe_action: int | tuple[float, ...] | None = None
     """What a stage does after a safe stop, until someone resumes; empty: the first option, or what is nearest to 0."""
+    unwatched_steps: Positive = 2000
+    """Played by each policy version while nobody watches, where questions have clips; an episode is cut there, too."""
     pictures: PicturesConfig = Field(default_factory=PicturesConfig)
 
     @property

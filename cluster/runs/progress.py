@@ -31,6 +31,7 @@ _TAGS = {
     "unplaced_signals": "feedback/unplaced_signals",
     "expired_signals": "feedback/expired_signals",
     "corrections": "feedback/corrections",
+    "segments_without_clip": "feedback/segments_without_clip",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -92,6 +93,8 @@ class ProgressRow:
     """Share of held-out corrections to which the reward model gives the highest reward."""
     delays: dict[str, float] = field(default_factory=dict)
     """Mean delay in seconds of each teacher's live signals, as fitted."""
+    segments_without_clip: int = 0
+    """Asked about though their stage could not render them (reward.questions.clips); since this driver started."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0

@@ -56,6 +56,8 @@ class QuestionsConfig(Section):
     """Asked together after that."""
     round_env_steps: Positive = 20_000
     """Environment steps between rounds."""
+    clips: bool = False
+    """Ask about what stages play while nobody watches (stages.count), and show people a clip of it."""
     segment_steps: Positive = 25
     """Length of the segments compared."""
     candidates: Positive = 500

@@ -1,5 +1,6 @@
 """The driver's side of stages: starts them, and hands them the newest policy. Nothing is waited for."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -8,11 +9,26 @@ from cluster.newest import Newest, Published
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.stages.rehearsal import Rehearsal
 from cluster.stages.sharing import PolicySharer
 from cluster.stages.stage import Stage
 from hitl.events import Run
 
 _END_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsing:
+    """Whom stages play for while nobody watches."""
+
+    trainer: Any
+    """Handle of the reward trainer."""
+    publisher: Any
+    """Handle of the publisher."""
+    life: str
+    """Of the driver."""
+    segment_steps: int
+    """Of a question's segments."""
 
 
 class Company:
@@ -32,6 +48,7 @@ class Company:
         rewards: Any,
         seeds: list[int],
         features: str | None = None,
+        rehearsing: Rehearsing | None = None,
     ) -> None:
         """Start the stages; each comes back by itself when it dies, and goes on playing.
 
@@ -47,9 +64,33 @@ class Company:
             rewards: handle of the `Newest` that has the reward model.
             seeds: one for each.
             features: that the reward model reads.
+            rehearsing: whom what they play while nobody watches is for; None: they stand still then.
         """
         again = {"num_cpus": 0, "max_restarts": -1}
         self._policies = ray.remote(Newest).options(**again).remote()
+        plays = {
+            "environment": environment,
+            "model_config": model_config,
+            "settings": settings,
+            "acting": acting,
+            "policies": self._policies,
+            "rewards": rewards,
+        }
+        self._rehearsals = [
+            ray.remote(Rehearsal)
+            .options(**again, max_concurrency=4)
+            .remote(
+                stage_id=f"stage-{number}",
+                life=rehearsing.life,
+                segment_steps=rehearsing.segment_steps,
+                trainer=rehearsing.trainer,
+                publisher=rehearsing.publisher,
+                seed=seed,
+                **plays,
+            )
+            for number, seed in enumerate(seeds)
+            if rehearsing is not None
+        ]
         self._stages = [
             ray.remote(Stage)
             .options(**again, max_task_retries=-1, max_concurrency=2)
@@ -58,15 +99,11 @@ class Company:
                 token=token,
                 run=run,
                 stage_id=f"stage-{number}",
-                environment=environment,
-                model_config=model_config,
-                settings=settings,
-                acting=acting,
                 imitation=imitation,
-                policies=self._policies,
-                rewards=rewards,
+                rehearsal=self._rehearsals[number] if self._rehearsals else None,
                 seed=seed,
                 features=features,
+                **plays,
             )
             for number, seed in enumerate(seeds)
         ]
@@ -83,7 +120,7 @@ class Company:
                     model_config=model_config,
                 )
             )
-        self._playing = [stage.play.remote() for stage in self._stages]
+        self._playing = [actor.play.remote() for actor in (*self._stages, *self._rehearsals)]
         self._sharing = self._sharer.share.remote() if self._sharer else None
 
     def show_policy(self, version: int, weights: ray.ObjectRef, *, reward_weight: float) -> None:
@@ -93,9 +130,9 @@ class Company:
 
     def stop(self) -> None:
         """End the stages; what they have shown is stored first."""
-        for stage in self._stages:
-            stage.end.remote()
+        for actor in (*self._stages, *self._rehearsals):
+            actor.end.remote()
         ray.wait(self._playing, num_returns=len(self._playing), timeout=_END_SECONDS)
-        for actor in (*self._stages, self._policies, self._sharer):
+        for actor in (*self._stages, *self._rehearsals, self._policies, self._sharer):
             if actor is not None:
                 ray.kill(actor)

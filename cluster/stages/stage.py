@@ -1,7 +1,8 @@
 """A stage: a Ray actor that plays an environment at human speed with the newest policy, for teachers to watch.
 
 One step at a time: choose an action, step, show the outcome, and wait until the next step is due. While nobody watches
-it stands still and costs nothing. Killed, it comes back by itself and begins a new episode.
+it stands still and costs nothing; a rehearsal may play in its place (`cluster.stages.rehearsal`). Killed, it comes
+back by itself and begins a new episode.
 """
 
 import logging
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.02
 _AGAIN_SECONDS = 1.0
+_TELL_SECONDS = 1.0
 
 
 class Stage:
@@ -59,6 +61,7 @@ class Stage:
         rewards: Any,
         seed: int,
         features: str | None = None,
+        rehearsal: Any = None,
     ) -> None:
         """Make the environment; `play` begins.
 
@@ -76,6 +79,7 @@ class Stage:
             rewards: handle of the `Newest` that has the reward model.
             seed: of the environment and of the policy's draws.
             features: that the reward model reads.
+            rehearsal: handle of the actor that plays while nobody watches; None: nobody does.
         """
         use_threads(1)
         self._settings = settings
@@ -104,6 +108,7 @@ class Stage:
             self._help = Help(gate, counsel, self._env.action_space, wait_seconds=wait_seconds)
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._journal_end = 0
+        self._rehearsal, self._told = rehearsal, 0.0
         self._seed: int | None = seed
         self._ending = threading.Event()
 
@@ -130,6 +135,7 @@ class Stage:
             while not self._ending.is_set():
                 performance.hear()
                 self._look_for_newer()
+                self._let_rehearsal_wait(performance)
                 if not performance.goes_on or self._waits_for_help(performance):
                     self._ending.wait(_IDLE_SECONDS)
                     due = time.monotonic()
@@ -146,6 +152,17 @@ class Stage:
                         max(due, time.monotonic() - performance.seconds_per_step)
                         + performance.seconds_per_step
                     )
+
+    def _let_rehearsal_wait(self, performance: "_Performance") -> None:
+        """Where there is a rehearsal, tell it that somebody watches, and show whoever is the first a new episode."""
+        if self._rehearsal is None:
+            return
+        came = performance.audience_came()
+        if performance.is_watched and (came or time.monotonic() - self._told > _TELL_SECONDS):
+            self._rehearsal.watched.remote()
+            self._told = time.monotonic()
+        if came and performance.steps > 0:
+            self._begin(performance)
 
     def end(self) -> None:
         """Stop playing."""
@@ -241,6 +258,7 @@ class _Performance:
         self._clock_began = time.time() - time.monotonic()
         self.ended = False
         """The episode is over."""
+        self._was_watched = False
 
     @property
     def steps(self) -> int:
@@ -248,9 +266,19 @@ class _Performance:
         return self._next - self._episode - 1
 
     @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches."""
+        return self._player.watchers > 0
+
+    def audience_came(self) -> bool:
+        """Whether somebody watches now, and nobody did when this was asked last."""
+        was_watched, self._was_watched = self._was_watched, self.is_watched
+        return self._was_watched and not was_watched
+
+    @property
     def goes_on(self) -> bool:
         """Whether a step, or a new episode, is wanted now."""
-        if not self._player.watchers:
+        if not self.is_watched:
             return False
         return self._controls.reset_wanted or not self._controls.stands_still
 
@@ -290,8 +318,7 @@ class _Performance:
         self._show(observation_O, step, asks_help=asks_help)
 
     def _show(self, observation_O: ObservationArray, step: StageStep | None, *, asks_help: bool) -> None:
-        watched = self._player.watchers > 0
-        pixels: Any = self._env.render() if watched else None
+        pixels: Any = self._env.render() if self.is_watched else None
         self._player.show(
             StageFrame(
                 frame=self._next,

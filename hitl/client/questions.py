@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hitl.events import Choice, Question, Receipt, Segment
+from hitl.stages import Clip
 from hitl.tensors import Array
 
 
@@ -22,6 +23,7 @@ class LeasedQuestion:
     true_rewards: tuple[Array, ...] | None
     _compare: Callable[[Question, Choice, timedelta], Receipt] = field(repr=False)
     _release: Callable[[Question], None] = field(repr=False)
+    _clip: Callable[[str, str], Clip | None] = field(repr=False)
     _shown_seconds: float = field(default_factory=time.monotonic, repr=False)
 
     @property
@@ -45,6 +47,14 @@ class LeasedQuestion:
         if self.true_rewards is None:
             return None
         return tuple(float(rewards.sum(dtype="float64")) for rewards in self.true_rewards)
+
+    def clips(self) -> tuple[Clip | None, ...]:
+        """Fetch what each segment looks like; None where there is no clip of it.
+
+        Raises:
+            RequestError: the service refuses, or cannot be reached.
+        """
+        return tuple(self._clip(self.question.run_id, segment.segment_id) for segment in self.segments)
 
     def answer(self, choice: Choice, *, thinking_time: timedelta | None = None) -> Receipt:
         """Answer; the thinking time is measured from when the question came, unless it is given.

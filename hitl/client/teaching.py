@@ -12,14 +12,14 @@ from hitl.client.watching import StageWatch
 from hitl.errors import RequestError
 from hitl.events import Choice, Comparison, Event, Question, Receipt, Retraction, Run
 from hitl.fields import decode_time, encode_duration
-from hitl.stages import Control, Stage
+from hitl.stages import Clip, Control, Stage
 from hitl.tensors import Array, decode_tensor
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
 from hitl.wire.events import decode_receipt, decode_refusal, encode_event
 from hitl.wire.runs import decode_run
 from hitl.wire.segments import decode_question, decode_segment
-from hitl.wire.stages import decode_stage, encode_control
+from hitl.wire.stages import decode_clip, decode_stage, encode_control
 
 _POLL_SECONDS = 20.0
 _MAX_EVENTS = 1000
@@ -102,6 +102,7 @@ class TeacherClient:
             true_rewards=rewards or None,
             _compare=self._compare,
             _release=lambda question: self.release(question.run_id, [question.question_id]),
+            _clip=self.clip,
         )
 
     def compare(
@@ -123,6 +124,12 @@ class TeacherClient:
         """Give leased questions back unanswered, for someone else."""
         request = teaching_pb2.ReleaseQuestionsRequest(run_id=run_id, question_ids=question_ids)
         self._channel.call(self._stub.ReleaseQuestions, request)
+
+    def clip(self, run_id: str, segment_id: str) -> Clip | None:
+        """Return what a segment looks like; None where there is no clip of it."""
+        request = teaching_pb2.GetClipRequest(run_id=run_id, segment_id=segment_id)
+        response = self._channel.call(self._stub.GetClip, request)
+        return decode_clip(response.clip) if response.HasField("clip") else None
 
     def stages(self, run_id: str) -> list[Stage]:
         """Return the stages of a run that are being played."""

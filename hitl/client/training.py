@@ -1,6 +1,6 @@
 """The client of the training cluster."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +11,7 @@ from hitl.client.playing import StagePlayer
 from hitl.events import JournalEntry, Progress, Question, Run, Segment, Task
 from hitl.fields import encode_duration
 from hitl.policies import SharedPolicy
-from hitl.stages import ActionSpace
+from hitl.stages import ActionSpace, Clip
 from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
@@ -19,6 +19,7 @@ from hitl.wire.events import decode_entry
 from hitl.wire.policies import decode_policy, encode_policy
 from hitl.wire.runs import decode_run, encode_progress, encode_task
 from hitl.wire.segments import decode_segment, encode_question, encode_segment
+from hitl.wire.stages import encode_clip
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -68,9 +69,25 @@ class TrainingClient:
         request = training_pb2.ReportProgressRequest(run=_epoch(run), progress=encode_progress(progress))
         self._channel.call(self._stub.ReportProgress, request)
 
-    def publish_segments(self, run: Run, segments: Iterable[tuple[Segment, Array | None]]) -> None:
-        """Store segments durably, each with its true rewards, shape [steps], where there are any."""
-        for records in _parts([_record(segment, rewards) for segment, rewards in segments]):
+    def publish_segments(
+        self,
+        run: Run,
+        segments: Iterable[tuple[Segment, Array | None]],
+        *,
+        clips: Mapping[str, Clip] | None = None,
+    ) -> None:
+        """Store segments durably.
+
+        Args:
+            run: as `open_run` returned it.
+            segments: each with its true rewards, shape [steps], where there are any.
+            clips: what teachers may look at, by the id of the segment.
+        """
+        shown = clips or {}
+        records_of_all = [
+            _record(segment, rewards, shown.get(segment.segment_id)) for segment, rewards in segments
+        ]
+        for records in _parts(records_of_all):
             request = training_pb2.PublishSegmentsRequest(run=_epoch(run), segments=records)
             self._channel.call(self._stub.PublishSegments, request)
 
@@ -202,10 +219,12 @@ def _epoch(run: Run) -> training_pb2.RunEpoch:
     return training_pb2.RunEpoch(run_id=run.run_id, epoch=run.epoch)
 
 
-def _record(segment: Segment, true_rewards: Array | None) -> training_pb2.SegmentRecord:
+def _record(segment: Segment, true_rewards: Array | None, clip: Clip | None) -> training_pb2.SegmentRecord:
     record = training_pb2.SegmentRecord(segment=encode_segment(segment))
     if true_rewards is not None:
         record.true_rewards.CopyFrom(encode_tensor(true_rewards))
+    if clip is not None:
+        record.clip.CopyFrom(encode_clip(clip))
     return record
 
 

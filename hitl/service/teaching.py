@@ -26,6 +26,7 @@ from hitl.storage.storage import Storage
 from hitl.v1 import teaching_pb2, types_pb2
 from hitl.wire.events import decode_event, encode_receipt, encode_refusal
 from hitl.wire.runs import encode_run
+from hitl.wire.stages import encode_clip
 
 _DEFAULT_LEASE: Final = timedelta(seconds=60)
 _MAX_LEASE: Final = timedelta(hours=1)
@@ -129,6 +130,15 @@ class TeachingHandlers(WatchingHandlers):
             if all(segment_id in rewards for segment_id in ids):
                 message.true_rewards.extend(types_pb2.Tensor.FromString(rewards[id]) for id in ids)
         return message
+
+    async def GetClip(self, request: teaching_pb2.GetClipRequest, call: Call) -> teaching_pb2.GetClipResponse:
+        """Send the clip of a segment, where there is one."""
+        run_id, segment_id = check_id(request.run_id, "run_id"), check_id(request.segment_id, "segment_id")
+        call.check_run(run_id)
+        clip = await wrap_future(
+            self._storage.read(segments.load_clip, self._storage.blobs, run_id, segment_id)
+        )
+        return teaching_pb2.GetClipResponse(clip=encode_clip(clip) if clip else None)
 
     async def ReleaseQuestions(
         self, request: teaching_pb2.ReleaseQuestionsRequest, call: Call

@@ -21,6 +21,7 @@ from hitl.storage.storage import Storage
 from hitl.v1 import training_pb2, types_pb2
 from hitl.wire.runs import decode_progress, decode_task, encode_run, encode_task
 from hitl.wire.segments import decode_question, decode_segment, decode_true_rewards
+from hitl.wire.stages import decode_clip
 
 _MAX_ITEMS: Final = 10_000
 _MAX_ENTRIES: Final = 1000
@@ -90,6 +91,7 @@ class TrainingHandlers(PlayingHandlers, PolicyHandlers):
                 record.segment.SerializeToString(deterministic=True),
                 record.true_rewards.SerializeToString() if record.HasField("true_rewards") else None,
                 decode_segment(record.segment).showing if record.segment.HasField("showing") else None,
+                decode_clip(record.clip) if record.HasField("clip") else None,
             )
             for record in records
         ]
@@ -97,7 +99,7 @@ class TrainingHandlers(PlayingHandlers, PolicyHandlers):
     async def GetSegments(
         self, request: training_pb2.GetSegmentsRequest, call: Call
     ) -> training_pb2.GetSegmentsResponse:
-        """Read segments back, without their true reward."""
+        """Read segments back, without their true reward and clip."""
         run_id = _run_id(request.run_id, call)
         ids = _ids(request.segment_ids, "segment_ids")
         bodies = await wrap_future(
@@ -177,6 +179,8 @@ def _check_record(record: training_pb2.SegmentRecord, place: int, run: RunEpoch)
         raise InvalidRequest(f"{what}.segment.address.run_id: {segment.address.run_id} is not {run.run_id}")
     if record.HasField("true_rewards"):
         decode_true_rewards(record.true_rewards, len(segment), f"{what}.true_rewards")
+    if record.HasField("clip"):
+        decode_clip(record.clip, f"{what}.clip")
     return segment.address.task_id
 
 

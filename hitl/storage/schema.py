@@ -67,6 +67,17 @@ true_rewards = Table(
     ForeignKeyConstraint(["run_id", "segment_id"], ["segments.run_id", "segments.segment_id"]),
 )
 
+# A segment's clip is a blob; those who learn from segments never read it.
+clips = Table(
+    "clips",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    Column("media_type", String, nullable=False),
+    Column("blob", String, nullable=False),
+    ForeignKeyConstraint(["run_id", "segment_id"], ["segments.run_id", "segments.segment_id"]),
+)
+
 # Which stored segments a stage has shown, and when: what a signal on a frame is about is looked up here.
 showings = Table(
     "showings",

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select
 
 from hitl.errors import NotFound
 from hitl.events import Showing
+from hitl.stages import Clip
 from hitl.storage import schema
 from hitl.storage.blobs import Blobs
 from hitl.storage.clock import now_us
@@ -26,28 +27,43 @@ class StoredSegment:
     true_rewards: bytes | None
     showing: Showing | None = None
     """Where a stage has shown it."""
+    clip: "StoredClip | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClip:
+    """Where a durable clip lies, and what it is."""
+
+    blob: str
+    media_type: str
 
 
 def prepare_segment(
-    blobs: Blobs, segment_id: str, message: bytes, true_rewards: bytes | None, showing: Showing | None = None
+    blobs: Blobs,
+    segment_id: str,
+    message: bytes,
+    true_rewards: bytes | None,
+    showing: Showing | None = None,
+    clip: Clip | None = None,
 ) -> StoredSegment:
-    """Compress a segment and, where it is big, make it durable as a blob: before any row names it."""
+    """Compress a segment and, where it is big, make it durable as a blob, as its clip: before any row names them."""
+    stored_clip = StoredClip(blobs.put(clip.data), clip.media_type) if clip else None
     # Level 1: on arrays of floats higher levels cost much and win little.
     payload = zlib.compress(message, 1)
     if len(payload) <= _MAX_INLINE_BYTES:
-        return StoredSegment(segment_id, payload, None, true_rewards, showing)
-    return StoredSegment(segment_id, None, blobs.put(payload), true_rewards, showing)
+        return StoredSegment(segment_id, payload, None, true_rewards, showing, stored_clip)
+    return StoredSegment(segment_id, None, blobs.put(payload), true_rewards, showing, stored_clip)
 
 
 def insert_segments(connection: Connection, run_id: str, stored: Iterable[StoredSegment]) -> None:
-    """Store segments; one whose id exists changes nothing, not even its true rewards.
+    """Store segments; one whose id exists changes nothing, not even its true rewards or clip.
 
     The caller has locked the run.
     """
     wanted = {segment.segment_id: segment for segment in reversed(list(stored))}
     known = known_segments(connection, run_id, wanted)
     now = now_us()
-    rows, reward_rows = [], []
+    rows, reward_rows, clip_rows = [], [], []
     for segment_id, segment in wanted.items():
         if segment_id in known:
             continue
@@ -55,10 +71,14 @@ def insert_segments(connection: Connection, run_id: str, stored: Iterable[Stored
         rows.append({**key, "payload": segment.payload, "blob": segment.blob, "create_us": now})
         if segment.true_rewards is not None:
             reward_rows.append({**key, "payload": segment.true_rewards})
+        if segment.clip is not None:
+            clip_rows.append({**key, "media_type": segment.clip.media_type, "blob": segment.clip.blob})
     if rows:
         connection.execute(insert(schema.segments), rows)
     if reward_rows:
         connection.execute(insert(schema.true_rewards), reward_rows)
+    if clip_rows:
+        connection.execute(insert(schema.clips), clip_rows)
     new = {row["segment_id"] for row in rows}
     insert_showings(
         connection, run_id, {id: s.showing for id, s in wanted.items() if s.showing and id in new}
@@ -97,6 +117,19 @@ def load_true_rewards(
     """Return the messages with the true rewards of these segments, where known. For oracles only."""
     rows = _rows(connection, schema.true_rewards, run_id, segment_ids)
     return {row["segment_id"]: bytes(row["payload"]) for row in rows}
+
+
+def load_clip(connection: Connection, blobs: Blobs, run_id: str, segment_id: str) -> Clip | None:
+    """Return a segment's clip; None where there is none.
+
+    Raises:
+        NotFound: the segment is not stored.
+    """
+    if rows := _rows(connection, schema.clips, run_id, [segment_id]):
+        return Clip(data=blobs.get(rows[0]["blob"]), media_type=rows[0]["media_type"])
+    if not known_segments(connection, run_id, [segment_id]):
+        raise NotFound(f"run {run_id} has no segment {segment_id}")
+    return None
 
 
 def _rows(

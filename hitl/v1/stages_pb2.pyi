@@ -519,3 +519,28 @@ class StageControl(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_control) -> _WhichOneofReturnType_control | None: ...
 
 Global___StageControl: _TypeAlias = StageControl  # noqa: Y015
+
+@_typing.final
+class Clip(_message.Message):
+    """A segment as an animated picture that goes on for ever."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    type: _builtins.str
+    """As browsers call it: image/webp."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Clip: _TypeAlias = Clip  # noqa: Y015

@@ -28,7 +28,7 @@ from hitl.v1 import stages_pb2 as hitl_dot_v1_dot_stages__pb2
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/teaching.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\"\x11\n\x0fListRunsRequest\".\n\x10ListRunsResponse\x12\x1a\n\x04runs\x18\x01 \x03(\x0b\x32\x0c.hitl.v1.Run\"\x91\x01\n\x15LeaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rmax_questions\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb7\x01\n\x0eLeasedQuestion\x12#\n\x08question\x18\x01 \x01(\x0b\x32\x11.hitl.v1.Question\x12\x35\n\x11lease_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x08segments\x18\x03 \x03(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x04 \x03(\x0b\x32\x0f.hitl.v1.Tensor\"D\n\x16LeaseQuestionsResponse\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.hitl.v1.LeasedQuestion\"?\n\x17ReleaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1a\n\x18ReleaseQuestionsResponse\"=\n\x13SubmitEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.hitl.v1.FeedbackEvent\"l\n\x07Receipt\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"a\n\x0b\x45ventResult\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.ReceiptH\x00\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x10.hitl.v1.RefusalH\x00\x42\x08\n\x06result\"=\n\x14SubmitEventsResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.hitl.v1.EventResult\"#\n\x11ListStagesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"4\n\x12ListStagesResponse\x12\x1e\n\x06stages\x18\x01 \x03(\x0b\x32\x0e.hitl.v1.Stage\"p\n\x11WatchStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\x1a\n\x12max_unacknowledged\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x08\x12\r\n\x05steps\x18\x05 \x01(\x08\"\x81\x01\n\x12WatchStageResponse\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\"\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrame\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x0e\n\x06holder\x18\x04 \x01(\t\":\n\x17\x41\x63knowledgeFrameRequest\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\"\x1a\n\x18\x41\x63knowledgeFrameResponse\"_\n\x13\x43ontrolStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12&\n\x07\x63ontrol\x18\x03 \x01(\x0b\x32\x15.hitl.v1.StageControl\"M\n\x14\x43ontrolStageResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x81\x05\n\x0fTeachingService\x12?\n\x08ListRuns\x12\x18.hitl.v1.ListRunsRequest\x1a\x19.hitl.v1.ListRunsResponse\x12Q\n\x0eLeaseQuestions\x12\x1e.hitl.v1.LeaseQuestionsRequest\x1a\x1f.hitl.v1.LeaseQuestionsResponse\x12W\n\x10ReleaseQuestions\x12 .hitl.v1.ReleaseQuestionsRequest\x1a!.hitl.v1.ReleaseQuestionsResponse\x12K\n\x0cSubmitEvents\x12\x1c.hitl.v1.SubmitEventsRequest\x1a\x1d.hitl.v1.SubmitEventsResponse\x12\x45\n\nListStages\x12\x1a.hitl.v1.ListStagesRequest\x1a\x1b.hitl.v1.ListStagesResponse\x12G\n\nWatchStage\x12\x1a.hitl.v1.WatchStageRequest\x1a\x1b.hitl.v1.WatchStageResponse0\x01\x12W\n\x10\x41\x63knowledgeFrame\x12 .hitl.v1.AcknowledgeFrameRequest\x1a!.hitl.v1.AcknowledgeFrameResponse\x12K\n\x0c\x43ontrolStage\x12\x1c.hitl.v1.ControlStageRequest\x1a\x1d.hitl.v1.ControlStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/teaching.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\"\x11\n\x0fListRunsRequest\".\n\x10ListRunsResponse\x12\x1a\n\x04runs\x18\x01 \x03(\x0b\x32\x0c.hitl.v1.Run\"\x91\x01\n\x15LeaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rmax_questions\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb7\x01\n\x0eLeasedQuestion\x12#\n\x08question\x18\x01 \x01(\x0b\x32\x11.hitl.v1.Question\x12\x35\n\x11lease_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x08segments\x18\x03 \x03(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x04 \x03(\x0b\x32\x0f.hitl.v1.Tensor\"D\n\x16LeaseQuestionsResponse\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.hitl.v1.LeasedQuestion\"?\n\x17ReleaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1a\n\x18ReleaseQuestionsResponse\"4\n\x0eGetClipRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsegment_id\x18\x02 \x01(\t\".\n\x0fGetClipResponse\x12\x1b\n\x04\x63lip\x18\x01 \x01(\x0b\x32\r.hitl.v1.Clip\"=\n\x13SubmitEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.hitl.v1.FeedbackEvent\"l\n\x07Receipt\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"a\n\x0b\x45ventResult\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.ReceiptH\x00\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x10.hitl.v1.RefusalH\x00\x42\x08\n\x06result\"=\n\x14SubmitEventsResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.hitl.v1.EventResult\"#\n\x11ListStagesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"4\n\x12ListStagesResponse\x12\x1e\n\x06stages\x18\x01 \x03(\x0b\x32\x0e.hitl.v1.Stage\"p\n\x11WatchStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\x1a\n\x12max_unacknowledged\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x08\x12\r\n\x05steps\x18\x05 \x01(\x08\"\x81\x01\n\x12WatchStageResponse\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\"\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrame\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x0e\n\x06holder\x18\x04 \x01(\t\":\n\x17\x41\x63knowledgeFrameRequest\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\"\x1a\n\x18\x41\x63knowledgeFrameResponse\"_\n\x13\x43ontrolStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12&\n\x07\x63ontrol\x18\x03 \x01(\x0b\x32\x15.hitl.v1.StageControl\"M\n\x14\x43ontrolStageResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xbf\x05\n\x0fTeachingService\x12?\n\x08ListRuns\x12\x18.hitl.v1.ListRunsRequest\x1a\x19.hitl.v1.ListRunsResponse\x12Q\n\x0eLeaseQuestions\x12\x1e.hitl.v1.LeaseQuestionsRequest\x1a\x1f.hitl.v1.LeaseQuestionsResponse\x12W\n\x10ReleaseQuestions\x12 .hitl.v1.ReleaseQuestionsRequest\x1a!.hitl.v1.ReleaseQuestionsResponse\x12<\n\x07GetClip\x12\x17.hitl.v1.GetClipRequest\x1a\x18.hitl.v1.GetClipResponse\x12K\n\x0cSubmitEvents\x12\x1c.hitl.v1.SubmitEventsRequest\x1a\x1d.hitl.v1.SubmitEventsResponse\x12\x45\n\nListStages\x12\x1a.hitl.v1.ListStagesRequest\x1a\x1b.hitl.v1.ListStagesResponse\x12G\n\nWatchStage\x12\x1a.hitl.v1.WatchStageRequest\x1a\x1b.hitl.v1.WatchStageResponse0\x01\x12W\n\x10\x41\x63knowledgeFrame\x12 .hitl.v1.AcknowledgeFrameRequest\x1a!.hitl.v1.AcknowledgeFrameResponse\x12K\n\x0c\x43ontrolStage\x12\x1c.hitl.v1.ControlStageRequest\x1a\x1d.hitl.v1.ControlStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,32 +49,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEQUESTIONSREQUEST']._serialized_end=677
   _globals['_RELEASEQUESTIONSRESPONSE']._serialized_start=679
   _globals['_RELEASEQUESTIONSRESPONSE']._serialized_end=705
-  _globals['_SUBMITEVENTSREQUEST']._serialized_start=707
-  _globals['_SUBMITEVENTSREQUEST']._serialized_end=768
-  _globals['_RECEIPT']._serialized_start=770
-  _globals['_RECEIPT']._serialized_end=878
-  _globals['_REFUSAL']._serialized_start=880
-  _globals['_REFUSAL']._serialized_end=920
-  _globals['_EVENTRESULT']._serialized_start=922
-  _globals['_EVENTRESULT']._serialized_end=1019
-  _globals['_SUBMITEVENTSRESPONSE']._serialized_start=1021
-  _globals['_SUBMITEVENTSRESPONSE']._serialized_end=1082
-  _globals['_LISTSTAGESREQUEST']._serialized_start=1084
-  _globals['_LISTSTAGESREQUEST']._serialized_end=1119
-  _globals['_LISTSTAGESRESPONSE']._serialized_start=1121
-  _globals['_LISTSTAGESRESPONSE']._serialized_end=1173
-  _globals['_WATCHSTAGEREQUEST']._serialized_start=1175
-  _globals['_WATCHSTAGEREQUEST']._serialized_end=1287
-  _globals['_WATCHSTAGERESPONSE']._serialized_start=1290
-  _globals['_WATCHSTAGERESPONSE']._serialized_end=1419
-  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_start=1421
-  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_end=1479
-  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_start=1481
-  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_end=1507
-  _globals['_CONTROLSTAGEREQUEST']._serialized_start=1509
-  _globals['_CONTROLSTAGEREQUEST']._serialized_end=1604
-  _globals['_CONTROLSTAGERESPONSE']._serialized_start=1606
-  _globals['_CONTROLSTAGERESPONSE']._serialized_end=1683
-  _globals['_TEACHINGSERVICE']._serialized_start=1686
-  _globals['_TEACHINGSERVICE']._serialized_end=2327
+  _globals['_GETCLIPREQUEST']._serialized_start=707
+  _globals['_GETCLIPREQUEST']._serialized_end=759
+  _globals['_GETCLIPRESPONSE']._serialized_start=761
+  _globals['_GETCLIPRESPONSE']._serialized_end=807
+  _globals['_SUBMITEVENTSREQUEST']._serialized_start=809
+  _globals['_SUBMITEVENTSREQUEST']._serialized_end=870
+  _globals['_RECEIPT']._serialized_start=872
+  _globals['_RECEIPT']._serialized_end=980
+  _globals['_REFUSAL']._serialized_start=982
+  _globals['_REFUSAL']._serialized_end=1022
+  _globals['_EVENTRESULT']._serialized_start=1024
+  _globals['_EVENTRESULT']._serialized_end=1121
+  _globals['_SUBMITEVENTSRESPONSE']._serialized_start=1123
+  _globals['_SUBMITEVENTSRESPONSE']._serialized_end=1184
+  _globals['_LISTSTAGESREQUEST']._serialized_start=1186
+  _globals['_LISTSTAGESREQUEST']._serialized_end=1221
+  _globals['_LISTSTAGESRESPONSE']._serialized_start=1223
+  _globals['_LISTSTAGESRESPONSE']._serialized_end=1275
+  _globals['_WATCHSTAGEREQUEST']._serialized_start=1277
+  _globals['_WATCHSTAGEREQUEST']._serialized_end=1389
+  _globals['_WATCHSTAGERESPONSE']._serialized_start=1392
+  _globals['_WATCHSTAGERESPONSE']._serialized_end=1521
+  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_start=1523
+  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_end=1581
+  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_start=1583
+  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_end=1609
+  _globals['_CONTROLSTAGEREQUEST']._serialized_start=1611
+  _globals['_CONTROLSTAGEREQUEST']._serialized_end=1706
+  _globals['_CONTROLSTAGERESPONSE']._serialized_start=1708
+  _globals['_CONTROLSTAGERESPONSE']._serialized_end=1785
+  _globals['_TEACHINGSERVICE']._serialized_start=1788
+  _globals['_TEACHINGSERVICE']._serialized_end=2491
 # @@protoc_insertion_point(module_scope)

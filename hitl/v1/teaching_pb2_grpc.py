@@ -50,6 +50,11 @@ class TeachingServiceStub:
                 request_serializer=hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsResponse.FromString,
                 _registered_method=True)
+        self.GetClip = channel.unary_unary(
+                '/hitl.v1.TeachingService/GetClip',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.GetClipRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.GetClipResponse.FromString,
+                _registered_method=True)
         self.SubmitEvents = channel.unary_unary(
                 '/hitl.v1.TeachingService/SubmitEvents',
                 request_serializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.SerializeToString,
@@ -97,6 +102,13 @@ class TeachingServiceServicer:
 
     def ReleaseQuestions(self, request, context):
         """Gives leased questions back unanswered, for someone else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetClip(self, request, context):
+        """The clip of a stored segment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +167,11 @@ def add_TeachingServiceServicer_to_server(servicer, server):
                     servicer.ReleaseQuestions,
                     request_deserializer=hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsResponse.SerializeToString,
+            ),
+            'GetClip': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClip,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.GetClipRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.GetClipResponse.SerializeToString,
             ),
             'SubmitEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitEvents,
@@ -264,6 +281,33 @@ class TeachingService:
             '/hitl.v1.TeachingService/ReleaseQuestions',
             hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsRequest.SerializeToString,
             hitl_dot_v1_dot_teaching__pb2.ReleaseQuestionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClip(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TeachingService/GetClip',
+            hitl_dot_v1_dot_teaching__pb2.GetClipRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.GetClipResponse.FromString,
             options,
             channel_credentials,
             insecure,

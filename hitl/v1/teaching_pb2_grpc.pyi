@@ -39,6 +39,8 @@ class TeachingServiceStub:
     """Takes open questions for a while; waits for one if there is none. A lease that ends goes to someone else."""
     ReleaseQuestions: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.ReleaseQuestionsRequest, _teaching_pb2.ReleaseQuestionsResponse]
     """Gives leased questions back unanswered, for someone else."""
+    GetClip: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.GetClipRequest, _teaching_pb2.GetClipResponse]
+    """The clip of a stored segment."""
     SubmitEvents: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
     ListStages: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]
@@ -63,6 +65,8 @@ class TeachingServiceAsyncStub(TeachingServiceStub):
     """Takes open questions for a while; waits for one if there is none. A lease that ends goes to someone else."""
     ReleaseQuestions: _aio.UnaryUnaryMultiCallable[_teaching_pb2.ReleaseQuestionsRequest, _teaching_pb2.ReleaseQuestionsResponse]  # type: ignore[assignment]
     """Gives leased questions back unanswered, for someone else."""
+    GetClip: _aio.UnaryUnaryMultiCallable[_teaching_pb2.GetClipRequest, _teaching_pb2.GetClipResponse]  # type: ignore[assignment]
+    """The clip of a stored segment."""
     SubmitEvents: _aio.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]  # type: ignore[assignment]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
     ListStages: _aio.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]  # type: ignore[assignment]
@@ -102,6 +106,14 @@ class TeachingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_teaching_pb2.ReleaseQuestionsResponse, _abc.Awaitable[_teaching_pb2.ReleaseQuestionsResponse]]:
         """Gives leased questions back unanswered, for someone else."""
+
+    @_abc_1.abstractmethod
+    def GetClip(
+        self,
+        request: _teaching_pb2.GetClipRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_teaching_pb2.GetClipResponse, _abc.Awaitable[_teaching_pb2.GetClipResponse]]:
+        """The clip of a stored segment."""
 
     @_abc_1.abstractmethod
     def SubmitEvents(

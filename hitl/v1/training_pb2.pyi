@@ -251,21 +251,27 @@ class SegmentRecord(_message.Message):
 
     SEGMENT_FIELD_NUMBER: _builtins.int
     TRUE_REWARDS_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def segment(self) -> _types_pb2.Segment: ...
     @_builtins.property
     def true_rewards(self) -> _types_pb2.Tensor:
         """The environment's reward, shape [steps]; stored apart and given to oracles only. Unset where there is none."""
 
+    @_builtins.property
+    def clip(self) -> _stages_pb2.Clip:
+        """Stored apart, for teachers. Unset where there is none."""
+
     def __init__(
         self,
         *,
         segment: _types_pb2.Segment | None = ...,
         true_rewards: _types_pb2.Tensor | None = ...,
+        clip: _stages_pb2.Clip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["segment", b"segment", "true_rewards", b"true_rewards"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip", "segment", b"segment", "true_rewards", b"true_rewards"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["segment", b"segment", "true_rewards", b"true_rewards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip", "segment", b"segment", "true_rewards", b"true_rewards"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -139,7 +139,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSegments(self, request, context):
-        """Reads stored segments back. Never their true reward.
+        """Reads stored segments back. Never their true reward, nor their clip.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

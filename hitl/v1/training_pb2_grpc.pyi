@@ -46,7 +46,7 @@ class TrainingServiceStub:
     PublishSegments: _grpc.UnaryUnaryMultiCallable[_training_pb2.PublishSegmentsRequest, _training_pb2.PublishSegmentsResponse]
     """Stores segments durably. A repeat of a segment_id changes nothing."""
     GetSegments: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]
-    """Reads stored segments back. Never their true reward."""
+    """Reads stored segments back. Never their true reward, nor their clip."""
     AskQuestions: _grpc.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]
     """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
     The segments must be published.
@@ -82,7 +82,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     PublishSegments: _aio.UnaryUnaryMultiCallable[_training_pb2.PublishSegmentsRequest, _training_pb2.PublishSegmentsResponse]  # type: ignore[assignment]
     """Stores segments durably. A repeat of a segment_id changes nothing."""
     GetSegments: _aio.UnaryUnaryMultiCallable[_training_pb2.GetSegmentsRequest, _training_pb2.GetSegmentsResponse]  # type: ignore[assignment]
-    """Reads stored segments back. Never their true reward."""
+    """Reads stored segments back. Never their true reward, nor their clip."""
     AskQuestions: _aio.UnaryUnaryMultiCallable[_training_pb2.AskQuestionsRequest, _training_pb2.AskQuestionsResponse]  # type: ignore[assignment]
     """Asks teachers. A repeat of a question_id opens it again until its new time, if it has no answer, and no more.
     The segments must be published.
@@ -151,7 +151,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetSegmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetSegmentsResponse, _abc.Awaitable[_training_pb2.GetSegmentsResponse]]:
-        """Reads stored segments back. Never their true reward."""
+        """Reads stored segments back. Never their true reward, nor their clip."""
 
     @_abc_1.abstractmethod
     def AskQuestions(

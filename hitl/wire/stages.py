@@ -7,9 +7,11 @@ import numpy as np
 from hitl.errors import InvalidRequest
 from hitl.fields import check_count, check_id, decode_duration, encode_duration
 from hitl.stages import (
+    MAX_CLIP_BYTES,
     Act,
     ActionSpace,
     Advance,
+    Clip,
     Command,
     Control,
     Pause,
@@ -29,6 +31,7 @@ from hitl.v1 import stages_pb2, training_pb2
 MIN_RATE, MAX_RATE = 0.1, 1000.0
 """Steps a second."""
 _MAX_IMAGE_BYTES = 4 * 1024 * 1024
+_CLIP_TYPES = ("image/webp",)
 
 _PLAIN: dict[str, type[Release | Pause | Resume | Advance | Reset | Stop]] = {
     "release": Release,
@@ -66,6 +69,23 @@ def decode_action_space(message: stages_pb2.ActionSpace, what: str = "action_spa
     if not choices or min(choices) < 1:
         raise InvalidRequest(f"{what}: no kind of space with at least one option on each axis")
     return ActionSpace(choices=choices, single=kind == "discrete")
+
+
+def encode_clip(clip: Clip) -> stages_pb2.Clip:
+    """Put a clip into a message."""
+    return stages_pb2.Clip(data=clip.data, type=clip.media_type)
+
+
+def decode_clip(message: stages_pb2.Clip, what: str = "clip") -> Clip:
+    """Read a clip of bounded size."""
+    if not 0 < len(message.data) <= MAX_CLIP_BYTES:
+        raise InvalidRequest(
+            f"{what}.data: {len(message.data)} bytes; a clip has 1 to {MAX_CLIP_BYTES}, so show fewer steps "
+            "or smaller pictures"
+        )
+    if message.type not in _CLIP_TYPES:
+        raise InvalidRequest(f"{what}.type: {message.type[:40]!r} is not one of {', '.join(_CLIP_TYPES)}")
+    return Clip(data=message.data, media_type=message.type)
 
 
 def encode_frame(frame: StageFrame) -> stages_pb2.StageFrame:

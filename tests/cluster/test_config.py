@@ -82,6 +82,15 @@ def test_several_mistakes_get_a_line_each(run_file: Path) -> None:
         ("{learner: {sequence_steps: 50}, policy: {recurrent: 8}}", "does not divide the 128 steps"),
         ("reward: {questions: {segment_steps: 500}}", "shorten one or lengthen the other"),
         ("reward: {questions: {initial: 101}}", "more than the whole budget"),
+        ("reward: {questions: {clips: true}}", "only stages render clips"),
+        (
+            "{mode: lockstep, reward: {questions: {clips: true}}, stages: {count: 1}}",
+            "set mode to overlapped",
+        ),
+        (
+            "{reward: {questions: {clips: true}}, stages: {count: 1, unwatched_steps: 24}}",
+            "less than one segment",
+        ),
     ],
 )
 def test_impossible_combinations_come_with_the_reason(run_file: Path, text: str, reason: str) -> None:

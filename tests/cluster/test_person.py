@@ -6,17 +6,21 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from cluster.cli.drawing import Film
 from cluster.cli.person import question_panel
 from hitl.client.training import TrainingClient
 from hitl.events import Choice, Comparison, Task
-from tests.hitl.live import LiveRun, LiveService
+from hitl.stages import Clip
+from tests.hitl.live import LiveRun, LiveService, eventually
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,105 @@ def test_a_terminal_gets_its_settings_back(tmp_path: Path) -> None:
     assert termios.tcgetattr(child) == before
     os.close(parent)
     os.close(child)
+
+
+def film(*colours: tuple[int, int, int], milliseconds: int = 100) -> Clip:
+    """A clip that shows one colour after the other."""
+    frames = [Image.new("RGB", (40, 20), colour) for colour in colours]
+    data = io.BytesIO()
+    frames[0].save(
+        data, "webp", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, lossless=True
+    )
+    return Clip(data=data.getvalue())
+
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+RED_IN_THE_TERMINAL, GREEN_IN_THE_TERMINAL = "38;2;255;0;0", "38;2;0;255;0"
+
+
+def test_a_film_shows_each_frame_for_its_time_and_goes_on() -> None:
+    shown = Film.open(film(RED, GREEN, BLUE).data)
+    assert len(shown) == 3
+
+    def colour(seconds: float) -> str:
+        return str(shown.draw(seconds, columns=4, rows=2).spans[0].style)
+
+    expected = {
+        0.0: "#ff0000",
+        0.09: "#ff0000",
+        0.11: "#00ff00",
+        0.29: "#0000ff",
+        0.31: "#ff0000",
+        60.15: "#00ff00",
+    }
+    assert {seconds: colour(seconds)[:7] for seconds in expected} == expected
+    text = shown.draw(0.0, columns=10, rows=9)
+    assert [len(line) for line in text.plain.splitlines()] == [10, 10]
+
+
+def test_what_is_no_picture_is_no_film() -> None:
+    with pytest.raises(OSError, match="cannot identify"):
+        Film.open(b"what is this")
+
+
+@pytest.mark.parametrize(
+    ("clips", "moves"),
+    [
+        ({"low": film(RED, GREEN), "high": film(BLUE, GREEN)}, True),
+        ({"low": film(RED, GREEN)}, False),
+        ({"low": film(RED, GREEN), "high": Clip(data=b"what is this")}, False),
+    ],
+)
+def test_clips_move_side_by_side_in_a_terminal(
+    service: LiveService, cluster: TrainingClient, clips: dict[str, Clip], moves: bool
+) -> None:
+    import pty
+
+    run_id = f"clips-{len(clips)}-{moves}"
+    run = LiveRun(cluster.open_run(run_id, "task"), cluster)
+    cluster.publish_segments(run.run, [(run.segment(name), None) for name in ("low", "high")], clips=clips)
+    cluster.ask(run.run, [run.question("q")])
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster.cli.main", "teach", "--address", service.address, "--run-id", run_id],
+        env={
+            **os.environ,
+            "HANDRAIL_TOKEN": service.token("teacher", "alice"),
+            "COLUMNS": "100",
+            "LINES": "40",
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+        },
+        stdin=child,
+        stdout=child,
+        stderr=child,
+    )
+    os.close(child)
+    shown: list[str] = []
+
+    def read() -> None:
+        # A terminal that nobody reads stops whoever writes to it.
+        with contextlib.suppress(OSError):
+            while part := os.read(parent, 65536):
+                shown.append(part.decode(errors="replace"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wanted = (RED_IN_THE_TERMINAL, GREEN_IN_THE_TERMINAL, "skip") if moves else ("obs[0]", "skip")
+    try:
+        eventually(lambda: all(part in "".join(shown) for part in wanted), seconds=60)
+        output = "".join(shown)
+        assert ("obs[0]" in output, RED_IN_THE_TERMINAL in output) == (not moves, moves)
+        os.write(parent, b"2")
+        eventually(
+            lambda: "second" in "".join(shown[-50:]) and cluster.get_run(run_id).answered_questions == 1
+        )
+        (entry,) = next(iter(cluster.tail(run_id)))
+        assert isinstance(entry.event, Comparison)
+        assert entry.event.choice is Choice.SECOND
+        os.write(parent, b"q")
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        reader.join()
+        os.close(parent)

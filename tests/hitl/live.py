@@ -66,8 +66,10 @@ class LiveService:
     def cluster(self, **options: Any) -> TrainingClient:
         return TrainingClient(self.address, self.token("cluster", "driver"), **options)
 
-    def teacher(self, name: str = "ann", role: Role = "teacher", **options: Any) -> TeacherClient:
-        return TeacherClient(self.address, self.token(role, name), **options)
+    def teacher(
+        self, name: str = "ann", role: Role = "teacher", runs: list[str] | None = None, **options: Any
+    ) -> TeacherClient:
+        return TeacherClient(self.address, self.token(role, name, runs=runs), **options)
 
 
 @dataclass(slots=True)

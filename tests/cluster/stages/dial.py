@@ -57,3 +57,23 @@ def after_each(observation_NO: Any) -> Any:
     """Features of each action: the place that it leads to, and one."""
     place_NA = observation_NO[:, :1] + np.arange(3) - 1.0
     return np.stack([place_NA, np.ones_like(place_NA)], 2).astype(np.float32)
+
+
+class Drift(Dial):
+    """The hand slips by what follows from the seed."""
+
+    def step(self, action: Any) -> Any:
+        self._place += int(self.np_random.integers(-1, 2))
+        self._place = max(-END, min(END, self._place))
+        return super().step(action)
+
+    def _observation(self) -> Any:
+        return np.clip(super()._observation(), -END, END)
+
+
+class Whim(Drift):
+    """The hand slips by what follows from nothing."""
+
+    def step(self, action: Any) -> Any:
+        self._place += int(np.random.default_rng().integers(-1, 2))
+        return super().step(action)

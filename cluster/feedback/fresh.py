@@ -1,0 +1,61 @@
+"""The newest rollouts, as far as questions can use them: of env runners, and of stages that nobody watches."""
+
+from collections import deque
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from cluster.runs.reward_config import QuestionsConfig
+from policies.experience import Rollout
+
+Named = tuple[str, Rollout]
+"""A rollout and its name: the hexadecimal id of its reference."""
+
+
+class FreshRollouts:
+    """What can be asked about, and what the scale of rewards is taken from."""
+
+    def __init__(self, questions: QuestionsConfig) -> None:
+        self._clips = questions.clips
+        self._batches: deque[list[Named]] = deque(maxlen=questions.fresh_batches)
+        self._played: dict[str, dict[str, Rollout]] = {}
+        """By the stage: a stage has rendered nothing yet of what it plays for questions, and can do so later."""
+
+    def add_batch(self, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
+        """Take a batch of env runners: boxed references by name."""
+        if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
+            self._batches.append(batch)
+
+    def show_played(self, stage_id: str, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
+        """Take all that a stage can render: boxed references by name, in the place of what it could before."""
+        known = self._played.get(stage_id, {})
+        self._played[stage_id] = {
+            name: known[name] if name in known else ray.get(boxed[0]) for name, boxed in rollouts.items()
+        }
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._batches.clear()
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether env runners have gathered anything that is still here."""
+        return bool(self._batches)
+
+    def to_ask_about(self) -> list[Named]:
+        """Return what segments are cut from: what stages can render, where questions have clips."""
+        if self._clips:
+            return [named for played in list(self._played.values()) for named in played.items()]
+        return [named for batch in list(self._batches) for named in batch]
+
+    def draw_steps(
+        self, most: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...]."""
+        rollouts = [rollout for batch in list(self._batches) for _, rollout in batch]
+        observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
+        action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
+        counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
+        rows = rng.choice(counted, min(most, len(counted)), replace=False)
+        return observation[rows], action[rows]
