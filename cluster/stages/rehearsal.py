@@ -239,7 +239,9 @@ class Rehearsal:
         self._told = time.monotonic()
         newest = list(self._played)[-ROLLOUTS:]
         me = ray.get_runtime_context().current_actor
-        self._publisher.remember.remote({p.rollout.hex(): [p.true_reward] for p in newest}, stage=me)
+        rewards = {p.rollout.hex(): [p.true_reward] for p in newest}
+        # First, so that it knows what the trainer asks about.
+        ray.wait([self._publisher.remember.remote(rewards, stage=me)], timeout=_TELL_SECONDS)
         self._trainer.show_played.remote(self._stage_id, {p.rollout.hex(): [p.rollout] for p in newest})
 
     def _look_for_newer(self) -> None:

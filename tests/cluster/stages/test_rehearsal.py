@@ -27,7 +27,7 @@ from hitl.events import PairQuestion, StepAddress
 from hitl.reward import candidates
 from hitl.stages import Clip
 from policies.experience import Actor, Rollout
-from tests.cluster.stages.dial import END, RIGHT, STAY
+from tests.cluster.stages.dial import END, LEFT, RIGHT, STAY
 from tests.cluster.stages.test_stage import weights
 from tests.hitl.live import LiveService, eventually
 
@@ -285,8 +285,10 @@ def test_a_stage_that_dies_while_it_renders_is_asked_about_without_a_clip(
         assert question.clips() == (None, None)
 
 
-def played(environment: EnvironmentConfig, *, seed: int = 3, action: int = STAY) -> PlayedEpisode:
-    """An episode of a dial up to its horizon."""
+def played(
+    environment: EnvironmentConfig, *, seed: int = 3, action: int = STAY, turns: int = 0
+) -> PlayedEpisode:
+    """An episode of a dial up to its horizon; one that turns goes to and fro."""
     env = make(environment)
     episode = PlayedEpisode(number=0, seed=seed)
     observation, _ = env.reset(seed=seed)
@@ -296,6 +298,8 @@ def played(environment: EnvironmentConfig, *, seed: int = 3, action: int = STAY)
         observation, _, terminated, truncated, info = env.step(action)
         episode.see(observation)
         episode.actions.append(np.array(action))
+        action += turns
+        turns = -turns
         episode.acted += not info
         over = terminated or truncated
     return episode
@@ -359,9 +363,13 @@ def test_another_seed_is_another_episode() -> None:
 
 
 def test_a_long_segment_leaves_steps_out() -> None:
-    long = EnvironmentConfig(id="tests.cluster.stages.dial:Drift", fixed_horizon=900)
-    clip = Replay(long, Pictures(PicturesConfig())).clip(played(long), address(0, 800))
-    assert len(frames_of(clip)) <= 150
+    long = DIAL.model_copy(update={"fixed_horizon": 900})
+    clip = Replay(long, Pictures(PicturesConfig())).clip(played(long, action=LEFT, turns=2), address(0, 800))
+    frames = frames_of(clip)
+    # Every sixth of 801 states is even, so all that are shown look alike but for the last.
+    assert 1 <= len(frames) <= 150
+    short = Replay(long, Pictures(PicturesConfig())).clip(played(long, action=LEFT, turns=2), address(0, 40))
+    assert len(frames_of(short)) == 41
 
 
 NOISE = [
