@@ -99,7 +99,12 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             return None
         seeds = [self.config.seed_for(f"gate {name} {n}") for n in range(envs.count)]
         gates = [BetaMixture(0.0, seed=seed, drawn_each=imitation.beta.drawn_each) for seed in seeds]
-        return Overseer(make_expert(imitation.expert, envs.observation_space, envs.action_space), gates)
+        return Overseer(
+            make_expert(imitation.expert, envs.observation_space, envs.action_space),
+            gates,
+            asked_share=imitation.asked_share,
+            seed=self.config.seed_for(f"asking {name}"),
+        )
 
     def collect(
         self, *, behaviour: Behaviour, weights: Weights, reward_model: Weights | None, start: int

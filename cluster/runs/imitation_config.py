@@ -12,9 +12,10 @@ from policies.imitation.settings import CloningSettings, LossName
 class BetaConfig(Section):
     """How much the expert acts itself in each round of DAgger (Ross et al. 2011, arXiv:1011.0686)."""
 
-    schedule: Literal["indicator", "linear", "exponential", "always"] = "indicator"
+    schedule: Literal["indicator", "linear", "exponential", "always", "never"] = "indicator"
     """indicator: all of round 1, then nothing. linear: less each round. exponential: base to the power of the rounds
-    before. always: all steps of all rounds, which is behaviour cloning."""
+    before. always: all steps of all rounds, which is behaviour cloning. never: nothing, so that imitation.asked_share
+    holds from the first round on."""
     rounds: Positive = 10
     """linear: after so many rounds the expert acts no more."""
     base: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -24,8 +25,8 @@ class BetaConfig(Section):
 
     def __call__(self, round_number: int) -> float:
         """Return beta in a round; rounds count from 1."""
-        if self.schedule == "always":
-            return 1.0
+        if self.schedule in ("always", "never"):
+            return float(self.schedule == "always")
         schedules: dict[str, BetaSchedule] = {
             "indicator": IndicatorBeta(),
             "linear": LinearBeta(self.rounds),
@@ -42,6 +43,9 @@ class ImitationConfig(Section):
     expert: str = ""
     """Who is asked: `module:Class` with `act(observation)`, a checkpoint's folder, or `sb3.PPO:model.zip`."""
     beta: BetaConfig = Field(default_factory=BetaConfig)
+    asked_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the policy's steps in which the expert is asked, by chance: neighbouring states teach much the same.
+    What the expert does itself is a label in any case."""
     budget: Positive | None = None
     """Labels that the expert gives in the whole run, roughly; empty: no limit."""
     weight: NotNegativeReal = 0.0

@@ -37,8 +37,20 @@ class Oversight(NamedTuple):
 class Overseer:
     """An expert in front of several environments, with a gate for each."""
 
-    def __init__(self, expert: Expert, gates: Sequence[Gate]) -> None:
+    def __init__(
+        self, expert: Expert, gates: Sequence[Gate], *, asked_share: float = 1.0, seed: int = 0
+    ) -> None:
+        """Prepare.
+
+        Args:
+            expert: to be asked.
+            gates: one for each environment.
+            asked_share: probability, in (0, 1], with which a step that the policy takes is labelled, behind gates that
+                label all steps.
+            seed: of these draws.
+        """
         self._expert, self._gates = expert, gates
+        self._asked_share, self._generator = asked_share, np.random.default_rng(seed)
         self.is_asked = True
         """Whether the expert may be asked; if not, the policy acts alone and there are no labels."""
 
@@ -56,10 +68,11 @@ class Overseer:
         expert_acts_N, labelled_N = np.zeros(count, bool), np.zeros(count, bool)
         wanted_NA, taken_NA = action_NA.copy(), action_NA
         if self.is_asked:
+            drawn_N = self._generator.random(count) < self._asked_share
             for n, gate in enumerate(self._gates):
                 moment = Moment(begins=bool(begins_N[n]))
                 expert_acts_N[n] = gate.expert_acts(moment)
-                labelled_N[n] = gate.labels_every_step or expert_acts_N[n]
+                labelled_N[n] = expert_acts_N[n] or (gate.labels_every_step and drawn_N[n])
             for n in np.flatnonzero(labelled_N).tolist():
                 wanted_NA[n] = self._expert.act(observation_NO[n])
             acts = expert_acts_N.reshape(count, *[1] * (action_NA.ndim - 1))
