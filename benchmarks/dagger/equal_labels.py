@@ -6,14 +6,14 @@ many places.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.dagger import ours
-from benchmarks.dagger.ours import FEWEST_LABELS, Way
-from benchmarks.dagger.tasks import TASKS, score_at
+from benchmarks.dagger.ours import FEWEST_LABELS, Snapshot, Way
+from benchmarks.dagger.tasks import TASKS
 from benchmarks.intervals import interval
 
 FEW_LABELS = (80, 160, 320)
@@ -56,16 +56,31 @@ def measure(seeds: Sequence[int]) -> dict[str, Any]:
 def _of_task(task: str, seeds: Sequence[int]) -> dict[int, Any]:
     horizon = TASKS[task].horizon
     at = budgets(horizon)
-    runs = {
-        name: [ours.run(task, way, seed=seed, most_labels=at[-1], until=None) for seed in seeds]
+    scores = {
+        name: [_scores(task, ours.rounds(task, way, seed=seed, most_labels=at[-1]), at) for seed in seeds]
         for name, way in ways(horizon).items()
     }
     figures = {
-        labels: at_labels({name: [score_at(labels, rounds) for rounds in of] for name, of in runs.items()})
+        labels: at_labels({name: [by_labels.get(labels) for by_labels in of] for name, of in scores.items()})
         for labels in at
     }
     print(json.dumps({task: figures}), file=sys.stderr, flush=True)
     return figures
+
+
+def _scores(task: str, rounds: Iterable[Snapshot], at: Sequence[int]) -> dict[int, float]:
+    """Return the normalised score at each budget that is large enough for a policy."""
+    chosen = newest_within(at, rounds)
+    scores = {snapshot.labels: ours.judge(task, snapshot).score for snapshot in chosen.values()}
+    return {budget: scores[snapshot.labels] for budget, snapshot in chosen.items()}
+
+
+def newest_within(at: Sequence[int], rounds: Iterable[Snapshot]) -> dict[int, Snapshot]:
+    """Return by budget the last of the rounds, which come in order, with at most so many labels, if there is one."""
+    newest: dict[int, Snapshot] = {}
+    for snapshot in rounds:
+        newest |= {budget: snapshot for budget in at if snapshot.labels <= budget}
+    return newest
 
 
 def at_labels(scores: dict[str, list[float | None]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Labels are those that the run counts: one for each state in which the expert was asked, as at the peer.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.own_policy import policy_of
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.config import RunConfig
+from policies.networks import ActorCritic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,35 +39,45 @@ FEWEST_LABELS = Way(schedule="never", envs=4, steps=100, asked_share=0.1)
 """About 40 labels a round, the same on every task; chosen on seeds 0 to 4, as are the numbers in `_build`."""
 
 
-def run(
-    task: str,
-    way: Way,
-    *,
-    seed: int,
-    most_labels: int,
-    until: float | None = TARGET,
-) -> list[Judged]:
-    """Train once, on one thread; Ray must have been started.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A run after one of its rounds."""
+
+    labels: int
+    """Given so far."""
+    policy: ActorCritic
+
+
+def rounds(task: str, way: Way, *, seed: int, most_labels: int) -> Iterator[Snapshot]:
+    """Train once, on one thread, and yield what there is after each round; Ray must have been started.
 
     Args:
         task: of `benchmarks.dagger.tasks.TASKS`.
         way: to gather labels.
         seed: of the run.
         most_labels: after which it ends.
-        until: normalised score after which it ends sooner; None: it does not.
+    """
+    algorithm = _build(TASKS[task], way, seed)
+    try:
+        while _labels(algorithm) < most_labels:
+            algorithm.train()
+            yield Snapshot(labels=_labels(algorithm), policy=policy_of(algorithm))
+    finally:
+        algorithm.stop()
+
+
+def run(task: str, way: Way, *, seed: int, most_labels: int, until: float = TARGET) -> list[Judged]:
+    """Train until a round's greedy policy reaches a normalised score, or the labels are spent.
 
     Returns:
         How good the greedy policy was after each round, in order.
     """
-    algorithm = _build(TASKS[task], way, seed)
-    rounds: list[Judged] = []
-    while _labels(algorithm) < most_labels:
-        algorithm.train()
-        rounds.append(_judge(algorithm, TASKS[task]))
-        if until is not None and rounds[-1].score >= until:
+    judged: list[Judged] = []
+    for snapshot in rounds(task, way, seed=seed, most_labels=most_labels):
+        judged.append(judge(task, snapshot))
+        if judged[-1].score >= until:
             break
-    algorithm.stop()
-    return rounds
+    return judged
 
 
 def _build(task: Task, way: Way, seed: int) -> HITL:
@@ -101,13 +113,13 @@ def _labels(algorithm: HITL) -> int:
     return algorithm.imitating.state.labels
 
 
-def _judge(algorithm: HITL, task: Task) -> Judged:
-    network = policy_of(algorithm)
+def judge(task: str, snapshot: Snapshot) -> Judged:
+    """Play the episodes that judge everybody."""
 
     @torch.inference_mode()
     def act(observation_NO: NDArray[np.float32]) -> NDArray[Any]:
-        action_NA: NDArray[Any] = network.act_greedily(torch.from_numpy(observation_NO)).numpy()
+        action_NA: NDArray[Any] = snapshot.policy.act_greedily(torch.from_numpy(observation_NO)).numpy()
         return action_NA
 
-    true_return = float(returns_of(act, task.env_id).mean())
-    return Judged(labels=_labels(algorithm), true_return=true_return, score=task.normalised(true_return))
+    true_return = float(returns_of(act, TASKS[task].env_id).mean())
+    return Judged(labels=snapshot.labels, true_return=true_return, score=TASKS[task].normalised(true_return))

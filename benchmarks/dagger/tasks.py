@@ -101,8 +101,3 @@ class Judged:
 def labels_to(target: float, rounds: Iterable[Judged]) -> int | None:
     """Return the labels after which a normalised score is first reached, by rounds in order; None: never."""
     return next((judged.labels for judged in rounds if judged.score >= target), None)
-
-
-def score_at(labels: int, rounds: Iterable[Judged]) -> float | None:
-    """Return the normalised score after the last of the rounds with at most so many labels; None: there is none."""
-    return next((judged.score for judged in reversed(list(rounds)) if judged.labels <= labels), None)

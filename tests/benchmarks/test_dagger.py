@@ -1,11 +1,14 @@
 """How labels and scores of the sides are counted and compared."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from benchmarks.dagger.against_peer import compared, passed
-from benchmarks.dagger.equal_labels import at_labels, budgets, ways
-from benchmarks.dagger.tasks import TASKS, Judged, labels_to, score_at
+from benchmarks.dagger.equal_labels import at_labels, budgets, newest_within, ways
+from benchmarks.dagger.ours import Snapshot
+from benchmarks.dagger.tasks import TASKS, Judged, labels_to
+from policies.networks import ActorCritic
 
 ROUNDS = [
     Judged(labels=labels, true_return=0.0, score=score)
@@ -19,9 +22,16 @@ def test_labels_are_those_by_which_a_score_is_first_reached() -> None:
     assert labels_to(0.97, ROUNDS) is None
 
 
-def test_a_score_is_that_of_the_newest_policy_with_no_more_labels() -> None:
-    assert [score_at(labels, ROUNDS) for labels in (36, 121, 122, 1000)] == [0.2, 0.96, 0.5, 0.95]
-    assert score_at(35, ROUNDS) is None
+def test_a_budget_is_spent_on_the_newest_policy_with_no_more_labels() -> None:
+    policy = ActorCritic(gym.spaces.Box(0, 1, (1,)), gym.spaces.Discrete(2), hidden=())
+    rounds = [Snapshot(labels=labels, policy=policy) for labels in (36, 80, 122, 160)]
+    chosen = newest_within((35, 36, 121, 122, 1000), rounds)
+    assert {budget: snapshot.labels for budget, snapshot in chosen.items()} == {
+        36: 36,
+        121: 80,
+        122: 122,
+        1000: 160,
+    }
 
 
 def test_labels_are_compared_by_their_means() -> None:
