@@ -17,8 +17,8 @@ from benchmarks.dagger.tasks import TASKS
 from benchmarks.intervals import interval
 
 FEW_LABELS = (80, 160, 320)
-TRAJECTORIES = (1, 2)
-"""Of the longest, whose labels are budgets, too."""
+MOST_LABELS = 500
+"""Up to which whole trajectories of the longest kind are budgets, too."""
 _ROUND_LABELS = 40
 
 DIFFERENCES = (("dagger", "cloning"), ("dagger_in_a_tenth", "cloning"), ("dagger_in_a_tenth", "trajectories"))
@@ -45,7 +45,7 @@ def ways(horizon: int) -> dict[str, Way]:
 
 def budgets(horizon: int) -> list[int]:
     """Return the numbers of labels at which ways are compared."""
-    return sorted({*FEW_LABELS, *(horizon * count for count in TRAJECTORIES)})
+    return sorted({*FEW_LABELS, *range(horizon, MOST_LABELS + 1, horizon)})
 
 
 def measure(seeds: Sequence[int]) -> dict[str, Any]:

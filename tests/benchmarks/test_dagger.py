@@ -56,6 +56,13 @@ def test_seeds_are_compared_in_pairs() -> None:
     assert set(figures) == {"dagger", "cloning", "dagger - cloning"}, "one without a policy is left out"
 
 
+@pytest.mark.parametrize(
+    ("horizon", "expected"), [(200, [80, 160, 200, 320, 400]), (500, [80, 160, 320, 500])]
+)
+def test_budgets_are_few_labels_and_whole_trajectories(horizon: int, expected: list[int]) -> None:
+    assert budgets(horizon) == expected
+
+
 @pytest.mark.parametrize("horizon", [200, 500])
 def test_ways_differ_in_who_acts_and_cloning_is_trained_no_less(horizon: int) -> None:
     by_name = ways(horizon)
@@ -65,4 +72,3 @@ def test_ways_differ_in_who_acts_and_cloning_is_trained_no_less(horizon: int) ->
     assert (cloning.envs, cloning.steps, cloning.epochs) == (dagger.envs, dagger.steps, dagger.epochs)
     assert whole.envs * whole.steps == horizon
     assert whole.epochs == dagger.epochs * horizon / round_labels
-    assert {horizon, 2 * horizon} < set(budgets(horizon))
