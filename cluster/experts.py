@@ -89,15 +89,34 @@ def _from_sb3(name: str) -> SB3Expert:
 
 
 def make_overseer(
-    imitation: ImitationConfig, spaces: Spaces, model_config: dict[str, Any], *, seeds: Sequence[int]
+    imitation: ImitationConfig,
+    spaces: Spaces,
+    model_config: dict[str, Any],
+    *,
+    gate_seeds: Sequence[int],
+    seed: int,
 ) -> Overseer | None:
-    """Make the expert in front of several environments, one of each seed; None where the run has none.
+    """Make the expert in front of several environments; None where the run has none.
+
+    Args:
+        imitation: the run's settings.
+        spaces: of one environment.
+        model_config: keyword arguments of `ActorCritic`.
+        gate_seeds: one of each environment.
+        seed: of when the expert is asked.
 
     Raises:
         ConfigError: there is no such expert.
     """
     if not imitation.expert:
         return None
-    gates = [make_gate(imitation, seed=seed, asks_always=True) for seed in seeds]
+    gates = [make_gate(imitation, seed=gate_seed, asks_always=True) for gate_seed in gate_seeds]
     counsel = make_counsel(imitation, spaces, model_config)
-    return Overseer(make_expert(imitation.expert, *spaces), gates, spaces[1], counsel=counsel)
+    return Overseer(
+        make_expert(imitation.expert, *spaces),
+        gates,
+        spaces[1],
+        asked_share=imitation.asked_share,
+        seed=seed,
+        counsel=counsel,
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.dagger.peer_environment import FOLDER, python_of
-from benchmarks.dagger.tasks import TARGET
+from benchmarks.dagger.tasks import TARGET, Judged
 
 ROOT = Path(__file__).parent.parent.parent
 REQUIREMENTS = Path(__file__).parent / "imitation.txt"
@@ -42,25 +42,13 @@ task: on seed 100 of Mountain Car and Pendulum, and on average over seeds 100 to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """The peer after one of its rounds."""
-
-    labels: int
-    """Used so far."""
-    true_return: float
-    """Mean of the greedy policy over `benchmarks.dagger.tasks.EPISODES`."""
-    score: float
-    """The same, normalised."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRun:
     """What came of one seed."""
 
     versions: dict[str, str]
     expert_return: float
     """Mean of the expert in the peer's own environment, over the same episodes: the same as in ours."""
-    rounds: tuple[Round, ...]
+    rounds: tuple[Judged, ...]
 
 
 def run(
@@ -105,6 +93,6 @@ def _environment() -> dict[str, str]:
 def _read(lines: str) -> PeerRun:
     first, *others = (json.loads(line) for line in lines.splitlines() if line.startswith("{"))
     rounds = tuple(
-        Round(labels=row["labels"], true_return=row["true_return"], score=row["score"]) for row in others
+        Judged(labels=row["labels"], true_return=row["true_return"], score=row["score"]) for row in others
     )
     return PeerRun(versions=first["versions"], expert_return=first["expert_return"], rounds=rounds)

@@ -86,11 +86,18 @@ def measure_scores(task: Task, episodes: int = EPISODES) -> tuple[float, float]:
     return float(by_chance.mean()), float(by_expert.mean())
 
 
-def labels_to(target: float, rounds: Iterable[tuple[int, float]]) -> int | None:
-    """Return the labels after which a normalised score is first reached; None: never.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How good a policy is after one of its rounds."""
 
-    Args:
-        target: normalised score.
-        rounds: labels so far and normalised score then, in order.
-    """
-    return next((labels for labels, score in rounds if score >= target), None)
+    labels: int
+    """Used so far."""
+    true_return: float
+    """Mean of the greedy policy over `EPISODES`."""
+    score: float
+    """The same, normalised."""
+
+
+def labels_to(target: float, rounds: Iterable[Judged]) -> int | None:
+    """Return the labels after which a normalised score is first reached, by rounds in order; None: never."""
+    return next((judged.labels for judged in rounds if judged.score >= target), None)

@@ -83,8 +83,13 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             features=config.reward_model.features,
         )
         spaces = (self.envs.observation_space, self.envs.action_space)
-        seeds = [config.seed_for(f"gate {name} {n}") for n in range(self.envs.count)]
-        self._overseer = make_overseer(config.imitation, spaces, config.model_config, seeds=seeds)
+        self._overseer = make_overseer(
+            config.imitation,
+            spaces,
+            config.model_config,
+            gate_seeds=[config.seed_for(f"gate {name} {n}") for n in range(self.envs.count)],
+            seed=config.seed_for(f"asking {name}"),
+        )
         self._collector = Collector(
             self.envs,
             self._acting.acts,

@@ -12,9 +12,10 @@ from policies.imitation.settings import CloningSettings, LossName
 class BetaConfig(Section):
     """How much the expert acts itself in each round of DAgger (Ross et al. 2011, arXiv:1011.0686)."""
 
-    schedule: Literal["indicator", "linear", "exponential", "always"] = "indicator"
+    schedule: Literal["indicator", "linear", "exponential", "always", "never"] = "indicator"
     """indicator: all of round 1, then nothing. linear: less each round. exponential: base to the power of the rounds
-    before. always: all steps of all rounds, which is behaviour cloning."""
+    before. always: all steps of all rounds, which is behaviour cloning. never: nothing, so that imitation.asked_share
+    holds from the first round on."""
     rounds: Positive = 10
     """linear: after so many rounds the expert acts no more."""
     base: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -24,8 +25,8 @@ class BetaConfig(Section):
 
     def __call__(self, round_number: int) -> float:
         """Return beta in a round; rounds count from 1."""
-        if self.schedule == "always":
-            return 1.0
+        if self.schedule in ("always", "never"):
+            return float(self.schedule == "always")
         schedules: dict[str, BetaSchedule] = {
             "indicator": IndicatorBeta(),
             "linear": LinearBeta(self.rounds),
@@ -78,6 +79,9 @@ class ImitationConfig(Section):
     people corrected and did with the controls in them. Alone without anybody else it is behaviour cloning."""
     beta: BetaConfig = Field(default_factory=BetaConfig)
     help: HelpConfig = Field(default_factory=HelpConfig)
+    asked_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the policy's steps in which the expert is asked, by chance: neighbouring states teach much the same.
+    What the expert does itself is a label in any case."""
     budget: Positive | None = None
     """Labels that the expert gives in the whole run, roughly; empty: no limit."""
     weight: NotNegativeReal = 0.0
@@ -122,6 +126,11 @@ class ImitationConfig(Section):
                 raise ValueError(
                     f"imitation.{key}: nobody learns from it; set imitation.alone or imitation.weight"
                 )
+        if self.help.gate == "ensemble" and self.asked_share < 1:
+            raise ValueError(
+                "imitation.asked_share: ensemble needs to know in each step what the expert would do; set it to 1, "
+                "or imitation.help.gate to lazy or thrifty"
+            )
         if self.help.gate != "never" and not self.alone:
             raise ValueError(
                 "imitation.help.gate: only a policy that imitates alone knows its doubt; set imitation.alone, "

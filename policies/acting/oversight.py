@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from policies.acting.counsel import Counsel
 from policies.experience import BoolArray, ObservationArray
-from policies.imitation.gates import BetaMixture, Gate, Moment, discrepancy
+from policies.imitation.gates import BetaMixture, Gate, Moment
 
 
 class Expert(Protocol):
@@ -45,6 +45,8 @@ class Overseer:
         gates: Sequence[Gate],
         action_space: gym.Space[Any],
         *,
+        asked_share: float = 1.0,
+        seed: int = 0,
         counsel: Counsel | None = None,
     ) -> None:
         """Begin.
@@ -53,9 +55,13 @@ class Overseer:
             expert: is asked in one state after the other.
             gates: one of each environment.
             action_space: of one environment.
+            asked_share: probability, in (0, 1], with which a step that the policy takes is labelled, behind gates that
+                label all steps.
+            seed: of these draws.
             counsel: for gates that read the policy's doubt.
         """
         self._expert, self._gates, self._space, self._counsel = expert, gates, action_space, counsel
+        self._asked_share, self._generator = asked_share, np.random.default_rng(seed)
         self._apart: list[float | None] = [None] * len(gates)
         """The newest discrepancy known in each episode."""
         self.is_asked = True
@@ -77,10 +83,12 @@ class Overseer:
         if not self.is_asked:
             return Oversight(action_NA, expert_acts_N, wanted_NA, labelled_N)
         said = self._counsel.about(observation_NO, action_NA) if self._counsel else None
+        drawn_N = self._generator.random(count) < self._asked_share
         for n, gate in enumerate(self._gates):
             if begins_N[n]:
                 self._apart[n] = None
-            if gate.labels_every_step:
+            labelled_N[n] = gate.labels_every_step and drawn_N[n]
+            if labelled_N[n]:
                 self._ask(n, observation_NO, action_NA, wanted_NA)
             expert_acts_N[n] = gate.expert_acts(
                 Moment(
@@ -90,23 +98,11 @@ class Overseer:
                     discrepancy=self._apart[n],
                 )
             )
-            if expert_acts_N[n] and not gate.labels_every_step:
+            if expert_acts_N[n] and not labelled_N[n]:
                 self._ask(n, observation_NO, action_NA, wanted_NA)
-            labelled_N[n] = gate.labels_every_step or expert_acts_N[n]
+                labelled_N[n] = True
         acts = expert_acts_N.reshape(count, *[1] * (action_NA.ndim - 1))
         return Oversight(np.where(acts, wanted_NA, action_NA), expert_acts_N, wanted_NA, labelled_N)
-
-    def _ask(
-        self, n: int, observation_NO: ObservationArray, action_NA: NDArray[Any], wanted_NA: NDArray[Any]
-    ) -> None:
-        wanted_NA[n] = self._expert.act(observation_NO[n])
-        if self._counsel:
-            self._apart[n] = float(discrepancy(action_NA[n : n + 1], wanted_NA[n : n + 1], self._space)[0])
-
-    def load(self, weights: Any) -> None:
-        """Take over the newest weights, as far as the gates read what they say."""
-        if self._counsel:
-            self._counsel.load(weights)
 
     def set_beta(self, beta: float) -> None:
         """Let the expert act with this probability from now on, where chance decides."""

@@ -9,6 +9,7 @@ import ray
 import torch
 from gymnasium import spaces
 
+from benchmarks.dagger import ours
 from cluster.environments.making import make_vector
 from cluster.experts import PolicyExpert, make_expert
 from cluster.feedback.label_reader import LabelReader
@@ -19,6 +20,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import HITLLearner
 from cluster.newest import Published
 from cluster.runs.config import EnvironmentConfig, RunConfig
+from cluster.runs.imitation_config import BetaConfig, ImitationConfig
 from hitl.errors import ConfigError
 from hitl.events import Retraction, Task
 from policies.acting.inference import acting_policy
@@ -37,13 +39,21 @@ STATES = np.arange(-1, 6, dtype=np.float32)[:, None]
 
 
 def gathered(
-    beta: float, *, steps: int = 40, count: int = 3, asked: bool = True, horizon: int = 15
+    beta: float,
+    *,
+    steps: int = 40,
+    count: int = 3,
+    asked: bool = True,
+    horizon: int = 15,
+    asked_share: float = 1.0,
+    seed: int = 0,
 ) -> tuple[Rollout, Overseer]:
     envs = make_vector(DIAL.model_copy(update={"fixed_horizon": horizon}), count)
     policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=())
     network = ActorCritic(envs.observation_space, envs.action_space, hidden=())
     policy.load({name: value.detach().numpy() for name, value in network.state_dict().items()})
-    overseer = Overseer(Usher(), [BetaMixture(beta, seed=n) for n in range(count)], envs.action_space)
+    gates = [BetaMixture(beta, seed=n) for n in range(count)]
+    overseer = Overseer(Usher(), gates, envs.action_space, asked_share=asked_share, seed=seed)
     overseer.is_asked = asked
     collector = Collector(envs, policy, source="1", seed=0, share_reward=False, overseer=overseer)
     return collector.collect(steps, policy_version=1).rollout, overseer
@@ -102,6 +112,39 @@ def test_where_only_interventions_are_labels_nothing_else_is() -> None:
     assert not none.labelled_N.any()
     assert both.labelled_N.all()
     assert both.action_NA.tolist() == [2, 2]
+
+
+def test_the_expert_is_asked_in_a_share_of_the_policys_steps_and_labels_all_of_its_own() -> None:
+    rollout, _ = gathered(0.5, steps=400, asked_share=0.3)
+    assert rollout.labelled_TN is not None
+    assert rollout.wanted_TNA is not None
+    live = rollout.actor_TN != Actor.NOBODY
+    by_expert = rollout.actor_TN == Actor.EXPERT
+    assert rollout.labelled_TN[by_expert].all()
+    by_policy = live & ~by_expert
+    for n in range(3):
+        assert rollout.labelled_TN[by_policy[:, n], n].mean() == pytest.approx(0.3, abs=0.1)
+    asked = by_policy & rollout.labelled_TN
+    assert (rollout.wanted_TNA[asked] == wanted(rollout)[asked]).all()
+    # Each environment and step has a draw of its own.
+    assert 0 < (asked[:, 0] & asked[:, 1]).sum() < min(asked[:, :2].sum(0))
+
+
+def test_whom_the_expert_is_asked_about_follows_from_the_seed() -> None:
+    one, again, other = (gathered(0.0, asked_share=0.3, seed=seed)[0].labelled_TN for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(("schedule", "beta"), [("always", 1.0), ("never", 0.0)])
+def test_beta_may_stay_what_it_is(schedule: Any, beta: float) -> None:
+    assert [BetaConfig(schedule=schedule)(number) for number in (1, 2, 9)] == [beta] * 3
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_a_share_of_no_steps_or_of_too_many_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="asked_share"):
+        ImitationConfig(asked_share=share)
 
 
 def test_the_reader_keeps_episodes_together_and_goes_on_from_a_checkpoint(ray_session: str) -> None:
@@ -233,6 +276,24 @@ def test_a_run_learns_what_the_expert_does_again_and_again_to_the_same_bits(
     again.stop()
 
 
+def test_a_run_asks_in_a_share_of_its_steps_and_does_so_again(ray_session: str, tmp_path: Path) -> None:
+    algorithm, again = (run(asked_share=0.3, beta={"schedule": "never"}) for _ in range(2))
+    for updates in range(1, 9):
+        algorithm.train()
+        if updates == 4:
+            algorithm.save_to_path(tmp_path / "checkpoint")
+    assert algorithm.imitating is not None
+    assert 0.2 < algorithm.imitating.state.labels / algorithm.env_steps < 0.4
+    assert agreement(algorithm) > 0.6
+    again.restore_from_path(str(tmp_path / "checkpoint"))
+    for _ in range(4):
+        again.train()
+    for name, value in algorithm.network_state.items():
+        np.testing.assert_array_equal(value, again.network_state[name])
+    algorithm.stop()
+    again.stop()
+
+
 def test_imitation_joins_the_policys_objective(ray_session: str) -> None:
     """The environment pays for going right alone; the expert stays at a place."""
     algorithm = run(environment=1.0, alone=False, weight=10.0)
@@ -309,3 +370,14 @@ def test_experts_are_found_by_their_names(tmp_path: Path, ray_session: str) -> N
         make_expert("nothing", *both)
     with pytest.raises(ConfigError, match=r"pip install|algorithm and a file"):
         make_expert("sb3.PPO:missing.zip", *both)
+
+
+def test_the_benchmarks_run_counts_its_labels_and_ends_when_they_are_spent_or_the_task_is_learnt(
+    ray_session: str,
+) -> None:
+    way = ours.Way(schedule="always", envs=2, steps=10, epochs=3)
+    rounds = list(ours.rounds("pendulum", way, seed=0, most_labels=50))
+    assert [snapshot.labels for snapshot in rounds] == [20, 40, 60]
+    learnt = ours.run("mountaincar", ours.FEWEST_LABELS, seed=0, most_labels=200, until=0.05)
+    assert learnt[-1].score >= 0.05
+    assert all(judged.score < 0.05 for judged in learnt[:-1])
