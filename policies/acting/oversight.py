@@ -104,6 +104,18 @@ class Overseer:
         acts = expert_acts_N.reshape(count, *[1] * (action_NA.ndim - 1))
         return Oversight(np.where(acts, wanted_NA, action_NA), expert_acts_N, wanted_NA, labelled_N)
 
+    def _ask(
+        self, n: int, observation_NO: ObservationArray, action_NA: NDArray[Any], wanted_NA: NDArray[Any]
+    ) -> None:
+        wanted_NA[n] = self._expert.act(observation_NO[n])
+        if self._counsel:
+            self._apart[n] = float(discrepancy(action_NA[n : n + 1], wanted_NA[n : n + 1], self._space)[0])
+
+    def load(self, weights: Any) -> None:
+        """Take over the newest weights, as far as the gates read what they say."""
+        if self._counsel:
+            self._counsel.load(weights)
+
     def set_beta(self, beta: float) -> None:
         """Let the expert act with this probability from now on, where chance decides."""
         for gate in self._gates:

@@ -141,9 +141,9 @@ def test_an_agent_without_a_policy_learns_from_signals_alone(service: LiveServic
         learn_from_signals(lesson)
 
 
-@pytest.mark.parametrize("reading", ["advantage", "return", "regret"])
+@pytest.mark.parametrize("reading", ["return", "regret"])
 def test_a_policy_learns_from_signals_about_it(
-    service: LiveService, reading: Literal["advantage", "return", "regret"]
+    service: LiveService, reading: Literal["return", "regret"]
 ) -> None:
     """COACH and its relatives: there is no reward at all."""
     config = config_for(
