@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from policies.acting.counsel import Counsel
 from policies.experience import BoolArray, ObservationArray
-from policies.imitation.gates import BetaMixture, Gate, Moment
+from policies.imitation.gates import BetaMixture, Gate, Moment, discrepancy
 
 
 class Expert(Protocol):
