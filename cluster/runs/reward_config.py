@@ -107,10 +107,12 @@ class PolicySignalsConfig(Section):
     """Of the reading's loss beside the policy's objective, where the run has a reward, too."""
     until_env_steps: Positive | None = None
     """This weight falls linearly to 0 over so many environment steps; empty: it stays."""
-    trace_decay: Share = 0.9
+    trace_decay: Share = 0.35
     """advantage: lambda, how much of a signal reaches the step before."""
     temperature: PositiveReal = 1.0
     """regret: how many standard deviations of the signals a nat of log-probability is."""
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """advantage, return: how far a signal may move the probability of what it is about."""
     entropy_coefficient: NotNegativeReal = 0.01
     """Of a bonus for being random where signals are given; alone only."""
     learning_rate: PositiveReal = 1e-3

@@ -21,6 +21,7 @@ class SignalsBesideBatch(NamedTuple):
     credit_SL: Tensor
     value_S: Tensor
     weight_S: Tensor
+    first_log_prob_SL: Tensor
     coefficient: Tensor
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from policies.experience import FloatArray
 from policies.signals.readings import counted_credit, told_value
 from policies.signals.settings import SignalSettings
 from policies.signals.signal_batch import SignalBatch
@@ -15,14 +16,25 @@ from policies.signals.signal_loss import SignalMinibatch
 class SignalMinibatches:
     """One version of the signals as a reading takes them."""
 
-    def __init__(self, batch: SignalBatch, settings: SignalSettings, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        batch: SignalBatch,
+        settings: SignalSettings,
+        *,
+        device: torch.device,
+        first_log_prob_SL: FloatArray | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             batch: the signals.
             settings: of the reading, and the size of a minibatch.
             device: the learner's.
+            first_log_prob_SL: of the actions, when their signal was first learnt from; None: that is now.
         """
+        self._first_SL = np.full(batch.credit_SL.shape, np.nan, np.float32)
+        if first_log_prob_SL is not None:
+            self._first_SL[:] = first_log_prob_SL
         self._batch, self._size, self._device = batch, settings.minibatch_size, device
         self._credit_SL, self._value_S = counted_credit(batch, settings), told_value(batch, settings)
 
@@ -48,6 +60,7 @@ class SignalMinibatches:
             credit_SL=self._tensor(self._credit_SL[rows]),
             value_S=self._tensor(self._value_S[rows]),
             weight_S=self._tensor(weight_S),
+            first_log_prob_SL=self._tensor(self._first_SL[rows]),
         )
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:

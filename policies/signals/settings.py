@@ -16,10 +16,12 @@ class SignalSettings:
     """
 
     reading: PolicyReading = "advantage"
-    trace_decay: float = 0.9
+    trace_decay: float = 0.35
     """advantage: lambda, how much of a signal reaches the step before, in [0, 1]."""
     temperature: float = 1.0
     """regret: alpha, how many standard deviations of the signals a nat of log-probability is."""
+    clip: float = 0.2
+    """advantage, return: epsilon, how far a signal may move the probability of what it is about, in (0, 1)."""
     entropy_coefficient: float = 0.01
     """Of a bonus for being random where signals are given, in nats."""
     learning_rate: float = 1e-3
@@ -33,6 +35,8 @@ class SignalSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.trace_decay <= 1:
             raise ValueError(f"trace_decay is {self.trace_decay}; give a number in [0, 1]")
+        if not 0 < self.clip < 1:
+            raise ValueError(f"clip is {self.clip}; give a number above 0 and below 1")
         if self.entropy_coefficient < 0 or self.most_versions < 0:
             raise ValueError("entropy_coefficient and most_versions are numbers from 0")
         for name in ("temperature", "learning_rate", "minibatch_size", "gradient_steps", "max_gradient_norm"):

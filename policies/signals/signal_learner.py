@@ -3,11 +3,13 @@
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 
 from policies.descent.adam import AdamState, state_of
 from policies.descent.gradient_step import GradientStep, flatten_parameters
 from policies.descent.student import hand_back, take_over
+from policies.experience import FloatArray, IntArray
 from policies.networks import ActorCritic
 from policies.signals.minibatches import SignalMinibatches
 from policies.signals.settings import SignalSettings
@@ -39,8 +41,10 @@ class SignalLearner:
         self._step = GradientStep(
             self._student, self._flat, optimiser=self._optimiser, max_gradient_norm=settings.max_gradient_norm
         )
-        self._learnt = 0
-        """Number of the newest signal that was learnt from."""
+        self._number_S: IntArray = np.zeros(0, np.int64)
+        """Of the signals that were learnt from last time."""
+        self._first_SL: FloatArray = np.zeros((0, 0), np.float32)
+        """Log-probabilities of what they are about, when each was first learnt from."""
 
     def learn(self, batch: SignalBatch, generator: torch.Generator) -> dict[str, float]:
         """Learn from a version of the signals, in place; those that are new to the learner are in every minibatch.
@@ -56,25 +60,42 @@ class SignalLearner:
         if not len(batch):
             return {}
         take_over(self._student, self._network)
-        signals = SignalMinibatches(batch, self._settings, device=self._flat.device)
-        newest = int((batch.number_S > self._learnt).sum())
+        newest = self._remember_first(batch)
+        signals = SignalMinibatches(
+            batch, self._settings, device=self._flat.device, first_log_prob_SL=self._first_SL
+        )
         watched = [
             torch.stack(self._step(*signals.draw(generator, newest=newest))[1:])
             for _ in range(self._settings.gradient_steps)
         ]
-        self._learnt = max(self._learnt, int(batch.number_S[-1]))
         hand_back(self._student, self._network)
         names = ("signal_loss", "signal_entropy", "signal_gradient_norm")
         return dict(zip(names, torch.stack(watched).mean(0).tolist(), strict=True))
 
+    @torch.no_grad()
+    def _remember_first(self, batch: SignalBatch) -> int:
+        """Note how probable what new signals are about is now; returns how many are new."""
+        place_S = np.searchsorted(self._number_S, batch.number_S)
+        known_S = np.isin(batch.number_S, self._number_S)
+        first_SL: FloatArray = np.full(batch.credit_SL.shape, np.nan, np.float32)
+        kept_SL = self._first_SL[place_S[known_S]][:, : first_SL.shape[1]]
+        first_SL[known_S, : kept_SL.shape[1]] = kept_SL
+        if len(new := np.flatnonzero(~known_S)):
+            parts = (batch.observation_SLO[new], batch.action_SLA[new])
+            seen, done = (torch.from_numpy(part).to(self._flat.device) for part in parts)
+            first_SL[new] = self._student.log_probs(seen, done).cpu().numpy()
+        self._number_S, self._first_SL = batch.number_S.copy(), first_SL
+        return len(new)
+
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep beside the network, as numbers and arrays."""
         moments = state_of(self._optimiser, self._flat)._asdict()
-        return {"learnt": self._learnt} | {n: x.cpu().numpy().copy() for n, x in moments.items()}
+        signals = {"number": self._number_S, "first_log_prob": self._first_SL}
+        return signals | {name: value.cpu().numpy().copy() for name, value in moments.items()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over a state made by `get_state`."""
-        self._learnt = int(state["learnt"])
+        self._number_S, self._first_SL = np.array(state["number"]), np.array(state["first_log_prob"])
         moments = state_of(self._optimiser, self._flat)
         for name in AdamState._fields:
             getattr(moments, name).copy_(torch.as_tensor(state[name]))

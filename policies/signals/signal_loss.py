@@ -6,8 +6,10 @@ section 4). Regret is the model of Knox et al. 2022, arXiv:2206.02231, section 3
 alpha times its log-probability as in Hejna et al. 2024, arXiv:2310.13639, section 3.1.
 """
 
+import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from policies.advantages import weighted_mean
@@ -17,19 +19,34 @@ from policies.signals.settings import SignalSettings
 
 
 def signal_policy_gradient(
-    *, log_prob_SL: Tensor, credit_SL: Tensor, value_S: Tensor, weight_S: Tensor
+    *,
+    log_prob_SL: Tensor,
+    first_log_prob_SL: Tensor,
+    credit_SL: Tensor,
+    value_S: Tensor,
+    weight_S: Tensor,
+    clip: float,
 ) -> Tensor:
     """Minus the mean over signals of value times credited log-probability, a scalar; 0 where none counts.
 
-    Its gradient is the policy gradient if values are advantages of what was done, or returns less a baseline.
+    Its gradient is the policy gradient if values are advantages of what was done, or returns less a baseline. A signal
+    is looked at many times, and a minus would push a probability down without end: steps whose probability has moved by
+    the factor 1 + clip, or 1 - clip, since their signal was first learnt from, where it pushes them, have no gradient
+    any more, as in PPO (Schulman et al. 2017, arXiv:1707.06347, section 3).
 
     Args:
         log_prob_SL: of the actions under the policy being learnt.
+        first_log_prob_SL: the same when the signal was first learnt from; NaN where that is now.
         credit_SL: what each step counts, as `policies.signals.readings.counted_credit` returns it.
         value_S: as `policies.signals.readings.told_value` returns it.
         weight_S: 1, or 0 for rows that only fill a minibatch up.
+        clip: epsilon, in (0, 1).
     """
-    return -weighted_mean(value_S * (credit_SL * log_prob_SL).sum(-1), weight_S)
+    moved_SL = (log_prob_SL - first_log_prob_SL).detach()
+    praised_SL = (value_S > 0)[:, None].expand_as(moved_SL)
+    done_SL = torch.where(praised_SL, moved_SL > math.log1p(clip), moved_SL < math.log1p(-clip))
+    counted_SL = credit_SL * (~done_SL).to(credit_SL.dtype)
+    return -weighted_mean(value_S * (counted_SL * log_prob_SL).sum(-1), weight_S)
 
 
 def regret_loss(
@@ -63,6 +80,8 @@ class SignalMinibatch(NamedTuple):
     value_S: Tensor
     weight_S: Tensor
     """1, or 0 for rows that only fill up."""
+    first_log_prob_SL: Tensor
+    """Of the actions, when their signal was first learnt from; NaN where that is now."""
 
 
 class Look(NamedTuple):
@@ -92,7 +111,7 @@ def reading_loss(settings: SignalSettings, log_prob_SL: Tensor, signals: SignalM
     }
     if settings.reading == "regret":
         return regret_loss(**parts, temperature=settings.temperature)
-    return signal_policy_gradient(**parts)
+    return signal_policy_gradient(**parts, first_log_prob_SL=signals.first_log_prob_SL, clip=settings.clip)
 
 
 class SignalLoss(nn.Module):
@@ -114,6 +133,12 @@ class SignalLoss(nn.Module):
             )
         self.policy, self.log_scale = network.policy, network.log_scale
         self._distribution, self._settings = network.distribution, settings
+
+    def log_probs(self, observation_SLO: Tensor, action_SLA: Tensor) -> Tensor:
+        """Return the log-probability of what was done in each step, [S, L]."""
+        output_PA = self.policy(observation_SLO.flatten(0, 1))
+        log_prob_P = self._distribution.log_prob(output_PA, self.log_scale, action_SLA.flatten(0, 1))
+        return log_prob_P.view(observation_SLO.shape[:2])
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is minimised, the reading's loss, and the policy's entropy in nats where signals are given.

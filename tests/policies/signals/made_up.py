@@ -23,7 +23,8 @@ def minibatch(network: ActorCritic, seed: int = 1) -> SignalMinibatch:
     credit = torch.rand(S, L, generator=generator, dtype=torch.float64)
     credit[torch.arange(L) >= 1 + torch.arange(S)[:, None] % L] = 0
     value = 2 * torch.rand(S, generator=generator, dtype=torch.float64) - 1
-    return SignalMinibatch(observation, action, credit, value, (torch.arange(S) < S - 1).double())
+    first = torch.full((S, L), torch.nan, dtype=torch.float64)
+    return SignalMinibatch(observation, action, credit, value, (torch.arange(S) < S - 1).double(), first)
 
 
 def in_single_precision(signals: SignalMinibatch) -> SignalMinibatch:

@@ -98,7 +98,7 @@ def test_coach_converges_on_feedback_that_depends_on_the_policy(seed: int) -> No
 @pytest.mark.parametrize("seed", range(3))
 def test_returns_of_a_teacher_who_only_praises_lead_to_the_best(seed: int) -> None:
     """Every action is said to be good, the better ones more; returns are those of the policy as it is."""
-    settings = dataclasses.replace(ADVANTAGE, reading="return", learning_rate=0.02)
+    settings = dataclasses.replace(ADVANTAGE, reading="return", learning_rate=0.02, clip=0.9)
     world = World(settings, seed)
 
     def praise(chance_SA: np.ndarray) -> np.ndarray:

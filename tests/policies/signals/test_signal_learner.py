@@ -41,8 +41,9 @@ def test_a_policy_learns_in_place_and_its_critic_does_not(reading: PolicyReading
     learner = SignalLearner(made, settings(reading))
     told = [learner.learn(batch, torch.Generator().manual_seed(n)) for n in range(8)]
     assert set(told[0]) == {"signal_loss", "signal_entropy", "signal_gradient_norm"}
-    assert told[-1]["signal_loss"] < told[0]["signal_loss"]
-    assert told[-1]["signal_entropy"] < told[0]["signal_entropy"] < np.log(2) + 1e-3
+    # What has moved as far as it may is no part of the others' losses any more.
+    assert reading != "regret" or told[-1]["signal_loss"] < told[0]["signal_loss"]
+    assert max(told[0]["signal_entropy"], told[-1]["signal_entropy"]) < np.log(2) + 1e-3
     seen = torch.randn(200, OBSERVATION)
     assert (made.act_greedily(seen) == (seen[:, 0] > 0)).float().mean() > 0.85
     torch.testing.assert_close(made.critic.state_dict(), critic)
@@ -87,7 +88,9 @@ def test_a_state_stays_what_it_was() -> None:
     state = learner.get_state()
     kept = copy.deepcopy(state)
     learner.learn(signals(20), torch.Generator().manual_seed(0))
-    assert state["learnt"] == kept["learnt"] == 20
+    np.testing.assert_array_equal(state["number"], kept["number"])
+    np.testing.assert_array_equal(state["first_log_prob"], kept["first_log_prob"])
+    assert len(state["number"]) == 20
     np.testing.assert_array_equal(state["exp_avg"], kept["exp_avg"])
     assert float(state["step"]) == 30
 

@@ -142,7 +142,31 @@ def test_nothing_is_learnt_where_nothing_counts(rows: int) -> None:
         "weight_S": weight_S,
     }
     assert regret_loss(**parts, temperature=TEMPERATURE) == 0
-    assert (signal_policy_gradient(**parts) == 0) == (rows == 0)
+    unknown = torch.full((S, L), torch.nan, dtype=torch.float64)
+    loss = signal_policy_gradient(**parts, first_log_prob_SL=unknown, clip=0.2)
+    assert (loss == 0) == (rows == 0)
+
+
+def test_a_signal_moves_a_probability_so_far_and_no_farther() -> None:
+    """PPO's clipped surrogate, step by step: its gradient is 0 where this one is, and has its sign elsewhere."""
+    for value in (1.0, -0.5):
+        for moved in (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3):
+            log_prob = torch.tensor([[moved - 1.0]], dtype=torch.float64, requires_grad=True)
+            one = torch.ones(1, dtype=torch.float64)
+            loss = signal_policy_gradient(
+                log_prob_SL=log_prob,
+                first_log_prob_SL=torch.tensor([[-1.0]], dtype=torch.float64),
+                credit_SL=one[:, None],
+                value_S=value * one,
+                weight_S=one,
+                clip=0.2,
+            )
+            ratio = torch.exp(log_prob + 1.0)
+            clipped = -torch.minimum(ratio * value, ratio.clamp(0.8, 1.2) * value).sum()
+            (own,) = torch.autograd.grad(loss, log_prob)
+            (slow,) = torch.autograd.grad(clipped, log_prob)
+            assert float(own.sign()) == float(slow.sign())
+            assert float(own) in (0.0, -value)
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -186,6 +210,8 @@ def test_a_recurrent_policy_is_refused() -> None:
         {"max_gradient_norm": 0.0},
         {"entropy_coefficient": -0.1},
         {"most_versions": -1},
+        {"clip": 0.0},
+        {"clip": 1.0},
     ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
