@@ -7,8 +7,7 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +19,7 @@ from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
@@ -27,7 +27,6 @@ from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Run, Segment, Signal
 from hitl.reward.ensemble import InputSpace
-from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, OnlineRewardModel
@@ -39,29 +38,6 @@ _WORK_SECONDS = 0.05
 _PROBE_STEPS = 4096
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeachingState:
-    """Where teaching stands."""
-
-    newest: Published | None
-    """The reward model: its state, and the probe set of its scale; None before the first version."""
-    asked: int
-    """Open and answered questions."""
-    answered: int
-    """Answers of any kind; skips count."""
-    report: FitReport | None
-    refused: int
-    """Versions that the gate refused."""
-    rollouts: bool
-    """Whether there are any to ask about: one that died has lost them."""
-    unplaced_signals: int
-    """That are about no step that is known."""
-    delays: Mapping[str, float] = field(default_factory=dict)
-    """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
-    segments_without_clip: int = 0
-    """That were asked about though their stage could not render them."""
 
 
 class RewardTrainer:
@@ -203,7 +179,7 @@ class RewardTrainer:
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
-            delays=_delays_of(signals, self._run),
+            delays=signals.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
         )
 
@@ -351,10 +327,3 @@ class RewardTrainer:
         self._model.load(model_arrays(arrays))
         self._versions.adopt(base)
         self._asking.skip_rounds_until(self._env_steps)
-
-
-def _delays_of(signals: Evidence | None, run: Run) -> Mapping[str, float]:
-    """Return the mean delay of each teacher of a run, as far as delays are fitted."""
-    if not isinstance(signals, Signals) or signals.fitted is None:
-        return {}
-    return signals.fitted.of_run(run.run_id).mean_seconds

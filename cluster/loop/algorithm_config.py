@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink, FeedbackService
+from cluster.loop.derived_settings import environment_config, life_of, update_settings
 from cluster.loop.device import Device, choose_device
 from cluster.loop.unread_settings import unread_setting
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
@@ -28,11 +29,8 @@ from cluster.runs.reward_config import (
 )
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
-    AdaptiveKLSettings,
     PrecisionName,
-    TRPOSettings,
     UpdateSettings,
-    VTraceSettings,
 )
 
 
@@ -258,44 +256,12 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
     @property
     def environment_config(self) -> EnvironmentConfig:
         """The environment as `cluster.environments.making` makes it."""
-        return EnvironmentConfig(
-            id=self.env,
-            kwargs=dict(self.env_config),
-            fixed_horizon=self.fixed_horizon,
-            allow_variable_horizon=self.allow_variable_horizon,
-            vectorised=VectorizeMode(self.gym_env_vectorize_mode) is VectorizeMode.VECTOR_ENTRY_POINT,
-            isolated=VectorizeMode(self.gym_env_vectorize_mode) is VectorizeMode.ASYNC,
-            step_timeout_seconds=self.step_timeout_s,
-        )
+        return environment_config(self)
 
     @property
     def update_settings(self) -> UpdateSettings:
         """The numbers of an update."""
-        own = self.objective
-        return UpdateSettings(
-            objective=own.objective,
-            advantages=own.advantages,
-            baseline=own.baseline,
-            normalise_advantages=own.normalise_advantages,
-            normalise_rewards=own.normalise_rewards,
-            n_step=own.n_step,
-            sequence_steps=own.sequence_steps,
-            value_clip=own.value_clip,
-            vtrace=VTraceSettings(**own.vtrace.model_dump()),
-            ppo_kl=AdaptiveKLSettings(**own.ppo_kl.model_dump()),
-            trpo=TRPOSettings(**own.trpo.model_dump()),
-            reference_coefficient=own.reference.coefficient,
-            discount=self.gamma,
-            gae_lambda=self.lambda_,
-            clip=self.clip_param,
-            epochs=self.num_epochs,
-            minibatch_size=self.minibatch_size,
-            value_coefficient=self.vf_loss_coeff,
-            entropy_coefficient=self.entropy_coeff,
-            max_gradient_norm=self.grad_clip,
-            imitation_loss=self.imitation.loss,
-            signals=self.signals.settings,
-        )
+        return update_settings(self)
 
     @property
     def learns_reward(self) -> bool:
@@ -325,30 +291,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
 
         In lockstep a later life with the same settings lives through the same again, and calls it the same.
         """
-        if not isinstance(self.feedback_link, FeedbackLink):
-            return "0"
-        if not self.lockstep:
-            return str(self.feedback_link.epoch)
-        settings = (
-            self.seed,
-            self.lr,
-            self.anneal_over_env_steps,
-            self.update_settings,
-            self._model_config,
-            self.reward_sources,
-            self.reward_model,
-            self.questions,
-            self.signals,
-            self.augmentation,
-            self.corrections,
-            self.acting,
-            self.imitation,
-            self.num_env_runners,
-            self.num_envs_per_env_runner,
-            self.rollout_fragment_length,
-            self.feedback_link.reads_from,
-        )
-        return hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()
+        return life_of(self)
 
     def seed_for(self, what: str) -> int:
         """Return a seed of its own for each user of randomness: a function of the run's seed and a name."""

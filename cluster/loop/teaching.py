@@ -12,8 +12,9 @@ import ray
 from cluster.environments.making import spaces_of
 from cluster.feedback.asking import AskingState
 from cluster.feedback.publisher import Publisher
-from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
+from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink
+from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Arrays
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample

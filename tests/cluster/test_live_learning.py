@@ -13,8 +13,8 @@ import pytest
 import ray
 import torch
 
-from cluster.feedback.reward_trainer import TeachingState
 from cluster.feedback.service import FeedbackService
+from cluster.feedback.teaching_state import TeachingState
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.imitation_config import ImitationConfig

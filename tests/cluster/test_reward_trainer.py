@@ -11,8 +11,9 @@ import ray
 
 from cluster.acting import make_acting
 from cluster.environments.making import make_vector
-from cluster.feedback.reward_trainer import RewardTrainer, TeachingState
+from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink, FeedbackService
+from cluster.feedback.teaching_state import TeachingState
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig

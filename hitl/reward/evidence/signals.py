@@ -4,7 +4,7 @@ Axis suffixes: K member, S signal, L step that a signal may be about, F input fe
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,6 +188,10 @@ class Signals:
         row = self._row_of.setdefault((run_id, teacher_id, event_id), None)
         if row is not None and self._rows is not None:
             self._rows.counts_S[row] = False
+
+    def mean_delays(self, run_id: str) -> Mapping[str, float]:
+        """Return the mean delay in seconds of each teacher of a run, as far as delays are fitted."""
+        return self.fitted.of_run(run_id).mean_seconds if self.fitted else {}
 
     def __len__(self) -> int:
         return int(self._rows.counts_S.sum()) if self._rows else 0

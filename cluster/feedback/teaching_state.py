@@ -1,0 +1,30 @@
+"""Where teaching stands: what the reward trainer tells the driver."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cluster.newest import Published
+from hitl.reward.online import FitReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeachingState:
+    """Where teaching stands."""
+
+    newest: Published | None
+    """The reward model: its state, and the probe set of its scale; None before the first version."""
+    asked: int
+    """Open and answered questions."""
+    answered: int
+    """Answers of any kind; skips count."""
+    report: FitReport | None
+    refused: int
+    """Versions that the gate refused."""
+    rollouts: bool
+    """Whether there are any to ask about: one that died has lost them."""
+    unplaced_signals: int
+    """That are about no step that is known."""
+    delays: Mapping[str, float] = field(default_factory=dict)
+    """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
+    segments_without_clip: int = 0
+    """That were asked about though their stage could not render them."""
