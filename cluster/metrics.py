@@ -53,7 +53,7 @@ TABLE: tuple[Metric, ...] = (
         "hitl_feedback_learnt_corrections", "gauge", (), "Corrected states that the reward model stands on."
     ),
     Metric(
-        "hitl_feedback_segments_without_clip", "gauge", (), "Asked about though no stage could render them."
+        "hitl_feedback_unrendered_segments", "gauge", (), "Asked about though no stage could render them."
     ),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
 )
@@ -98,7 +98,7 @@ class DriverMetrics:
             "hitl_feedback_unplaced_signals": row.unplaced_signals,
             "hitl_reward_correction_agreement_ratio": row.correction_accuracy,
             "hitl_feedback_learnt_corrections": row.corrections,
-            "hitl_feedback_segments_without_clip": row.segments_without_clip,
+            "hitl_feedback_unrendered_segments": row.segments_without_clip,
         }
         for name, value in gauges.items():
             if value is not None:

@@ -208,7 +208,7 @@ def test_a_wait_ends_before_the_callers_deadline(service: LiveService, live_run:
         stub = TeachingServiceStub(channel.grpc)
         assert not channel.call(stub.LeaseQuestions, request, timeout_seconds=0.6).questions
         with pytest.raises(DeadlineExceeded):
-            channel.call(stub.LeaseQuestions, request, timeout_seconds=0.0)
+            channel.call(stub.LeaseQuestions, request, timeout_seconds=-1.0)
 
 
 def test_a_caller_that_is_gone_takes_no_question_along(service: LiveService, live_run: LiveRun) -> None:
