@@ -47,7 +47,7 @@ def solve(kind: str, *, updates: int, **model: Any) -> tuple[float, str]:
         ("box", 30, 0.85, "NumpyPolicy", {}),
         ("image", 8, 0.99, "TorchPolicy", {}),
         ("image", 8, 0.99, "TorchPolicy", {"shared": True, "filters": SMALL}),
-        ("dict", 20, 0.99, "TorchPolicy", {"filters": SMALL}),
+        ("dict", 40, 0.99, "TorchPolicy", {"filters": SMALL}),
     ],
     ids=lambda value: str(value) if not isinstance(value, dict) else "-".join(value) or "default",
 )
