@@ -75,6 +75,7 @@ class Company:
             "acting": acting,
             "policies": self._policies,
             "rewards": rewards,
+            "features": features,
         }
         self._rehearsals = [
             ray.remote(Rehearsal)
@@ -102,7 +103,6 @@ class Company:
                 imitation=imitation,
                 rehearsal=self._rehearsals[number] if self._rehearsals else None,
                 seed=seed,
-                features=features,
                 **plays,
             )
             for number, seed in enumerate(seeds)

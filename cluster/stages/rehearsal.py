@@ -74,6 +74,7 @@ class Rehearsal:
         trainer: Any,
         publisher: Any,
         seed: int,
+        features: str | None = None,
     ) -> None:
         """Make the environment; `play` begins.
 
@@ -90,6 +91,7 @@ class Rehearsal:
             trainer: handle of the reward trainer.
             publisher: handle of the publisher.
             seed: of the environment and of the policy's draws.
+            features: that the reward model reads.
         """
         use_threads(1)
         give_way()
@@ -100,7 +102,9 @@ class Rehearsal:
         space, actions = self._env.observation_space, self._env.action_space
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
-        self._acting = make_acting(acting, space, actions, seed=seed, model_config=model_config)
+        self._acting = make_acting(
+            acting, space, actions, seed=seed, model_config=model_config, features=features
+        )
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._action_dtype = np.float32 if isinstance(actions, gym.spaces.Box) else np.int64
         # One that comes back counts episodes anew, so it needs another name, and plays others.
