@@ -9,6 +9,7 @@ from hitl.credit import DEEP_TAMER, TAMER, GammaDelay, UniformDelay
 from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.corrections import Corrections
+from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
@@ -35,18 +36,14 @@ def evidence_of(
         )
     ]
     if signals.reading == "reward":
-        delay = delay_of(signals.delay)
         kinds.append(
             Signals(
-                delay,
-                across_episodes=signals.across_episodes,
-                smallest_share=signals.smallest_share,
+                crediting_of(signals, space, seed=seed),
                 most_steps=signals.most_steps,
                 batch=signals.batch,
                 heldout_share=model.heldout_share,
                 members=model.members,
                 seed=seed,
-                fitted=fitted_delays(delay, space, signals.delay, seed=seed),
             )
         )
     if corrections.enabled:
@@ -63,6 +60,19 @@ def evidence_of(
     return kinds
 
 
+def crediting_of(signals: SignalsConfig, space: InputSpace, *, seed: int) -> Crediting:
+    """Return how the run's signals find their steps; `seed` is of delays that are fitted."""
+    delay, prior_signals = delay_of(signals.delay), signals.delay.prior_signals
+    return Crediting(
+        delay,
+        across_episodes=signals.across_episodes,
+        smallest_share=signals.smallest_share,
+        fitted=FittedDelays(delay, space, shortest=delay.shortest, prior_signals=prior_signals, seed=seed)
+        if signals.delay.fitted
+        else None,
+    )
+
+
 def delay_of(delay: DelayConfig) -> GammaDelay | UniformDelay:
     """Return the density of a teacher's delays, or the one that it begins with."""
     if delay.density in _NAMED:
@@ -70,12 +80,3 @@ def delay_of(delay: DelayConfig) -> GammaDelay | UniformDelay:
     if delay.density == "uniform":
         return UniformDelay(delay.shortest_seconds, delay.longest_seconds)
     return GammaDelay(shape=delay.shape, scale=delay.scale_seconds, shortest=delay.shortest_seconds)
-
-
-def fitted_delays(
-    delay: GammaDelay | UniformDelay, space: InputSpace, config: DelayConfig, *, seed: int
-) -> FittedDelays | None:
-    """Return the delays of the run's teachers, where they are fitted."""
-    if not config.fitted:
-        return None
-    return FittedDelays(delay, space, shortest=delay.shortest, prior_signals=config.prior_signals, seed=seed)

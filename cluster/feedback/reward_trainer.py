@@ -179,7 +179,7 @@ class RewardTrainer:
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
-            delays=signals.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
+            delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
         )
 

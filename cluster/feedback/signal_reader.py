@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 import ray
 
-from cluster.feedback.evidence import delay_of, fitted_delays
+from cluster.feedback.evidence import crediting_of
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
@@ -22,7 +22,6 @@ from cluster.runs.reward_config import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.events import JournalEntry, Retraction, Segment, Signal
 from hitl.reward.ensemble import InputSpace
-from hitl.reward.evidence.credited import credit_of, shown_before
 from policies.signals.signal_store import SignalStore
 from policies.spaces import flat_dtype
 from policies.threads import use_threads
@@ -31,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 _SMALLEST_TRACE = 0.01
 """A trace is not followed beyond the step at which so little of a signal is left."""
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +68,8 @@ class SignalReader:
             seed: of delays that are fitted.
         """
         use_threads(1)
-        self._signals, self._settings = signals, signals.settings
-        self._delay = delay_of(signals.delay)
-        space = InputSpace.of(observation_space, action_space)
-        self._fitted = fitted_delays(self._delay, space, signals.delay, seed=seed)
+        self._settings = signals.settings
+        self._crediting = crediting_of(signals, InputSpace.of(observation_space, action_space), seed=seed)
         self._store = SignalStore(observation_space, action_space, about_policy=self._settings.about_policy)
         self._dtype = flat_dtype(observation_space)
         client = TrainingClient(link.address, link.token)
@@ -107,19 +103,12 @@ class SignalReader:
                 logger.warning("a signal does not fit the task, and is left out: %s", error)
 
     def _take(self, signal: Signal, entry: JournalEntry, segments: Sequence[Segment]) -> None:
-        shown = shown_before(entry, segments, across_episodes=self._signals.across_episodes)
-        if shown is None:
+        found = self._crediting.take(entry, segments)
+        if found is None:
             self._unplaced += 1
             return
-        delays = self._fitted.of_run(signal.run_id) if self._fitted else None
-        density = delays.of(entry.teacher_id) if delays else self._delay
-        credit_L = credit_of(shown, density, smallest_share=self._signals.smallest_share)
-        if delays:
-            delays.observe(entry.teacher_id, shown, signal.value)
-        if credit_L is None:
-            self._unplaced += 1
-            return
-        some = np.flatnonzero(credit_L > _ROUNDING)
+        shown, credit_L = found
+        some = np.flatnonzero(credit_L)
         # What led there as well, as far as a trace reaches.
         rows = slice(max(int(some[0]) - self._reach, 0), int(some[-1]) + 1)
         self._store.add(

@@ -29,14 +29,13 @@ def test_a_density_is_the_one_that_its_name_says(
 
 def test_delays_are_fitted_where_the_run_file_says_so_beginning_with_its_density() -> None:
     for fitted in (False, True):
-        delay = DelayConfig(fitted=fitted, shape=3.0, scale_seconds=0.5, shortest_seconds=0.1)
+        delay = DelayConfig(fitted=fitted, shape=2.0, scale_seconds=0.5, shortest_seconds=0.1)
         kinds = evidence_of(
             RewardModelConfig(), SignalsConfig(delay=delay), CorrectionsConfig(), SPACE, ACTIONS, seed=0
         )
         (signals,) = (kind for kind in kinds if isinstance(kind, Signals))
-        assert (signals.fitted is not None) == fitted
-        if signals.fitted:
-            begins = signals.fitted.of_run("run").of("ann")
-            assert isinstance(begins, GammaDelay)
-            assert begins.shortest == 0.1
-            assert begins.mean_seconds == pytest.approx(1.6, abs=0.03)
+        begins = signals.crediting.delay_of("run", "ann")
+        assert isinstance(begins, GammaDelay)
+        assert begins.shortest == 0.1
+        assert begins.mean_seconds == pytest.approx(1.1, abs=0.03)
+        assert ("ann" in signals.crediting.mean_delays("run")) == fitted

@@ -18,7 +18,8 @@ from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
 from hitl.credit import GammaDelay
 from hitl.errors import ConfigError, NotFound
-from hitl.reward.evidence.credited import credited
+from hitl.events import Signal
+from hitl.reward.evidence.crediting import Crediting
 from hitl.stages import Act, Release, Take
 from hitl.teachers.interventions import SeenFrame, SeenStep
 from hitl.teachers.live import LiveSettings
@@ -66,12 +67,13 @@ class TestSignals:
         with playing(stage), teaching(service, live_run, Verdict(by_turns), **settings):
             eventually(lambda: count(live_run) >= 50)
         agreement = []
+        crediting = Crediting(delay, across_episodes=False, smallest_share=0.1)
         for entry in entries(live_run):
             segments = live_run.cluster.get_segments(live_run.run_id, entry.segment_ids)
-            found = credited(entry, segments, delay, across_episodes=False, smallest_share=0.1)
-            if found is not None:
-                meant = [by_turns(int(state)) for state in found.observation_LO[:, 0]]
-                agreement.append(found.value * float(found.credit_L @ meant))
+            if (found := crediting.take(entry, segments)) is not None:
+                assert isinstance(entry.event, Signal)
+                meant = [by_turns(int(state)) for state in found.shown.observation_LO[:, 0]]
+                agreement.append(entry.event.value * float(found.credit_L @ meant))
         assert len(agreement) > 25
         assert np.mean(agreement) > 0.4
 

@@ -8,7 +8,7 @@ from hitl.client.training import TrainingClient
 from hitl.credit import UniformDelay
 from hitl.errors import Unavailable
 from hitl.events import Receipt, Signal
-from hitl.reward.evidence.credited import credited
+from hitl.reward.evidence.crediting import Crediting
 from hitl.stages import Act, Release, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.playing import Play, seen, stored_lengths
@@ -102,7 +102,8 @@ class TestKills:
         assert isinstance(result, Receipt)
         entry, segments = only_entry(live_run)
         assert entry.segment_ids == ("stage/1",)
-        assert credited(entry, segments, UniformDelay(0, 9), across_episodes=True, smallest_share=0.0) is None
+        anywhere = Crediting(UniformDelay(0, 9), across_episodes=True, smallest_share=0.0)
+        assert anywhere.take(entry, segments) is None
         again.player.close()
 
     def test_a_connection_that_is_made_anew_loses_no_step(

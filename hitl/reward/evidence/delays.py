@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, DelayFit, UniformDelay
 from hitl.reward.ensemble import InputSpace
-from hitl.reward.evidence.credited import Shown, credit_of
+from hitl.reward.evidence.shown import Shown, credit_of
 from hitl.reward.linear import LinearReward
 
 Reals = NDArray[np.float64]

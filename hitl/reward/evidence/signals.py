@@ -4,7 +4,7 @@ Axis suffixes: K member, S signal, L step that a signal may be about, F input fe
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hitl.credit import DelayDensity, thin
+from hitl.credit import thin
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.credited import CreditedSignal, credited, shown_before
-from hitl.reward.evidence.delays import FittedDelays
+from hitl.reward.evidence.crediting import Credited, Crediting
 from hitl.reward.evidence.rows import FIRST_ROWS, grown, is_heldout_frame
+from hitl.reward.evidence.shown import Shown
 from hitl.reward.likelihoods import signal_log_likelihood
 from policies.splits import uniform
 
@@ -108,36 +108,28 @@ class Signals:
 
     def __init__(
         self,
-        delay: DelayDensity,
+        crediting: Crediting,
         *,
-        across_episodes: bool,
-        smallest_share: float,
         most_steps: int,
         batch: int,
         heldout_share: float,
         members: int,
         seed: int,
-        fitted: FittedDelays | None = None,
     ) -> None:
         """Begin without any.
 
         Args:
-            delay: of the teachers.
-            across_episodes: whether a signal may be about the episode before.
-            smallest_share: of the density that must fall on steps that were shown; see `hitl.credit.place`.
+            crediting: says which steps each is about.
             most_steps: of one signal that are looked at; see `hitl.credit.thin`.
             batch: signals of a minibatch.
             heldout_share: of the signals, which only judge.
             members: of the ensemble.
             seed: of the bootstrap.
-            fitted: each teacher's own delays, in the place of `delay`. A signal has the credit that they give it as it
-                comes, and keeps it.
         """
         self.likelihood, self.batch = SignalLikelihood(), batch
         self.unplaced = 0
         """That are about no step that is known: too early, too late, or their steps are lost."""
-        self.fitted = fitted
-        self._delay, self._across, self._smallest_share = delay, across_episodes, smallest_share
+        self.crediting = crediting
         self._most_steps = most_steps
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
         self._rows: SignalRows | None = None
@@ -153,31 +145,21 @@ class Signals:
         key = (event.run_id, entry.teacher_id, event.event_id)
         if key in self._row_of:
             return
-        delays = self.fitted.of_run(event.run_id) if self.fitted else None
-        signal = credited(
-            entry,
-            segments,
-            delays.of(entry.teacher_id) if delays else self._delay,
-            across_episodes=self._across,
-            smallest_share=self._smallest_share,
-        )
-        self._row_of[key] = self._append(signal, event) if signal else None
-        self.unplaced += signal is None
-        shown = shown_before(entry, segments, across_episodes=self._across) if delays else None
-        if delays and shown:
-            delays.observe(entry.teacher_id, shown, event.value)
+        found = self.crediting.take(entry, segments)
+        self._row_of[key] = self._append(found, event) if found else None
+        self.unplaced += found is None
 
-    def _append(self, signal: CreditedSignal, event: Signal) -> int:
-        place = uniform(f"{self._seed}/{event.event_id}")
-        chosen, credit = thin(signal.credit_L, most=self._most_steps, offset=place)
-        row, steps = self._taken, len(chosen)
-        self._rows = (self._rows or _no_rows(signal, self._members)).with_room(rows=row + 1, length=steps)
-        self._rows.observation_SLO[row, :steps] = signal.observation_LO[chosen]
-        self._rows.action_SLA[row, :steps] = signal.action_LA[chosen]
+    def _append(self, found: Credited, signal: Signal) -> int:
+        place = uniform(f"{self._seed}/{signal.event_id}")
+        chosen, credit = thin(found.credit_L, most=self._most_steps, offset=place)
+        row, steps, shown = self._taken, len(chosen), found.shown
+        self._rows = (self._rows or _no_rows(shown, self._members)).with_room(rows=row + 1, length=steps)
+        self._rows.observation_SLO[row, :steps] = shown.observation_LO[chosen]
+        self._rows.action_SLA[row, :steps] = shown.action_LA[chosen]
         self._rows.credit_SL[row, :steps] = credit
         self._rows.value_S[row] = signal.value
-        self._rows.heldout_S[row] = is_heldout_frame(event, event.frame, self._heldout_share)
-        weights_K1 = bootstrap_weights([event.event_id], members=self._members, seed=self._seed)
+        self._rows.heldout_S[row] = is_heldout_frame(signal, signal.frame, self._heldout_share)
+        weights_K1 = bootstrap_weights([signal.event_id], members=self._members, seed=self._seed)
         self._rows.bootstrap_SK[row] = weights_K1[:, 0].numpy()
         self._rows.counts_S[row] = True
         self._taken += 1
@@ -189,10 +171,6 @@ class Signals:
         if row is not None and self._rows is not None:
             self._rows.counts_S[row] = False
 
-    def mean_delays(self, run_id: str) -> Mapping[str, float]:
-        """Return the mean delay in seconds of each teacher of a run, as far as delays are fitted."""
-        return self.fitted.of_run(run_id).mean_seconds if self.fitted else {}
-
     def __len__(self) -> int:
         return int(self._rows.counts_S.sum()) if self._rows else 0
 
@@ -203,12 +181,12 @@ class Signals:
         return SignalExamples(self._rows, np.flatnonzero(self._rows.counts_S), ensemble)
 
 
-def _no_rows(signal: CreditedSignal, members: int) -> SignalRows:
-    """Return room for signals like this one."""
+def _no_rows(shown: Shown, members: int) -> SignalRows:
+    """Return room for signals about steps like these."""
     rows = FIRST_ROWS
     return SignalRows(
-        observation_SLO=np.zeros((rows, _LENGTH_UNIT, signal.observation_LO.shape[1]), np.float32),
-        action_SLA=np.zeros((rows, _LENGTH_UNIT, *signal.action_LA.shape[1:]), signal.action_LA.dtype),
+        observation_SLO=np.zeros((rows, _LENGTH_UNIT, shown.observation_LO.shape[1]), np.float32),
+        action_SLA=np.zeros((rows, _LENGTH_UNIT, *shown.action_LA.shape[1:]), shown.action_LA.dtype),
         credit_SL=np.zeros((rows, _LENGTH_UNIT), np.float32),
         value_S=np.zeros(rows, np.float32),
         bootstrap_SK=np.zeros((rows, members), np.float32),

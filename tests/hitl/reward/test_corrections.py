@@ -157,7 +157,7 @@ def test_nothing_said_is_no_evidence() -> None:
 
 
 def test_states_are_held_out_with_what_signals_say_of_their_frames() -> None:
-    from tests.hitl.reward.test_credited import segment
+    from tests.hitl.reward.test_crediting import segment
     from tests.hitl.reward.test_signals import told
 
     kind = corrections(heldout_share=0.5)

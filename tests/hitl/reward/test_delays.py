@@ -8,9 +8,10 @@ import pytest
 from hitl.credit import GAMMA, GammaDelay, UniformDelay
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays, RandomFeatures
 from hitl.reward.evidence.signals import Signals
-from tests.hitl.reward.test_credited import entry
+from tests.hitl.reward.test_crediting import entry
 from tests.hitl.reward.test_signals import SETTINGS
 
 SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
@@ -72,7 +73,8 @@ def fitted(**changes: Any) -> FittedDelays:
 
 
 def signals(delays: FittedDelays | None) -> Signals:
-    return Signals(GAMMA, fitted=delays, **SETTINGS)
+    crediting = Crediting(GAMMA, across_episodes=False, smallest_share=0.5, fitted=delays)
+    return Signals(crediting, **SETTINGS)
 
 
 def test_a_teacher_far_from_the_prior_is_found(shown: list[Segment]) -> None:
@@ -141,10 +143,10 @@ def test_whoever_reads_the_journal_again_finds_the_same(shown: list[Segment]) ->
         for one in entries:
             kind.take(*one)
         kinds.append(kind)
-    first, second = (kind.fitted.of_run("run") for kind in kinds if kind.fitted)
-    assert first.mean_seconds == second.mean_seconds
-    assert first.of("ann") == second.of("ann")
-    assert first.of("ann") != first.of("bob")
+    first, second = (kind.crediting for kind in kinds)
+    assert first.mean_delays("run") == second.mean_delays("run")
+    assert first.delay_of("run", "ann") == second.delay_of("run", "ann")
+    assert first.delay_of("run", "ann") != first.delay_of("run", "bob")
     rows, again = (kind._rows for kind in kinds)
     assert rows is not None
     assert again is not None

@@ -7,15 +7,14 @@ import torch
 
 from hitl.credit import TAMER
 from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.online import OnlineRewardModel
-from tests.hitl.reward.test_credited import entry, segment
+from tests.hitl.reward.test_crediting import entry, segment
 
 SPACE = InputSpace(observation_size=1, action_size=200, discrete=True)
 SETTINGS: dict[str, Any] = {
-    "across_episodes": False,
-    "smallest_share": 0.5,
     "most_steps": 16,
     "batch": 32,
     "heldout_share": 0.0,
@@ -25,7 +24,8 @@ SETTINGS: dict[str, Any] = {
 
 
 def signals(**changes: Any) -> Signals:
-    return Signals(TAMER, **{**SETTINGS, **changes})
+    crediting = Crediting(TAMER, across_episodes=False, smallest_share=0.5)
+    return Signals(crediting, **{**SETTINGS, **changes})
 
 
 def told(number: int, frame: int, value: float = 1.0) -> Any:

@@ -1,4 +1,4 @@
-"""What a signal of the journal is about: steps with credit, ready to learn from.
+"""The steps that were on show when a key was pressed, and the credit of each.
 
 Axis suffix: L step that a stage showed.
 """
@@ -36,22 +36,6 @@ class Shown:
     """The policy chose the action, and no teacher."""
     first_L: NDArray[np.bool_]
     """An episode begins with the step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditedSignal:
-    """A signal and the steps that it is about."""
-
-    run_id: str
-    teacher_id: str
-    event_id: str
-    value: float
-    observation_LO: NDArray[np.float32]
-    """Flat."""
-    action_LA: NDArray[Any]
-    policy_version_L: NDArray[np.int64]
-    credit_L: Reals
-    """Above 0; adds up to 1."""
 
 
 def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_episodes: bool) -> Shown | None:
@@ -100,49 +84,14 @@ def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_epi
     )
 
 
-def credited(
-    entry: JournalEntry,
-    segments: Sequence[Segment],
-    delay: DelayDensity,
-    *,
-    across_episodes: bool,
-    smallest_share: float,
-) -> CreditedSignal | None:
-    """Give the steps of a signal their credit.
+def credit_of(shown: Shown, delay: DelayDensity, *, smallest_share: float) -> Reals | None:
+    """Return the credit of each step, [L], which adds up to 1; None where the signal finds no place.
 
     Args:
-        entry: see `shown_before`.
-        segments: see `shown_before`.
-        delay: of its teacher.
-        across_episodes: see `shown_before`.
+        shown: the steps.
+        delay: of the signal's teacher.
         smallest_share: of the density that must fall on these steps.
-
-    Returns:
-        None where the signal finds no place: its steps, or its frame, are lost, or it came too early or too late.
     """
-    shown = shown_before(entry, segments, across_episodes=across_episodes)
-    if shown is None:
-        return None
-    credit_L = credit_of(shown, delay, smallest_share=smallest_share)
-    if credit_L is None:
-        return None
-    signal = entry.event
-    assert isinstance(signal, Signal)
-    some = np.flatnonzero(credit_L > _ROUNDING)
-    return CreditedSignal(
-        run_id=signal.run_id,
-        teacher_id=entry.teacher_id,
-        event_id=signal.event_id,
-        value=signal.value,
-        observation_LO=shown.observation_LO[some],
-        action_LA=shown.action_LA[some],
-        policy_version_L=shown.policy_version_L[some],
-        credit_L=credit_L[some],
-    )
-
-
-def credit_of(shown: Shown, delay: DelayDensity, *, smallest_share: float) -> Reals | None:
-    """Return the credit of each step, [L], which adds up to 1; None where the signal finds no place."""
     credit_SL = credit(
         delay,
         press_S=np.array([shown.press]),
@@ -152,7 +101,7 @@ def credit_of(shown: Shown, delay: DelayDensity, *, smallest_share: float) -> Re
         shown_episode_S=None,
     )
     (credit_L,), (placed,) = place(credit_SL, smallest_share=smallest_share)
-    return credit_L if placed else None
+    return np.where(credit_L > _ROUNDING, credit_L, 0.0) if placed else None
 
 
 def _seconds(showing: Showing) -> Reals:
