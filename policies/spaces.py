@@ -110,3 +110,8 @@ def is_action_space(space: gym.Space[Any]) -> bool:
 
 ACTION_SPACES = "Discrete and MultiDiscrete that count from 0, and Box, with one axis at most"
 """Those that `is_action_space` knows, for people."""
+
+
+def legal(action: NDArray[Any], space: gym.Space[Any]) -> NDArray[Any]:
+    """Return the action that an environment may be given: of a Box, the nearest one in it."""
+    return np.clip(action, space.low, space.high) if isinstance(space, spaces.Box) else action

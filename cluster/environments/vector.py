@@ -33,11 +33,6 @@ class Stepped(NamedTuple):
     """The true last observation of each episode that ended, in the order of the environments."""
 
 
-def legal(action: NDArray[Any], space: gym.Space[Any]) -> NDArray[Any]:
-    """Return the action that an environment may be given: of a Box, the nearest one in it."""
-    return np.clip(action, space.low, space.high) if isinstance(space, gym.spaces.Box) else action
-
-
 def one_by_one(action_NA: NDArray[np.generic], space: gym.Space[Any]) -> Iterable[Any]:
     """Return the actions for single environments."""
     # Plain numbers where they are numbers: Discrete takes four times as long to check NumPy's.

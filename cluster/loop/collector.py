@@ -7,11 +7,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.environments.vector import LostReason, VectorEnvironment, legal
+from cluster.environments.vector import LostReason, VectorEnvironment
 from cluster.loop.episodes import Episodes, FinishedEpisode
 from policies.acting.inference import Acts
 from policies.acting.oversight import Overseer
 from policies.experience import Actor, ObservationArray, Rollout
+from policies.spaces import legal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cluster.acting import make_acting
 from cluster.environments.making import make_vector, spaces_of
-from cluster.environments.vector import legal
 from cluster.loop.saved_policy import load_policy, saved_reward_model
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig, RunConfig
@@ -18,6 +17,7 @@ from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import Weights
 from policies.networks.memory import Memory
+from policies.spaces import legal
 
 
 class Judged(Protocol):

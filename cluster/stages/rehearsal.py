@@ -21,7 +21,6 @@ import ray
 from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import DURATION, NOBODY
 from cluster.environments.making import make
-from cluster.environments.vector import legal
 from cluster.newest import Follower
 from cluster.priority import give_way
 from cluster.runs.config import EnvironmentConfig
@@ -31,7 +30,7 @@ from cluster.stages.pictures import Pictures
 from cluster.stages.replay import NotTheSame, Replay
 from hitl.events import StepAddress
 from hitl.stages import Clip
-from policies.spaces import flat_dtype, flat_size, writable
+from policies.spaces import flat_dtype, flat_size, legal, writable
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)

@@ -9,13 +9,12 @@ from PIL import Image
 
 from cluster.environments.fixed_horizon import Env
 from cluster.environments.making import make_replayed
-from cluster.environments.vector import legal
 from cluster.runs.config import EnvironmentConfig
 from cluster.stages.episodes import PlayedEpisode, digest
 from cluster.stages.pictures import Pictures
 from hitl.events import StepAddress
 from hitl.stages import Clip
-from policies.spaces import flat_dtype, flat_size, writable
+from policies.spaces import flat_dtype, flat_size, legal, writable
 
 _FRAMES_PER_SECOND = 15.0
 _MOST_FRAMES = 150

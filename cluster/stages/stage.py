@@ -16,7 +16,6 @@ import numpy as np
 from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import Env
 from cluster.environments.making import make_shown
-from cluster.environments.vector import legal
 from cluster.gates import make_counsel, make_gate
 from cluster.newest import Follower
 from cluster.runs.config import EnvironmentConfig
@@ -32,7 +31,7 @@ from hitl.events import Run
 from hitl.spaces import action_space_of, safe_action
 from hitl.stages import StageFrame, StageStep
 from policies.experience import ObservationArray
-from policies.spaces import flat_dtype, flat_size, writable
+from policies.spaces import flat_dtype, flat_size, legal, writable
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)

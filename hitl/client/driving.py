@@ -19,7 +19,7 @@ from hitl.spaces import action_space_of, safe_action
 from hitl.stages import StageFrame, StageStep
 from hitl.tensors import Array
 from policies.acting.inference import Acts, acting_policy
-from policies.spaces import flat_dtype, flat_size, writable
+from policies.spaces import flat_dtype, flat_size, legal, writable
 
 if TYPE_CHECKING:
     from hitl.client.training import TrainingClient
@@ -149,7 +149,7 @@ class DrivenStage:
         # Also where somebody else acts: a recurrent policy must have seen what happened.
         memory = self._memory_NH if self._policy.memory_units else None
         action_NA, _ = self._policy.act(self._observation_NO, memory)
-        override, space = self._controls.override(time.monotonic()), self._spaces[1]
+        override = self._controls.override(time.monotonic())
         if override is not None:
             self._chosen = DrivenAction(
                 action=np.asarray(override.action),
@@ -158,10 +158,8 @@ class DrivenStage:
                 safe_stop=override.safe_stop,
             )
         else:
-            own = action_NA[0]
-            if isinstance(space, gym.spaces.Box):
-                own = np.clip(own, space.low, space.high)
-            self._chosen = DrivenAction(action=np.asarray(own), policy_version=self.policy_version)
+            own = np.asarray(legal(action_NA, self._spaces[1])[0])
+            self._chosen = DrivenAction(action=own, policy_version=self.policy_version)
         return self._chosen
 
     def step(

@@ -32,7 +32,8 @@ class SignalsBesideBatch(NamedTuple):
     def loss(self, network: ActorCritic, settings: UpdateSettings) -> Tensor:
         """Return the reading's loss, without an entropy bonus and not weighted by the coefficient."""
         signals = SignalMinibatch(*self[: len(SignalMinibatch._fields)])
-        look = look_at(network.policy, network.distribution, network.log_scale, signals)
+        steps = signals.observation_SLO, signals.action_SLA
+        look = look_at(network.policy, network.distribution, network.log_scale, *steps)
         return reading_loss(settings.signals, look.log_prob_SL, signals)
 
 

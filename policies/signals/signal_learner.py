@@ -83,7 +83,7 @@ class SignalLearner:
         if len(new := np.flatnonzero(~known_S)):
             parts = (batch.observation_SLO[new], batch.action_SLA[new])
             seen, done = (torch.from_numpy(part).to(self._flat.device) for part in parts)
-            first_SL[new] = self._student.log_probs(seen, done).cpu().numpy()
+            first_SL[new] = self._student.look(seen, done).log_prob_SL.cpu().numpy()
         self._number_S, self._first_SL = batch.number_S.copy(), first_SL
         return len(new)
 

@@ -92,12 +92,16 @@ class Look(NamedTuple):
 
 
 def look_at(
-    policy: nn.Module, distribution: ActionDistribution, log_scale: Tensor, signals: SignalMinibatch
+    policy: nn.Module,
+    distribution: ActionDistribution,
+    log_scale: Tensor,
+    observation_SLO: Tensor,
+    action_SLA: Tensor,
 ) -> Look:
     """Return the log-probability of what was done in each step, and the policy's entropy, in nats."""
-    steps = signals.credit_SL.shape
-    output_PA = policy(signals.observation_SLO.flatten(0, 1))
-    log_prob_P = distribution.log_prob(output_PA, log_scale, signals.action_SLA.flatten(0, 1))
+    steps = observation_SLO.shape[:2]
+    output_PA = policy(observation_SLO.flatten(0, 1))
+    log_prob_P = distribution.log_prob(output_PA, log_scale, action_SLA.flatten(0, 1))
     return Look(log_prob_P.view(steps), distribution.entropy(output_PA, log_scale).view(steps))
 
 
@@ -134,11 +138,9 @@ class SignalLoss(nn.Module):
         self.policy, self.log_scale = network.policy, network.log_scale
         self._distribution, self._settings = network.distribution, settings
 
-    def log_probs(self, observation_SLO: Tensor, action_SLA: Tensor) -> Tensor:
-        """Return the log-probability of what was done in each step, [S, L]."""
-        output_PA = self.policy(observation_SLO.flatten(0, 1))
-        log_prob_P = self._distribution.log_prob(output_PA, self.log_scale, action_SLA.flatten(0, 1))
-        return log_prob_P.view(observation_SLO.shape[:2])
+    def look(self, observation_SLO: Tensor, action_SLA: Tensor) -> Look:
+        """See `look_at`."""
+        return look_at(self.policy, self._distribution, self.log_scale, observation_SLO, action_SLA)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is minimised, the reading's loss, and the policy's entropy in nats where signals are given.
@@ -146,7 +148,7 @@ class SignalLoss(nn.Module):
         The inputs are the parts of a `SignalMinibatch`.
         """
         signals = SignalMinibatch(*inputs)
-        look = look_at(self.policy, self._distribution, self.log_scale, signals)
+        look = self.look(signals.observation_SLO, signals.action_SLA)
         loss = reading_loss(self._settings, look.log_prob_SL, signals)
         entropy = weighted_mean(look.entropy_SL, signals.credit_SL * signals.weight_S[:, None])
         return loss - self._settings.entropy_coefficient * entropy, loss, entropy
