@@ -16,10 +16,10 @@ from hitl.reward.ensemble import InputSpace, Weights
 from hitl.reward.inference import NumpyReward
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.on_reward import (
+    ActingOnReward,
     ActionBiasing,
     CandidateActions,
     ControlSharing,
-    GreedyOnReward,
 )
 
 
@@ -100,7 +100,8 @@ def make_acting(
         candidates = CandidateActions(
             action_space, count=settings.candidates, rng=np.random.default_rng(seed)
         )
-        return Acting(GreedyOnReward(reward, candidates, seed=seed), reward)
+        acts = ActingOnReward(reward, candidates, temperature=settings.temperature, seed=seed)
+        return Acting(acts, reward)
     policy: Any = acting_policy(observation_space, action_space, seed=seed, **model_config)
     if kind == "policy":
         return Acting(policy, reward if predicts else None)

@@ -102,5 +102,8 @@ class ActingConfig(Section):
     """Beta of the mixtures: how much the reward model counts."""
     until_env_steps: Positive | None = None
     """Beta falls linearly to 0 over so many environment steps; empty: it stays."""
+    temperature: NotNegativeReal = 0.3
+    """reward: actions are drawn in proportion to exp(H / temperature), where H is the reward model's opinion, so that
+    others are tried where all known ones are punished. 0: always the best one, as in the TAMER papers."""
     candidates: Positive = 64
     """Actions drawn to choose from where there are infinitely many (Box)."""

@@ -54,14 +54,28 @@ class CandidateActions:
         return self._rng.uniform(low, high, (self._count, *self._space.shape)).astype(np.float32)
 
 
-class GreedyOnReward:
-    """TAMER: the action of which people would say the best. There is no policy, no discount and no value."""
+class ActingOnReward:
+    """TAMER: the action of which people would say the best, or nearly. There is no policy, no discount and no value.
+
+    Actions are drawn in proportion to exp(H / temperature). The papers are greedy, on features that say nothing of what
+    was never tried; a network takes it for as bad as what was tried nearby, and who is greedy on it never finds out.
+    With a temperature others are tried where all known actions are punished, and hardly ever where one is praised.
+    """
 
     memory_units = 0
 
-    def __init__(self, rewards: ActionRewards, candidates: CandidateActions, *, seed: int) -> None:
-        """Prepare; equally good actions are chosen by chance, of this seed."""
-        self._rewards, self._candidates = rewards, candidates
+    def __init__(
+        self, rewards: ActionRewards, candidates: CandidateActions, *, temperature: float, seed: int
+    ) -> None:
+        """Prepare.
+
+        Args:
+            rewards: H.
+            candidates: that are considered.
+            temperature: in units of H; 0 is greedy, equally good actions being chosen by chance.
+            seed: of what is drawn.
+        """
+        self._rewards, self._candidates, self._temperature = rewards, candidates, temperature
         self._rng = np.random.default_rng(seed)
 
     def load(self, weights: Weights) -> None:
@@ -70,15 +84,21 @@ class GreedyOnReward:
     def act(self, observation_NO: ObservationArray, memory_NH: FloatArray | None = None) -> Draw:
         """See `Acts`; the log-probabilities are 0."""
         action_C = self._candidates.draw()
-        best_N = self.best(self._rewards.of_actions(observation_NO, action_C))
-        return action_C[best_N], np.zeros(len(observation_NO), np.float32)
+        reward_NC = self._rewards.of_actions(observation_NO, action_C).astype(np.float64)
+        return action_C[self._choose(reward_NC)], np.zeros(len(observation_NO), np.float32)
 
-    def best(self, reward_NC: FloatArray) -> NDArray[np.int64]:
-        """Return the place of a best candidate in each row."""
-        chance_NC = self._rng.random(reward_NC.shape)
-        is_best_NC = reward_NC == reward_NC.max(1, keepdims=True)
-        best_N: NDArray[np.int64] = np.where(is_best_NC, chance_NC, -1.0).argmax(1)
-        return best_N
+    def _choose(self, reward_NC: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the place of a candidate in each row."""
+        behind_NC = reward_NC - reward_NC.max(1, keepdims=True)
+        # The greatest of these is a draw in proportion (Gumbel-max), and greedy without the first part.
+        luck_NC = self._rng.gumbel(size=reward_NC.shape)
+        worth_NC = (
+            np.where(behind_NC == 0, luck_NC, -np.inf)
+            if self._temperature == 0
+            else behind_NC / self._temperature + luck_NC
+        )
+        place_N: NDArray[np.int64] = worth_NC.argmax(1)
+        return place_N
 
 
 class Tells(Acts, Protocol):

@@ -7,10 +7,10 @@ import pytest
 
 from policies.acting.inference import acting_policy
 from policies.acting.on_reward import (
+    ActingOnReward,
     ActionBiasing,
     CandidateActions,
     ControlSharing,
-    GreedyOnReward,
     action_biased,
     control_shared,
 )
@@ -51,11 +51,35 @@ def log_softmax(rng: np.random.Generator, actions: int = 4) -> Any:
 
 
 def test_greedy_takes_the_best_and_chooses_between_equals_by_chance() -> None:
-    greedy = GreedyOnReward(Table(0.0, 2.0, 2.0, -1.0), candidates(gym.spaces.Discrete(4)), seed=0)
+    greedy = ActingOnReward(
+        Table(0.0, 2.0, 2.0, -1.0), candidates(gym.spaces.Discrete(4)), temperature=0.0, seed=0
+    )
     action, log_prob = greedy.act(np.zeros((2000, 3), np.float32))
     assert set(action.tolist()) == {1, 2}
     assert np.mean(action == 1) == pytest.approx(0.5, abs=0.04)
     assert not log_prob.any()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 5.0])
+def test_a_temperature_draws_in_proportion_to_the_exponential_of_the_reward(temperature: float) -> None:
+    rewards = [0.0, 0.4, 0.3, -1.0]
+    acting = ActingOnReward(
+        Table(*rewards), candidates(gym.spaces.Discrete(4)), temperature=temperature, seed=0
+    )
+    action, _ = acting.act(np.zeros((20_000, 3), np.float32))
+    weight = [math.exp(reward / temperature) for reward in rewards]
+    for a in range(4):
+        assert np.mean(action == a) == pytest.approx(weight[a] / sum(weight), abs=0.015)
+
+
+def test_where_all_known_actions_are_punished_others_are_tried_and_hardly_where_one_is_praised() -> None:
+    def share_of_others(*rewards: float) -> float:
+        acting = ActingOnReward(Table(*rewards), candidates(gym.spaces.Discrete(3)), temperature=0.3, seed=0)
+        action, _ = acting.act(np.zeros((5000, 3), np.float32))
+        return float(np.mean(action != np.argmax(rewards)))
+
+    assert share_of_others(-0.7, -0.8, -0.9) > 0.4
+    assert share_of_others(1.0, -0.8, -0.9) < 0.01
 
 
 def test_greedy_over_many_axes_considers_every_combination() -> None:
@@ -71,7 +95,7 @@ def test_greedy_over_many_axes_considers_every_combination() -> None:
 
 def test_greedy_over_a_box_comes_near_the_best_and_stays_inside() -> None:
     space = gym.spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32))
-    greedy = GreedyOnReward(Nearest([0.5, 3.0]), candidates(space, 2000), seed=0)
+    greedy = ActingOnReward(Nearest([0.5, 3.0]), candidates(space, 2000), temperature=0.0, seed=0)
     action, _ = greedy.act(np.zeros((5, 3), np.float32))
     assert all(space.contains(one) for one in action)
     np.testing.assert_allclose(action, np.tile([0.5, 3.0], (5, 1)), atol=0.2)
