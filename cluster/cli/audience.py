@@ -22,6 +22,7 @@ _COLUMNS, _ROWS = 64, 20
 _DRAW_SECONDS = 0.12
 _LOOK_SECONDS = 0.05
 _QUIET_SECONDS = 3.0
+_FIND_SECONDS = 0.5
 
 _KEYS = (
     "[b]+[/] good   [b]-[/] bad   [b]0-9[/] do this instead   [b]t[/] take the controls, give them back\n"
@@ -30,7 +31,9 @@ _KEYS = (
 )
 
 
-def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) -> int:
+def teach_at_stage(
+    address: str, token: str, run_id: str, stage_id: str | None, *, wait_seconds: float = 60.0
+) -> int:
     """Show a stage and take keys until `q` or Ctrl-C.
 
     Args:
@@ -38,6 +41,7 @@ def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) 
         token: of a teacher.
         run_id: that plays the stage.
         stage_id: of the stage; None for the first one.
+        wait_seconds: for a run that has just begun, and plays no stage yet.
 
     Returns:
         The exit code, 0.
@@ -47,7 +51,7 @@ def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) 
     """
     console = Console(highlight=False)
     with TeacherClient(address, token) as client, single_keys():
-        name, space = _find(client, run_id, stage_id)
+        name, space = _find(client, run_id, stage_id, console, wait_seconds)
         person = Person(client, run_id, name, space)
         try:
             _look(client, person, console)
@@ -60,10 +64,17 @@ def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) 
     return 0
 
 
-def _find(client: TeacherClient, run_id: str, stage_id: str | None) -> tuple[str, ActionSpace]:
-    playing = {stage.stage_id: stage.action_space for stage in client.stages(run_id)}
-    if not playing:
-        raise NotFound(f"run {run_id} plays no stage; train it with --stages.count 1, or wait a moment")
+def _find(
+    client: TeacherClient, run_id: str, stage_id: str | None, console: Console, wait_seconds: float
+) -> tuple[str, ActionSpace]:
+    end, told = time.monotonic() + wait_seconds, False
+    while not (playing := {stage.stage_id: stage.action_space for stage in client.stages(run_id)}):
+        if time.monotonic() > end:
+            raise NotFound(f"run {run_id} plays no stage; train it with --stages.count 1")
+        if not told:
+            console.print(f"run {run_id} plays no stage yet; waiting for one, Ctrl-C ends it")
+            told = True
+        time.sleep(_FIND_SECONDS)
     if stage_id is not None and stage_id not in playing:
         raise NotFound(f"run {run_id} plays no stage {stage_id}; it plays {', '.join(playing)}")
     name = stage_id or next(iter(playing))

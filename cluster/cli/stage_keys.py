@@ -46,7 +46,8 @@ class Person:
     _wished: float = -math.inf
     _renewed: float = 0.0
     _called: float = 0.0
-    _calls: list[Future[None]] = field(default_factory=list)
+    _keys: list[Future[None]] = field(default_factory=list)
+    """On their way."""
     _caller: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="keys")
     )
@@ -56,7 +57,7 @@ class Person:
         """Do what a key means, in the thread; what is refused is said in `words`."""
         if self.frame is not None:
             frame, offset = self.frame, self.frame.offset
-            self._call(lambda: self._do(pressed, frame, offset))
+            self._keys.append(self._call(lambda: self._do(pressed, frame, offset)))
 
     def keep_controls(self, now: float) -> None:
         """Say in time that the controls are still wanted."""
@@ -67,23 +68,21 @@ class Person:
     @property
     def late(self) -> int:
         """Keys of which nothing was heard for a while; 0 while the service answers."""
-        waiting = self._waiting()
-        return len(waiting) if waiting and time.monotonic() - self._called > _LATE_SECONDS else 0
+        return self._unheard() if time.monotonic() - self._called > _LATE_SECONDS else 0
 
     def leave(self) -> int:
         """Give the controls back; returns how many keys the service has not heard of."""
-        self._call(self._give_back)
-        wait(self._calls, _LEAVE_SECONDS)
-        unheard = max(len(self._waiting()) - 1, 0)
+        wait([self._call(self._give_back)], _LEAVE_SECONDS)
+        unheard = self._unheard()
         self._caller.shutdown(wait=False, cancel_futures=True)
         return unheard
 
-    def _waiting(self) -> list[Future[None]]:
-        self._calls[:] = [call for call in self._calls if not call.done()]
-        return self._calls
+    def _unheard(self) -> int:
+        self._keys[:] = [key for key in self._keys if not key.done()]
+        return len(self._keys)
 
-    def _call(self, act: Callable[[], None]) -> None:
-        if not self._waiting():
+    def _call(self, act: Callable[[], None]) -> Future[None]:
+        if not self._unheard():
             self._called = time.monotonic()
 
         def safely() -> None:
@@ -93,7 +92,7 @@ class Person:
                 self.words = f"[yellow]{escape(str(error))}[/]"
             self._called = time.monotonic()
 
-        self._calls.append(self._caller.submit(safely))
+        return self._caller.submit(safely)
 
     def _do(self, pressed: str, frame: WatchedFrame, offset: timedelta) -> None:
         if pressed in "+=-":

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from cluster.cli.audience import _words, stage_panel
+from cluster.cli.audience import _words, stage_panel, teach_at_stage
 from cluster.cli.stage_keys import Person
 from hitl.client.training import TrainingClient
 from hitl.client.watching import WatchedFrame
+from hitl.errors import NotFound
 from hitl.events import Correction, Signal, Task
 from hitl.stages import Act, Pause, Release, Resume, StageFrame, StageStep, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
@@ -193,10 +194,20 @@ def test_names_are_no_markup(service: LiveService, cluster: TrainingClient) -> N
 
 def test_a_run_without_stages_says_how_to_get_one(service: LiveService, cluster: TrainingClient) -> None:
     cluster.open_run("no stages", "task")
-    with person(service, "no stages") as alice:
-        _, error = alice.communicate(timeout=60)
-        assert alice.returncode != 0
-        assert "plays no stage; train it with --stages.count 1" in " ".join(error.split())
+    token = service.token("teacher")
+    with pytest.raises(NotFound, match=r"plays no stage; train it with --stages\.count 1"):
+        teach_at_stage(service.address, token, "no stages", None, wait_seconds=0.1)
+
+
+def test_the_stage_of_a_run_that_has_just_begun_is_waited_for(
+    service: LiveService, cluster: TrainingClient
+) -> None:
+    run = LiveRun(cluster.open_run("begins", "task"), cluster)
+    with person(service, "begins") as alice:
+        assert alice.stdout is not None
+        assert "plays no stage yet; waiting for one" in alice.stdout.readline()
+        with playing(run):
+            heard_first(alice, cluster, "begins")
 
 
 def test_an_unknown_stage_is_told_those_that_are_known(service: LiveService, cluster: TrainingClient) -> None:
