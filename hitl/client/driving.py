@@ -42,7 +42,7 @@ class DrivenAction:
     teacher_id: str = ""
     """Who chose it instead of the policy; empty: nobody did."""
     safe_stop: bool = False
-    """It is the run's safe action: somebody has stopped the stage."""
+    """It is the safe action: somebody has stopped the stage."""
 
 
 class DrivenStage:
