@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hitl.stages import Act, Advance, Command, Pause, Rate, Release, Reset, Resume, Stop
 from hitl.tensors import Array
 
@@ -36,7 +38,7 @@ class Controls:
         """Do what a teacher wants, at this time of a monotonic clock in seconds."""
         match command.control:
             case Act(action, hold):
-                self._acting = Override(command.teacher_id, action)
+                self._acting = Override(command.teacher_id, np.asarray(action))
                 self._acting_until = math.inf if hold is None else now + hold.total_seconds()
             case Release():
                 self._acting = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hitl.errors import InvalidRequest
 from hitl.tensors import Array
@@ -147,7 +148,8 @@ class Release:
 class Act:
     """The holder of the controls acts instead of the policy, from the next step on."""
 
-    action: Array
+    action: ArrayLike
+    """As an array, or as plain numbers."""
     hold: timedelta | None = None
     """How long, unless the next one comes before; None: until the controls are released."""
 

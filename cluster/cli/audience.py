@@ -2,9 +2,6 @@
 
 import io
 import time
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 from PIL import Image
@@ -15,17 +12,17 @@ from rich.text import Text
 
 from cluster.cli.drawing import draw
 from cluster.cli.keyboard import key, single_keys
+from cluster.cli.stage_keys import Person
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
-from hitl.errors import NotFound, RequestError
-from hitl.stages import Act, ActionSpace, Advance, Control, Pause, Rate, Release, Reset, Resume, Stop, Take
+from hitl.errors import NotFound
+from hitl.stages import ActionSpace
 
 _COLUMNS, _ROWS = 64, 20
 _DRAW_SECONDS = 0.12
 _LOOK_SECONDS = 0.05
-_LEASE = timedelta(seconds=10)
-_RENEW_SECONDS = 4.0
-_FASTER = 1.5
+_QUIET_SECONDS = 3.0
+_FIND_SECONDS = 0.5
 
 _KEYS = (
     "[b]+[/] good   [b]-[/] bad   [b]0-9[/] do this instead   [b]t[/] take the controls, give them back\n"
@@ -34,7 +31,9 @@ _KEYS = (
 )
 
 
-def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) -> int:
+def teach_at_stage(
+    address: str, token: str, run_id: str, stage_id: str | None, *, wait_seconds: float = 60.0
+) -> int:
     """Show a stage and take keys until `q` or Ctrl-C.
 
     Args:
@@ -42,6 +41,7 @@ def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) 
         token: of a teacher.
         run_id: that plays the stage.
         stage_id: of the stage; None for the first one.
+        wait_seconds: for a run that has just begun, and plays no stage yet.
 
     Returns:
         The exit code, 0.
@@ -51,41 +51,51 @@ def teach_at_stage(address: str, token: str, run_id: str, stage_id: str | None) 
     """
     console = Console(highlight=False)
     with TeacherClient(address, token) as client, single_keys():
-        name, space = _find(client, run_id, stage_id)
-        person = _Person(client, run_id, name, space)
+        name, space = _find(client, run_id, stage_id, console, wait_seconds)
+        person = Person(client, run_id, name, space)
         try:
             _look(client, person, console)
         except KeyboardInterrupt:
             pass
         finally:
-            person.leave()
-        console.print(f"{person.signals} signals and {person.corrections} corrections; thank you")
+            unheard = person.leave()
+            lost = f"; of {unheard} more keys the service has not heard" if unheard else ""
+            console.print(f"{person.signals} signals and {person.corrections} corrections{lost}; thank you")
     return 0
 
 
-def _find(client: TeacherClient, run_id: str, stage_id: str | None) -> tuple[str, ActionSpace]:
-    playing = {stage.stage_id: stage.action_space for stage in client.stages(run_id)}
-    if not playing:
-        raise NotFound(f"run {run_id} plays no stage; train it with --stages.count 1, or wait a moment")
+def _find(
+    client: TeacherClient, run_id: str, stage_id: str | None, console: Console, wait_seconds: float
+) -> tuple[str, ActionSpace]:
+    end, told = time.monotonic() + wait_seconds, False
+    while not (playing := {stage.stage_id: stage.action_space for stage in client.stages(run_id)}):
+        if time.monotonic() > end:
+            raise NotFound(f"run {run_id} plays no stage; train it with --stages.count 1")
+        if not told:
+            console.print(f"run {run_id} plays no stage yet; waiting for one, Ctrl-C ends it")
+            told = True
+        time.sleep(_FIND_SECONDS)
     if stage_id is not None and stage_id not in playing:
         raise NotFound(f"run {run_id} plays no stage {stage_id}; it plays {', '.join(playing)}")
     name = stage_id or next(iter(playing))
     return name, playing[name]
 
 
-def _look(client: TeacherClient, person: "_Person", console: Console) -> None:
-    drawn = 0.0
+def _look(client: TeacherClient, person: Person, console: Console) -> None:
+    drawn, undrawn, said = 0.0, None, ""
     with (
         client.watch(person.run_id, person.stage_id) as watch,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:
-            frame = watch.next(_LOOK_SECONDS)
+            undrawn = watch.next(_LOOK_SECONDS) or undrawn
             now = time.monotonic()
-            # What is judged is what was drawn, and not what came since.
-            if frame is not None and (now - drawn >= _DRAW_SECONDS or person.frame is None):
-                person.frame, drawn = frame, now
-                live.update(stage_panel(frame, person.words), refresh=True)
+            frame = undrawn or person.frame
+            words = _words(person, frame)
+            if frame is not None and (undrawn or words != said) and now - drawn >= _DRAW_SECONDS:
+                # What is judged is what was drawn, and not what came since.
+                person.frame, undrawn, drawn, said = frame, None, now, words
+                live.update(stage_panel(frame, words), refresh=True)
             person.keep_controls(now)
             while (pressed := key(wait=False)) is not None:
                 if pressed in ("q", ""):
@@ -93,89 +103,15 @@ def _look(client: TeacherClient, person: "_Person", console: Console) -> None:
                 person.press(pressed)
 
 
-@dataclass(slots=True)
-class _Person:
-    """What one person at the terminal has done so far."""
-
-    client: TeacherClient
-    run_id: str
-    stage_id: str
-    space: ActionSpace
-    frame: WatchedFrame | None = None
-    """The last one drawn."""
-    words: str = ""
-    signals: int = 0
-    corrections: int = 0
-    has_controls: bool = False
-    stands_still: bool = False
-    """Paused or stopped, by this person."""
-    renewed: float = 0.0
-
-    def press(self, pressed: str) -> None:
-        """Do what a key means; what is refused is said on the screen."""
-        if self.frame is None:
-            return
-        try:
-            self._do(pressed, self.frame)
-        except RequestError as error:
-            self.words = f"[yellow]{error}[/]"
-
-    def _do(self, pressed: str, frame: WatchedFrame) -> None:
-        shown = frame.shown
-        if pressed in "+=-":
-            frame.signal(-1.0 if pressed == "-" else 1.0)
-            self.signals += 1
-            self.words = "[red]bad[/]" if pressed == "-" else "[green]good[/]"
-        elif pressed.isdigit():
-            self._act(int(pressed), frame)
-        elif pressed == "t":
-            self._control(Release() if self.has_controls else Take(_LEASE))
-            self.has_controls = not self.has_controls
-            self.renewed = time.monotonic()
-            self.words = "you have the controls" if self.has_controls else "the policy acts"
-        elif pressed == " ":
-            # What was wanted last, not what is shown: a stage that stands still shows nothing new.
-            self._control(Resume() if self.stands_still else Pause())
-            self.stands_still = not self.stands_still
-            self.words = "standing still" if self.stands_still else ""
-        elif pressed in ".ns":
-            plain: dict[str, Control] = {".": Advance(), "n": Reset(), "s": Stop()}
-            self._control(plain[pressed])
-            self.stands_still = self.stands_still or pressed != "n"
-            self.words = "safe stop; space ends it" if pressed == "s" else self.words
-        elif pressed in "<>,":
-            self._control(Rate(shown.rate * _FASTER if pressed == ">" else shown.rate / _FASTER))
-
-    def _act(self, number: int, frame: WatchedFrame) -> None:
-        if not self.space.single:
-            self.words = "[yellow]these actions are no single numbers; use the client library[/]"
-        elif self.has_controls:
-            self._control(Act(np.array(number)))
-            self.words = f"you do {number}"
-        else:
-            frame.correct(number)
-            self.corrections += 1
-            self.words = f"do {number} instead"
-
-    def _control(self, control: Control) -> None:
-        self.client.control(self.run_id, self.stage_id, control)
-
-    def keep_controls(self, now: float) -> None:
-        """Say in time that the controls are still wanted."""
-        if not self.has_controls or now - self.renewed < _RENEW_SECONDS:
-            return
-        self.renewed = now
-        try:
-            self._control(Take(_LEASE))
-        except RequestError as error:
-            self.has_controls, self.words = False, f"[yellow]{error}[/]"
-
-    def leave(self) -> None:
-        """Give the controls back."""
-        if self.has_controls:
-            self.has_controls = False
-            with suppress(RequestError):
-                self._control(Release())
+def _words(person: Person, frame: WatchedFrame | None) -> str:
+    """Return what is to be said below the picture, as markup."""
+    if person.late:
+        return f"[yellow]waiting for the service, which has yet to hear of {person.late} keys[/]"
+    seconds = frame.offset.total_seconds() if frame else 0.0
+    if frame is None or frame.shown.paused or seconds < max(_QUIET_SECONDS, 3 / (frame.shown.rate or 1.0)):
+        return person.words
+    quiet = f"[dim]nothing new for {seconds:.0f} s: it was paused, waits for help, or is away[/]"
+    return f"{person.words}   {quiet}"
 
 
 def stage_panel(frame: WatchedFrame, words: str) -> Panel:
@@ -185,6 +121,10 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
     if step is not None:
         who = f" by {step.teacher_id}" if step.teacher_id else ""
         facts += [f"action {np.asarray(step.action).tolist()}{who}", f"policy {step.policy_version}"]
+        if step.predicted_reward is not None:
+            facts.append(f"predicted reward {step.predicted_reward:+.2f}")
+        if step.safe_stop:
+            facts.append("safe stop: space ends it")
     if shown.paused:
         facts.append("paused")
     if shown.asks_help and not frame.holder:
@@ -193,7 +133,11 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
         facts.append(f"{frame.holder} has the controls")
     picture = Text("(no picture)", style="dim")
     if shown.image:
-        picture = draw(Image.open(io.BytesIO(shown.image)), columns=_COLUMNS, rows=_ROWS)
+        try:
+            picture = draw(Image.open(io.BytesIO(shown.image)), columns=_COLUMNS, rows=_ROWS)
+        except OSError:
+            # Of a program that drives a stage.
+            picture = Text(f"({shown.image_type} that cannot be read)", style="dim")
     return Panel(
         Group(
             picture,
@@ -201,7 +145,7 @@ def stage_panel(frame: WatchedFrame, words: str) -> Panel:
             Text.from_markup(words or " "),
             Text.from_markup(_KEYS),
         ),
-        title=frame.stage_id,
+        title=Text(frame.stage_id),
         title_align="left",
         border_style="cyan",
     )

@@ -13,6 +13,7 @@ Handrail trains a policy while people teach it.
 
   handrail train deploy/runs/cartpole_comparisons.yaml    start a run: a folder of its own in runs/
   handrail teach --run RUN                                teach it: say which of two behaviours is better
+  handrail teach --run RUN --stage                        watch it live: good, bad, or take the controls
   handrail runs                                           see all runs
   handrail train --resume RUN                             go on with one that was stopped
 """

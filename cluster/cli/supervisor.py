@@ -140,13 +140,16 @@ class Supervisor:
             "driver", lambda: self._commands.driver(addresses), lambda row: row.env_steps, codes
         )
         self._teachers = [
-            self._keep(f"teacher-{number}", _constant(command), lambda row: row.comparisons, frozenset({0}))
+            self._keep(f"teacher-{number}", _constant(command), _said, frozenset({0}))
             for number, command in enumerate(self._commands.teachers(addresses))
         ]
         while not self._signals:
             self._look()
             if self._driver.state == "ended":
                 return _driver_outcome(self._driver.child)
+            for teacher in self._teachers:
+                if teacher.child.exit_code() == _MISTAKE_CODE:
+                    return Outcome(Ending.MISTAKE, f"{teacher.name}: {teacher.child.error_message()}")
             for keeper in self._keepers():
                 keeper.tend()
                 if keeper.state == "given up":
@@ -270,6 +273,11 @@ def _driver_outcome(driver: Child) -> Outcome:
     if code == DriverCode.REFUSED:
         return Outcome(Ending.REFUSED, "a newer driver has opened this run, so this one has stopped")
     return Outcome(Ending.DONE if code == DriverCode.DONE else Ending.STOPPED)
+
+
+def _said(row: ProgressRow) -> float:
+    """How much teachers have said, by which one that dies now and then is told from one that only dies."""
+    return row.comparisons + row.signals + row.corrections
 
 
 def _constant(command: Command) -> Callable[[], Command]:

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="ID",
-        help="watch a live stage, the first one unless named; the run needs stages.count",
+        help="watch a live stage, the first one unless named; the run needs stages.count or stages.driven",
     )
     program = parser.add_argument_group("simulated teachers")
     program.add_argument("--simulated", action="store_true", help="let a program answer from the true reward")

@@ -147,21 +147,32 @@ def _train(config: "RunConfig", folder: "RunFolder", started: float) -> int:
     view.note(f"run        {folder.path}")
     with view:
         outcome = Supervisor(
-            folder, commands, view, on_ready=lambda addresses: _introduce(view, folder, addresses)
+            folder, commands, view, on_ready=lambda addresses: _introduce(view, config, folder, addresses)
         ).run()
     return _conclude(config, folder, outcome)
 
 
-def _introduce(view: "LiveView", folder: "RunFolder", addresses: "ServiceAddresses | None") -> None:
+def _introduce(
+    view: "LiveView", config: "RunConfig", folder: "RunFolder", addresses: "ServiceAddresses | None"
+) -> None:
     if addresses is not None:
-        view.note(f"teach      handrail teach --run {folder.handle}")
+        first, *others = ways_to_teach(config)
+        view.note(f"teach      handrail teach --run {folder.handle}{first}")
+        for other in others:
+            view.note(f"  or         handrail teach --run {folder.handle}{other}")
         # Teachers elsewhere cannot connect to "every address of this machine".
         address = addresses.teaching.replace("0.0.0.0", socket.gethostname())
-        view.note(f"  elsewhere  handrail teach --address {address} --run-id {folder.run_id}")
+        view.note(f"  elsewhere  handrail teach --address {address} --run-id {folder.run_id}{first}")
         view.note(f"  its token  handrail token --run {folder.handle} --name NAME")
         if addresses.metrics:
             view.note(f"metrics    http://{addresses.metrics}/metrics (service)")
     view.note(f"watch      tensorboard --logdir {folder.tensorboard}")
+
+
+def ways_to_teach(config: "RunConfig") -> list[str]:
+    """Return what follows `handrail teach` in a run: nothing where it asks questions, and how to watch its stages."""
+    watch = [" --stage"] if config.stages.are_open else []
+    return ["", *watch] if config.learns_reward and config.reward.questions.budget else watch or [""]
 
 
 def _conclude(config: "RunConfig", folder: "RunFolder", outcome: "Outcome") -> int:

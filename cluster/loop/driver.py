@@ -15,8 +15,10 @@ from typing import Any
 import gymnasium as gym
 import torch
 
+from cluster.acting import make_acting
 from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
+from cluster.experts import make_expert
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
@@ -35,6 +37,7 @@ from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
 from hitl.reward.ensemble import InputSpace
 from hitl.reward.online import KindReport
+from hitl.spaces import safe_action
 from policies.networks import ActorCritic
 
 logger = logging.getLogger(__name__)
@@ -250,18 +253,24 @@ class Driver:
 
 
 def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
-    """Refuse settings of the policy, and features of the reward, that do not fit the environment's spaces.
+    """Refuse settings that do not fit the environment's spaces, before any process meets them.
 
     Raises:
-        ConfigError: there is no such policy for them, or there are no such features.
+        ConfigError: for these spaces there is no such policy, mixture, feature of the reward, safe action or expert.
     """
     try:
         with torch.device("meta"):
             ActorCritic(*spaces, **config.policy.model_dump())
         if config.reward.model.features:
             InputSpace.of(*spaces, config.reward.model.features)
+        if config.acting.kind != "policy":
+            make_acting(config.acting, *spaces, seed=0, model_config=config.policy.model_dump())
+        if config.stages.count:
+            safe_action(config.stages.safe_action, spaces[1])
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
+    if config.imitation.expert:
+        make_expert(config.imitation.expert, *spaces)
     if config.reward.augmentation.weight and not isinstance(spaces[1], gym.spaces.Discrete):
         raise ConfigError(
             "reward.augmentation: it looks at what each action is worth, so it is for Discrete actions; "

@@ -70,7 +70,9 @@ def _known_path(name: str, keys: dict[str, Key]) -> str:
 def _value(key: Key, values: list[str]) -> Any:
     if tuple in key.kinds and values:
         read = [_read(key.path, value) for value in values]
-        return read[0] if len(read) == 1 and isinstance(read[0], list) else read
+        return (
+            read[0] if len(read) == 1 and (isinstance(read[0], list) or type(read[0]) in key.kinds) else read
+        )
     if bool in key.kinds and not values:
         return True
     text = _only(key.path, values)

@@ -18,6 +18,7 @@ from hitl.policies import SharedPolicy
 from hitl.spaces import action_space_of, safe_action
 from hitl.stages import StageFrame, StageStep
 from hitl.tensors import Array
+from hitl.wire.stages import check_image
 from policies.acting.inference import Acts, acting_policy
 from policies.spaces import flat_dtype, flat_size, legal, writable
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_WAIT = timedelta(seconds=5)
+_WAIT = timedelta(seconds=1)
 _AGAIN_SECONDS = 1.0
 _JOIN_SECONDS = 10.0
 
@@ -41,7 +42,7 @@ class DrivenAction:
     teacher_id: str = ""
     """Who chose it instead of the policy; empty: nobody did."""
     safe_stop: bool = False
-    """It is the run's safe action: somebody has stopped the stage."""
+    """It is the safe action: somebody has stopped the stage."""
 
 
 class DrivenStage:
@@ -80,6 +81,8 @@ class DrivenStage:
         self._came = threading.Event()
         self._closing = threading.Event()
         self._chosen: DrivenAction | None = None
+        self._over = True
+        """No episode is under way."""
         self._player = client.play_stage(run, stage_id, action_space_of(action_space))
         self._frame = self._episode = self._player.first_frame
         # Monotonic in a life, and above the lives before.
@@ -109,12 +112,14 @@ class DrivenStage:
 
         Raises:
             Unavailable: none came in time.
+            ValueError: it is for other spaces than those of this stage.
         """
         if not self._came.wait(seconds):
             raise Unavailable(
                 f"no policy of run {self._run.run_id} came for {seconds:.0f} s; train it with "
                 "--stages.driven true, and look whether it still runs"
             )
+        self._adopt()
 
     def begin(self, observation: Any, *, image: bytes = b"", image_type: str = "") -> None:
         """Begin an episode.
@@ -125,13 +130,13 @@ class DrivenStage:
             image_type: such as image/jpeg.
 
         Raises:
-            RequestError: the connection has ended for good.
+            RequestError: the connection has ended for good, or the picture is too big.
             ValueError: the observation does not fit the space.
         """
-        self._chosen = None
+        self._take(observation, image)
+        self._chosen, self._over = None, False
         self._controls.reset_wanted = False
         self._memory_NH[:] = 0.0
-        self._take(observation)
         self._episode = self._frame
         self._show(None, image, image_type)
 
@@ -139,9 +144,12 @@ class DrivenStage:
         """Return what to do in the state that was shown last: what somebody at the controls wants, or the policy.
 
         Raises:
-            RequestError: the connection has ended for good.
+            RequestError: the connection has ended for good, or no episode is under way.
             Unavailable: there is no policy yet, see `wait_for_policy`.
+            ValueError: the policy is for other spaces than those of this stage.
         """
+        if self._over:
+            raise RequestError("no episode is under way; call begin first")
         self._hear()
         self._adopt()
         if self._policy is None:
@@ -183,13 +191,14 @@ class DrivenStage:
             image_type: see `begin`.
 
         Raises:
-            RequestError: the connection has ended for good, or there was no action.
+            RequestError: the connection has ended for good, there was no action, or the picture is too big.
             ValueError: the observation does not fit the space.
         """
-        chosen, self._chosen = self._chosen, None
-        if chosen is None:
+        if self._chosen is None:
             raise RequestError("a step follows an action; call act first")
-        self._take(observation)
+        self._take(observation, image)
+        chosen, self._chosen = self._chosen, None
+        self._over = terminated or truncated
         self._controls.stepped()
         step = StageStep(
             action=chosen.action,
@@ -202,7 +211,8 @@ class DrivenStage:
         )
         self._show(step, image, image_type)
 
-    def _take(self, observation: Any) -> None:
+    def _take(self, observation: Any, image: bytes) -> None:
+        check_image(image, "image")
         if not self._spaces[0].contains(observation):
             raise ValueError(f"the observation {observation} is not in {self._spaces[0]}")
         self._flat[0] = observation
@@ -232,10 +242,24 @@ class DrivenStage:
         if newer is None:
             return
         if self._policy is None:
-            self._policy = acting_policy(*self._spaces, seed=self._seed, **newer.network)
+            self._policy = self._first(newer)
             self._memory_NH = np.zeros((1, self._policy.memory_units), np.float32)
         self._policy.load(newer.weights)
         self.policy_version = newer.version
+
+    def _first(self, shared: SharedPolicy) -> Acts:
+        """Return what acts by the first policy, once it has been seen to fit."""
+        try:
+            policy = acting_policy(*self._spaces, seed=self._seed, **shared.network)
+            policy.load(shared.weights)
+            policy.act(self._observation_NO, np.zeros((1, policy.memory_units), np.float32))
+        except (ValueError, RuntimeError) as error:
+            observations, actions = self._spaces
+            raise ValueError(
+                f"the policy of run {self._run.run_id} does not fit observations {observations} and actions "
+                f"{actions}: {error}; open the stage with the spaces of the run's task"
+            ) from error
+        return policy
 
     def _follow(self) -> None:
         known = 0

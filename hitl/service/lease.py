@@ -61,7 +61,7 @@ class Lease:
                 f"within {self._end - asyncio.get_running_loop().time():.0f} s without a word"
             )
         if isinstance(control, Take):
-            return self._lease(teacher_id, control.lease or _DEFAULT_LEASE)
+            return self._lease(teacher_id, _DEFAULT_LEASE if control.lease is None else control.lease)
         if isinstance(control, Release):
             # Also where nobody holds them: a lost lease may have left an action behind.
             self._holder = self._holder or teacher_id

@@ -30,7 +30,8 @@ from hitl.v1 import stages_pb2, training_pb2
 
 MIN_RATE, MAX_RATE = 0.1, 1000.0
 """Steps a second."""
-_MAX_IMAGE_BYTES = 4 * 1024 * 1024
+MAX_IMAGE_BYTES = 4 * 1024 * 1024
+"""Of a frame."""
 _CLIP_TYPES = ("image/webp",)
 
 _PLAIN: dict[str, type[Release | Pause | Resume | Advance | Reset | Stop]] = {
@@ -130,8 +131,7 @@ def decode_frame(message: stages_pb2.StageFrame, what: str = "frame") -> StageFr
         )
     if not math.isfinite(message.show_seconds):
         raise InvalidRequest(f"{what}.show_seconds: {message.show_seconds} is not finite")
-    if len(message.image) > _MAX_IMAGE_BYTES:
-        raise InvalidRequest(f"{what}.image: {len(message.image)} bytes; send at most {_MAX_IMAGE_BYTES}")
+    check_image(message.image, f"{what}.image")
     return StageFrame(
         frame=frame,
         episode=episode,
@@ -144,6 +144,16 @@ def decode_frame(message: stages_pb2.StageFrame, what: str = "frame") -> StageFr
         rate=message.rate,
         asks_help=message.asks_help,
     )
+
+
+def check_image(image: bytes, what: str) -> None:
+    """Check the picture of a frame.
+
+    Raises:
+        InvalidRequest: it is too big.
+    """
+    if len(image) > MAX_IMAGE_BYTES:
+        raise InvalidRequest(f"{what}: {len(image)} bytes; send at most {MAX_IMAGE_BYTES}")
 
 
 def _decode_step(message: stages_pb2.StageStep, what: str) -> StageStep:
@@ -174,7 +184,7 @@ def encode_control(control: Control) -> stages_pb2.StageControl:
         if control.lease is not None:
             message.take.lease.CopyFrom(encode_duration(control.lease))
     elif isinstance(control, Act):
-        message.act.action.CopyFrom(encode_tensor(control.action))
+        message.act.action.CopyFrom(encode_tensor(np.asarray(control.action)))
         if control.hold is not None:
             message.act.hold.CopyFrom(encode_duration(control.hold))
     elif isinstance(control, Rate):

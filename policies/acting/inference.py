@@ -62,6 +62,7 @@ class NumpyPolicy:
             self._draw = self._categorical
         elif isinstance(action_space, gym.spaces.MultiDiscrete):
             self._draw, self._axes = self._multi_categorical, np.cumsum(action_space.nvec)[:-1]
+        self._outputs = gym.spaces.flatdim(action_space)
         self._generator = np.random.default_rng(seed)
         self._layers: list[tuple[FloatArray, FloatArray]] = []
         self._log_scale: FloatArray = np.zeros(0, np.float32)
@@ -69,7 +70,11 @@ class NumpyPolicy:
         """What observations are normalised by, where they are."""
 
     def load(self, weights: Weights) -> None:
-        """Act by these weights from now on; they are copied."""
+        """Act by these weights from now on; they are copied.
+
+        Raises:
+            ValueError: they are for other actions.
+        """
         numbers = sorted(
             int(name.split(".")[1]) for name in weights if name.startswith("policy.") and "weight" in name
         )
@@ -80,6 +85,8 @@ class NumpyPolicy:
             )
             for number in numbers
         ]
+        if (outputs := len(self._layers[-1][1])) != self._outputs:
+            raise ValueError(f"weights with {outputs} outputs, where actions need {self._outputs}")
         self._log_scale = np.array(weights["log_scale"], np.float32)
         if "policy.0.moments.mean" in weights:
             self._mean = np.array(weights["policy.0.moments.mean"], np.float32)

@@ -77,6 +77,8 @@ elif mode == "crashes on its way":
     progress(starts())
     if starts() < 8:
         sys.exit(1)
+elif mode == "idle":
+    sleep()
 elif mode == "waits":
     progress(1)
     sleep()
@@ -89,6 +91,17 @@ elif mode == "stubborn":
 _TEACHER = """
 end_on_sigterm(0)
 say("starts")
+if mode == "mistake":
+    print("error: judge 'nope' is no module:Class", file=sys.stderr)
+    sys.exit(2)
+elif mode == "dies and speaks":
+    replace(f"{folder}/status.json", dict(
+        time=time.time(), wall_seconds=0, phase="learning", env_steps=1, **{sys.argv[4]: starts()}))
+    # The parent reads it before it looks after us.
+    time.sleep(0.2)
+    if starts() < 8:
+        sys.exit(1)
+    os.kill(os.getppid(), signal.SIGTERM)
 sleep()
 """
 
@@ -99,9 +112,16 @@ class Scripts:
     foreign_service: ServiceAddresses | None = None
 
     def __init__(
-        self, folder: Path, *, driver: str, service: str | None = "serves", teachers: int = 2
+        self,
+        folder: Path,
+        *,
+        driver: str,
+        service: str | None = "serves",
+        teachers: int = 2,
+        teacher: tuple[str, ...] = ("",),
     ) -> None:
         self._folder, self._driver, self._service, self._teachers = folder, driver, service, teachers
+        self._teacher = teacher
 
     def service(self, before: ServiceAddresses | None) -> Command | None:
         if self._service is None:
@@ -113,7 +133,9 @@ class Scripts:
         return self._command(_DRIVER, "driver", self._driver)
 
     def teachers(self, service: ServiceAddresses | None) -> list[Command]:
-        return [self._command(_TEACHER, f"teacher-{number}", "") for number in range(self._teachers)]
+        return [
+            self._command(_TEACHER, f"teacher-{number}", *self._teacher) for number in range(self._teachers)
+        ]
 
     def _command(self, script: str, name: str, mode: str, *rest: str) -> Command:
         arguments = (sys.executable, "-S", "-c", _COMMON + script, name, str(self._folder), mode, *rest)

@@ -8,19 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from cluster.cli.audience import stage_panel
+from cluster.cli.audience import _words, stage_panel, teach_at_stage
+from cluster.cli.stage_keys import Person
 from hitl.client.training import TrainingClient
 from hitl.client.watching import WatchedFrame
+from hitl.errors import NotFound
 from hitl.events import Correction, Signal, Task
-from hitl.stages import Act, Pause, Release, StageFrame, StageStep
+from hitl.stages import Act, Pause, Release, Resume, StageFrame, StageStep, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
-from tests.hitl.playing import Play
+from tests.hitl.playing import FOUR_ACTIONS, Play
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def cluster(service: LiveService) -> Iterator[TrainingClient]:
 
 @contextlib.contextmanager
 def playing(run: LiveRun) -> Iterator[Play]:
-    """A stage that goes on by itself."""
+    """A stage that goes on by itself, until it is told to stop."""
     play, stop = Play.open(run), threading.Event()
     image = io.BytesIO()
     Image.new("RGB", (30, 20), (200, 10, 10)).save(image, "JPEG")
@@ -84,14 +87,7 @@ def press(process: subprocess.Popen[str], keys: str) -> None:
 def test_keys_become_signals_corrections_and_controls(service: LiveService, cluster: TrainingClient) -> None:
     run = LiveRun(cluster.open_run("pressed", "task"), cluster)
     with playing(run) as play, person(service, "pressed") as alice:
-
-        def heard() -> bool:
-            # Before there is a frame to see, keys mean nothing.
-            press(alice, "+")
-            time.sleep(0.2)
-            return cluster.get_run("pressed").journal_end > 0
-
-        eventually(heard, seconds=60)
+        heard_first(alice, cluster, "pressed")
         press(alice, "-3")
         press(alice, "t2")
         press(alice, " ")
@@ -109,12 +105,109 @@ def test_keys_become_signals_corrections_and_controls(service: LiveService, clus
     assert f"{len(values)} signals and 1 corrections; thank you" in out
 
 
+def heard_first(alice: subprocess.Popen[str], cluster: TrainingClient, run_id: str) -> None:
+    """Press plus until it is heard: before there is a frame to see, keys mean nothing."""
+
+    def heard() -> bool:
+        press(alice, "+")
+        time.sleep(0.2)
+        return cluster.get_run(run_id).journal_end > 0
+
+    eventually(heard, seconds=60)
+
+
+def test_keys_that_the_service_does_not_hear_keep_nobody_in_the_terminal(tmp_path: Path) -> None:
+    own = LiveService(tmp_path / "folder")
+    try:
+        with own.cluster() as client:
+            client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
+            run = LiveRun(client.open_run("gone", "task"), client)
+            with playing(run), person(own, "gone") as alice:
+                heard_first(alice, client, "gone")
+                time.sleep(1.0)
+                own.kill()
+                press(alice, "+-")
+                time.sleep(0.5)
+                press(alice, "q")
+                out, error = alice.communicate(timeout=20)
+        assert alice.returncode == 0, error
+        assert "and 0 corrections; of 2 more keys the service has not heard; thank you" in out
+    finally:
+        own.kill()
+
+
+def test_space_ends_the_safe_stop_of_somebody_else(service: LiveService, cluster: TrainingClient) -> None:
+    run = LiveRun(cluster.open_run("stopped", "task"), cluster)
+    with playing(run) as play, person(service, "stopped") as alice:
+        heard_first(alice, cluster, "stopped")
+        press(alice, " ")
+        (paused,) = play.next_commands()
+        # This stage goes on all the same; after a while that is seen.
+        time.sleep(1.5)
+        press(alice, " ")
+        (again,) = play.next_commands()
+        assert (paused.control, again.control) == (Pause(), Pause())
+        press(alice, " ")
+        (resumed,) = play.next_commands()
+        assert resumed.control == Resume()
+        play.teacher_id, play.safe_stop = "bob", True
+        time.sleep(1.5)
+        press(alice, " ")
+        (ended,) = play.next_commands()
+        assert ended.control == Resume()
+
+
+def test_a_stage_that_stands_still_is_shown_as_it_stands(
+    service: LiveService, cluster: TrainingClient
+) -> None:
+    run = LiveRun(cluster.open_run("still", "task"), cluster)
+    # Its pictures are none.
+    play = Play.open(run)
+    with person(service, "still") as alice:
+        heard_first(alice, cluster, "still")
+        # The second comes before the first has been on the screen for long.
+        play.step(2)
+        time.sleep(1.0)
+        press(alice, "2")
+
+        def corrected() -> list[int]:
+            events = [entry.event for entry in next(iter(cluster.tail("still")))]
+            return [event.frame for event in events if isinstance(event, Correction)]
+
+        eventually(lambda: bool(corrected()))
+        assert corrected() == [play.newest]
+    play.player.close()
+
+
+def test_names_are_no_markup(service: LiveService, cluster: TrainingClient) -> None:
+    run = LiveRun(cluster.open_run("odd", "task"), cluster)
+    with playing(run), person(service, "odd") as alice, service.teacher("[/odd]") as other:
+        heard_first(alice, cluster, "odd")
+        other.control("odd", "stage", Take())
+        press(alice, "t")
+        time.sleep(0.5)
+        press(alice, "q")
+        out, error = alice.communicate(timeout=20)
+    assert alice.returncode == 0, error
+    assert "thank you" in out
+
+
 def test_a_run_without_stages_says_how_to_get_one(service: LiveService, cluster: TrainingClient) -> None:
     cluster.open_run("no stages", "task")
-    with person(service, "no stages") as alice:
-        _, error = alice.communicate(timeout=60)
-        assert alice.returncode != 0
-        assert "plays no stage; train it with --stages.count 1" in " ".join(error.split())
+    token = service.token("teacher")
+    with pytest.raises(NotFound, match=r"plays no stage; train it with --stages\.count 1"):
+        teach_at_stage(service.address, token, "no stages", None, wait_seconds=0.1)
+
+
+def test_the_stage_of_a_run_that_has_just_begun_is_waited_for(
+    service: LiveService, cluster: TrainingClient
+) -> None:
+    run = LiveRun(cluster.open_run("begins", "task"), cluster)
+    with person(service, "begins") as alice:
+        assert alice.stdout is not None
+        assert "plays no stage yet; waiting for one" in alice.stdout.readline()
+        with playing(run):
+            heard_first(alice, cluster, "begins")
 
 
 def test_an_unknown_stage_is_told_those_that_are_known(service: LiveService, cluster: TrainingClient) -> None:
@@ -125,27 +218,55 @@ def test_an_unknown_stage_is_told_those_that_are_known(service: LiveService, clu
         assert "no stage another; it plays stage" in " ".join(error.split())
 
 
-def test_a_panel_shows_the_picture_and_who_acts() -> None:
+def shown_frame(step: StageStep, *, age: float = 0.0, paused: bool = False) -> WatchedFrame:
     image = io.BytesIO()
     Image.new("RGB", (8, 4), (255, 0, 0)).save(image, "PNG")
-    frame = WatchedFrame(
+    return WatchedFrame(
         run_id="run",
-        stage_id="the stage",
+        stage_id="the stage [/odd]",
         shown=StageFrame(
             frame=12,
             episode=3,
             show_seconds=1.0,
             observations={},
-            step=StageStep(action=np.array(2), policy_version=5, teacher_id="bob"),
+            step=step,
             image=image.getvalue(),
             image_type="image/png",
-            paused=True,
+            paused=paused,
             rate=15.0,
         ),
         address=None,
         holder="bob",
         _watch=None,  # type: ignore[arg-type]
+        _since=time.monotonic() - age,
     )
+
+
+def test_a_panel_says_what_is_predicted_and_who_stopped_the_stage() -> None:
+    step = StageStep(
+        action=np.array(0), policy_version=5, teacher_id="bob", safe_stop=True, predicted_reward=0.314
+    )
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(stage_panel(shown_frame(step), ""))
+    text = console.export_text()
+    assert "action 0 by bob" in text
+    assert "predicted reward +0.31   safe stop: space ends it" in text
+
+
+@pytest.mark.parametrize(
+    ("age", "paused", "said"), [(1.0, False, False), (4.0, False, True), (4.0, True, False)]
+)
+def test_a_stage_that_shows_nothing_new_says_so(age: float, paused: bool, said: bool) -> None:
+    person = Person(None, "run", "stage", FOUR_ACTIONS, words="good")  # type: ignore[arg-type]
+    words = _words(
+        person, shown_frame(StageStep(action=np.array(2), policy_version=5), age=age, paused=paused)
+    )
+    assert words.startswith("good")
+    assert ("nothing new for 4 s" in words) is said
+
+
+def test_a_panel_shows_the_picture_and_who_acts() -> None:
+    frame = shown_frame(StageStep(action=np.array(2), policy_version=5, teacher_id="bob"), paused=True)
     console = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor")
     console.print(stage_panel(frame, "good"))
     drawn = console.export_text(styles=True)
@@ -154,7 +275,7 @@ def test_a_panel_shows_the_picture_and_who_acts() -> None:
     assert "38;2;255;0;0;48;2;255;0;0m" in drawn
     text = console.export_text()
     for word in (
-        "the stage",
+        "the stage [/odd]",
         "frame 12",
         "action 2 by bob",
         "policy 5",

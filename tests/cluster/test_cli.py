@@ -286,6 +286,34 @@ def test_the_exit_code_says_how_training_ended(
     assert not is_trained_now(folder)
 
 
+@pytest.mark.parametrize(
+    ("settings", "ways"),
+    [
+        ("--stages.count=0", [""]),
+        ("--stages.count=1", ["", " --stage"]),
+        ("--stages.count=1 --reward.questions.budget=0 --reward.questions.initial=0", [" --stage"]),
+        (
+            "--reward.sources.learned=0 --reward.sources.environment=1 --imitation.weight=1 --stages.driven=true",
+            [" --stage"],
+        ),
+    ],
+)
+def test_how_to_teach_a_run_is_said(
+    settings: str,
+    ways: list[str],
+    folder: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scripts = Scripts(folder.path, driver="done", teachers=0)
+    monkeypatch.setattr(launch, "RunCommands", lambda config, folder: scripts)
+    handrail("train", "--resume", folder.path, *settings.split())
+    commands = [line[line.find("handrail teach") :] for line in capsys.readouterr().out.splitlines()]
+    here = [f"handrail teach --run {folder.handle}{way}" for way in ways]
+    elsewhere = f"handrail teach --address 127.0.0.1:4711 --run-id {folder.run_id}{ways[0]}"
+    assert [command for command in commands if command.startswith("handrail teach")] == [*here, elsewhere]
+
+
 @pytest.mark.parametrize("mistake", ["port", "database"])
 def test_a_service_that_cannot_start_ends_training_with_what_to_do(
     mistake: str, folder: RunFolder, capsys: pytest.CaptureFixture[str]

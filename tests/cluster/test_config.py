@@ -131,6 +131,25 @@ def test_numbers_with_exponents_are_numbers(run_file: Path) -> None:
     assert (config.learner.learning_rate, config.stop.env_steps) == (3e-4, 1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("1", 1),
+        ("0.5", (0.5,)),
+        ("0.5 -1", (0.5, -1.0)),
+        ("[1, 0]", (1.0, 0.0)),
+        ("null", None),
+        ("None", None),
+    ],
+)
+def test_what_may_be_one_value_or_several_is_what_is_written(
+    run_file: Path, words: str, expected: object
+) -> None:
+    run_file.write_text("stages: {safe_action: 3}")
+    safe_action = load_run(run_file, ["--stages.safe_action", *([words] if "[" in words else words.split())])
+    assert repr(safe_action.stages.safe_action) == repr(expected)
+
+
 def test_overrides_win_over_the_file(run_file: Path) -> None:
     text = """
         --seed 3 --policy.hidden 64 32 --stop.env-steps=1e6 --environment.kwargs.gravity 9.8

@@ -110,6 +110,22 @@ def test_a_mistake_of_the_service_ends_the_run_before_the_driver(folder: RunFold
     assert events(folder) == ["service starts"]
 
 
+def test_a_mistake_of_a_teacher_ends_the_run_and_is_not_tried_again(folder: RunFolder) -> None:
+    outcome = supervise(folder, Scripts(folder.path, driver="waits", teachers=1, teacher=("mistake",)))
+    assert outcome.ending is Ending.MISTAKE
+    assert outcome.message == "teacher-0: judge 'nope' is no module:Class"
+    assert events(folder).count("teacher-0 starts") == 1
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("says", ["comparisons", "signals", "corrections"])
+def test_a_teacher_that_dies_now_and_then_and_says_something_is_kept(folder: RunFolder, says: str) -> None:
+    teacher = ("dies and speaks", says)
+    outcome = supervise(folder, Scripts(folder.path, driver="idle", teachers=1, teacher=teacher))
+    assert outcome.ending is Ending.STOPPED
+    assert events(folder).count("teacher-0 starts") == 8
+
+
 def test_a_refused_driver_is_not_started_again(folder: RunFolder) -> None:
     outcome = supervise(folder, Scripts(folder.path, driver="refused", service=None, teachers=0))
     assert outcome.ending is Ending.REFUSED

@@ -129,6 +129,58 @@ def test_what_cannot_be_is_said_to_the_program(robot: DrivenStage) -> None:
         robot.step(at(1))
 
 
+def test_an_episode_has_a_beginning_and_an_end(live_run: LiveRun, robot: DrivenStage) -> None:
+    step(robot, terminated=True)
+    with pytest.raises(RequestError, match="call begin first"):
+        robot.act()
+    robot.begin(at(0))
+    step(robot, truncated=True)
+    with pytest.raises(RequestError, match="call begin first"):
+        robot.act()
+    with live_run.cluster.drive_stage(live_run.run, "another", SEEN, ACTIONS) as another:
+        another.wait_for_policy(20)
+        with pytest.raises(RequestError, match="call begin first"):
+            another.act()
+
+
+def test_a_picture_that_is_too_big_is_refused_and_the_stage_goes_on(
+    service: LiveService, live_run: LiveRun, robot: DrivenStage
+) -> None:
+    with pytest.raises(InvalidRequest, match="image: 5000000 bytes; send at most"):
+        robot.begin(at(3), image=b"x" * 5_000_000, image_type="image/jpeg")
+    action = robot.act()
+    with pytest.raises(InvalidRequest, match="image: 5000000 bytes"):
+        robot.step(at(1), image=b"x" * 5_000_000, image_type="image/jpeg")
+    # The same step again, with another picture.
+    robot.step(at(1), image=b"x" * 4_000_000, image_type="image/jpeg")
+    with service.teacher() as ann, ann.watch(live_run.run_id, "robot", steps=True) as watch:
+        frame = next(frame for frame in watch if frame.shown.step is not None)
+        assert frame.shown.step is not None
+        assert frame.shown.step.action == action.action
+        assert (frame.shown.frame, frame.shown.observations["obs"].tolist()) == (1, [1.0])
+        assert step(robot) == 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "actions"),
+    [
+        (gym.spaces.Box(-1.0, 1.0, (3,), np.float32), ACTIONS),
+        (SEEN, gym.spaces.Discrete(7)),
+        (SEEN, gym.spaces.Discrete(2)),
+        (SEEN, gym.spaces.Box(-1.0, 1.0, (3,), np.float32)),
+    ],
+)
+def test_a_policy_for_another_task_is_refused(
+    live_run: LiveRun, seen: gym.Space[Any], actions: gym.Space[Any]
+) -> None:
+    live_run.cluster.publish_policy(live_run.run, policy(5, favourite=2))
+    with (
+        live_run.cluster.drive_stage(live_run.run, "robot", seen, actions) as stage,
+        pytest.raises(ValueError, match=r"does not fit observations.*the spaces of the run's task"),
+    ):
+        stage.wait_for_policy(20)
+
+
 def test_continuous_actions_stay_in_their_space(live_run: LiveRun) -> None:
     space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
     weights = {

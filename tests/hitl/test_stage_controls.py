@@ -100,7 +100,18 @@ class TestControls:
         (command,) = play.next_commands()
         assert (command.teacher_id, command.control) == ("ann", control)
 
-    @pytest.mark.parametrize("control", [Rate(0.0), Rate(-1.0), Rate(float("nan")), Take(timedelta(hours=1))])
+    def test_an_action_may_be_a_plain_number(
+        self, service: LiveService, live_run: LiveRun, play: Play
+    ) -> None:
+        self.control(service, live_run, "ann", Take())
+        self.control(service, live_run, "ann", Act(2))
+        (command,) = play.next_commands()
+        assert isinstance(command.control, Act)
+        assert command.control.action == 2
+
+    @pytest.mark.parametrize(
+        "control", [Rate(0.0), Rate(-1.0), Rate(float("nan")), Take(timedelta(hours=1)), Take(timedelta(0))]
+    )
     def test_what_cannot_be_is_refused(
         self, service: LiveService, live_run: LiveRun, play: Play, control: Control
     ) -> None:

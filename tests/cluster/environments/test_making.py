@@ -202,6 +202,10 @@ def test_actions_without_a_policy_are_refused(space: Any, monkeypatch: pytest.Mo
         check_learnable(EnvironmentConfig(id=DIARY), learned_reward=False)
 
 
+SEEN = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
+CHOICES, CUBE = gym.spaces.Discrete(3), gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
 @pytest.mark.parametrize(
     ("kind", "policy", "complaint"),
     [
@@ -218,6 +222,34 @@ def test_a_policy_that_does_not_fit_is_refused(kind: str, policy: dict[str, Any]
     with pytest.raises(ConfigError, match=complaint):
         check_policy(SPACES[kind], RunConfig.model_validate({"policy": policy}))
     check_policy(SPACES[kind], RunConfig())
+
+
+@pytest.mark.parametrize(
+    ("space", "settings", "complaint"),
+    [
+        (
+            CHOICES,
+            {"stages": {"count": 1, "safe_action": 7}},
+            r"stages\.safe_action: 7 is not in Discrete\(3\)",
+        ),
+        (CUBE, {"stages": {"count": 1, "safe_action": 0}}, r"stages\.safe_action: 0 is not in Box"),
+        (CUBE, {"acting": {"kind": "action_biasing"}}, "mixture .* needs Discrete actions, not Box"),
+        (CUBE, {"acting": {"kind": "control_sharing"}}, "mixture .* needs Discrete actions, not Box"),
+        (
+            CHOICES,
+            {"imitation": {"expert": "nobody:Expert", "weight": 1.0}},
+            "expert 'nobody:Expert': cannot import Expert from nobody",
+        ),
+    ],
+)
+def test_who_cannot_act_is_found_before_any_process_starts(
+    space: Any, settings: dict[str, Any], complaint: str
+) -> None:
+    learned = {"reward": {"sources": {"environment": 0.0, "learned": 1.0}}}
+    config = RunConfig.model_validate(learned | settings)
+    with pytest.raises(ConfigError, match=complaint):
+        check_policy((SEEN, space), config)
+    check_policy((SEEN, CHOICES), RunConfig.model_validate(learned | {"stages": {"safe_action": 7}}))
 
 
 def test_every_kind_of_space_is_accepted() -> None:
