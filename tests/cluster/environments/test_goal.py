@@ -1,6 +1,5 @@
 """What environments say of their goal: the same whichever way they are stepped, and whatever hides their ends."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -126,8 +125,8 @@ class Ledges(gym.vector.VectorEnv[Any, Any, Any]):
 
 
 @pytest.fixture(params=[None, 12])
-def horizon(request: pytest.FixtureRequest) -> Iterator[int | None]:
-    yield request.param
+def horizon(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.mark.parametrize("goal", ["terminated", "is_success", "none"])

@@ -137,9 +137,7 @@ def rows_of(rollout: Rollout) -> list[tuple[Any, ...]]:
             if rollout.actor_TN[t, n] != Actor.NOBODY:
                 following = final.get(t * columns + n, rollout.observation_TNO[t + 1, n])
                 action = int(rollout.action_TNA[t, n])
-                rows.append(
-                    (rollout.observation_TNO[t, n], action, following, int(rollout.outcome_TN[t, n]))
-                )
+                rows.append((rollout.observation_TNO[t, n], action, following, int(rollout.outcome_TN[t, n])))
     return rows
 
 
@@ -384,7 +382,8 @@ def test_where_the_policy_acts_the_same_risk_is_said_once_there_are_critics() ->
     weights = with_committee({"policy": np.zeros(1)}, [], one.states())
     counsel.load(weights)
     expected = risk(one.success(torch.from_numpy(seen), torch.from_numpy(action)))
-    assert (said := counsel.risk(seen, action)) is not None
+    said = counsel.risk(seen, action)
+    assert said is not None
     np.testing.assert_allclose(said, expected.numpy(), atol=1e-6)
     assert set(without_committee(weights)) == {"policy"}
 
