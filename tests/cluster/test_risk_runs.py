@@ -112,7 +112,10 @@ def test_only_with_a_goal_is_help_called_where_it_is_risky_and_nothing_is_new(
 
 def test_a_run_with_a_goal_goes_on_to_the_same_bits(ray_session: str, tmp_path: Path) -> None:
     algorithm, again = (run(goal="terminated") for _ in range(2))
-    watched(algorithm, 3)
+    for one in (algorithm, again):
+        watched(one, 1)
+    np.testing.assert_equal(learnt(again), learnt(algorithm))
+    watched(algorithm, 2)
     algorithm.save_to_path(tmp_path / "checkpoint")
     rollouts = watched(algorithm, 3)
     again.restore_from_path(str(tmp_path / "checkpoint"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from policies.acting.counsel import Counsel, with_committee, without_committee
 from policies.experience import Actor, Outcome, Rollout
+from policies.imitation.recent_steps import StepBatch
 from policies.imitation.risk import risk
 from policies.imitation.settings import SuccessSettings
 from policies.imitation.success import SuccessCritics
@@ -322,6 +323,22 @@ def test_critics_are_a_function_of_their_seed_and_go_on_from_their_state() -> No
         one.learn([told(action_TNA=1 - told().action_TNA)], network, generator(4))
     np.testing.assert_equal(_bits(first), _bits(later))
     assert not all(np.array_equal(a, b) for a, b in zip(_bits(first), before, strict=True))
+
+
+def test_critics_see_what_the_policy_sees() -> None:
+    """Those that say what follows, too: with a target rate of 1 they are the newest ones."""
+    config = {"normalise_observations": True}
+    network = policy(normalise_observations=True)
+    network.observe(torch.from_numpy(waves(30, 3) * 3 + 1))
+    one = critics(config=config, gradient_steps=2, target_rate=1.0, discount=0.5)
+    one.learn([told()], network, generator())
+    known = network.policy[0].state_dict()
+    for critic in one.networks:
+        torch.testing.assert_close(dict(critic.encoder[0].state_dict()), dict(known))
+    following = torch.from_numpy(waves(7, 3, phase=4.0))
+    batch = StepBatch(following, torch.zeros(7, dtype=torch.int64), following, torch.zeros(7))
+    expected = 0.5 * one.success(following, network.act_greedily(following)).amin(0)
+    torch.testing.assert_close(one.target(network, batch), expected)
 
 
 def test_what_was_gathered_before_the_first_fit_is_kept_as_well() -> None:
