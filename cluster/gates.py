@@ -40,13 +40,17 @@ def make_gate(imitation: ImitationConfig, *, seed: int, asks_always: bool) -> Ga
             most_switches=settings.most_switches,
         )
     if settings.gate == "thrifty":
+        # Of the risk nothing is known yet, so that it neither calls the expert nor keeps them.
         limits = ThriftyLimits(
-            novelty=settings.doubt, risk=1.0, calm_discrepancy=settings.calm_discrepancy, calm_risk=1.0
+            novelty=settings.doubt,
+            risk=math.inf,
+            calm_discrepancy=settings.calm_discrepancy,
+            calm_risk=math.inf,
         )
         return ThriftyDAgger(
             limits,
             target_share=settings.target_share,
-            reads_risk=False,
+            reads_risk=settings.goal != "none",
             most_switches=settings.most_switches,
         )
     return BetaMixture(0.0, seed=seed, drawn_each=imitation.beta.drawn_each)

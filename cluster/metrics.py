@@ -30,6 +30,8 @@ TABLE: tuple[Metric, ...] = (
         (0.0, 1.0, 2.0, 3.0, 5.0, 8.0),
     ),
     Metric("hitl_learner_loss", "gauge", ("term",), "Terms of the loss, unweighted."),
+    Metric("hitl_rollout_expert_steps_ratio", "gauge", (), "Steps of the last batch that the expert took."),
+    Metric("hitl_learner_risk_ratio", "gauge", (), "Chance that the policy misses its goal, as critics say."),
     Metric("hitl_weights_version_updates", "gauge", (), "Version of the policy; it only grows."),
     Metric("hitl_reward_version_updates", "gauge", (), "Version of the reward model in use; it only grows."),
     Metric(
@@ -88,6 +90,8 @@ class DriverMetrics:
         gauges = {
             "hitl_rollout_speed_steps_per_second": row.steps_per_second,
             "hitl_rollout_true_return_rewards": row.true_return,
+            "hitl_rollout_expert_steps_ratio": row.expert_share,
+            "hitl_learner_risk_ratio": row.risk,
             "hitl_weights_version_updates": row.policy_version,
             "hitl_reward_version_updates": row.reward_version,
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,

@@ -29,6 +29,17 @@ class Actor(IntEnum):
     """A person overrode the policy: no policy gradient."""
 
 
+class Outcome(IntEnum):
+    """What the environment said of the task's goal in a step."""
+
+    OPEN = 0
+    """Nothing: the goal may still be reached, also where the episode is cut."""
+    REACHED = 1
+    """The step led into the goal."""
+    FAILED = 2
+    """The environment ended the episode elsewhere."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """T steps of N environments gathered by one policy version.
@@ -69,6 +80,8 @@ class Rollout:
     """What an expert would have done where `labelled_TN`; only where one is asked, and not in what is joined."""
     labelled_TN: BoolArray | None = None
     """An expert has said what it would do."""
+    outcome_TN: NDArray[np.uint8] | None = None
+    """As `Outcome`; only in a run that names a goal, and not in what is joined."""
     joined: tuple[tuple[str, int], ...] = ()
     """Of rollouts side by side, each one's source and number of columns."""
 

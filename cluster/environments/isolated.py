@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cluster.environments.sequential import EnvironmentLost, SequentialEnvironments
 from cluster.environments.vector import Stepped, one_by_one
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.imitation_config import Goal
 from hitl.errors import ConfigError
 
 _MAKING_SECONDS = 120.0
@@ -26,7 +27,7 @@ _CLOSING_SECONDS = 2.0
 class IsolatedEnvironment(gym.Env[Any, Any]):
     """An environment in a process of its own (`cluster.environments.process`)."""
 
-    def __init__(self, config: EnvironmentConfig) -> None:
+    def __init__(self, config: EnvironmentConfig, goal: Goal = "none") -> None:
         """Start the process; `wait_until_made` comes next, so that many can start at once."""
         self._timeout_seconds = config.step_timeout_seconds
         self._connection, theirs = Pipe()
@@ -40,7 +41,7 @@ class IsolatedEnvironment(gym.Env[Any, Any]):
             start_new_session=True,
         )
         theirs.close()
-        self._call("make", config, _MAKING_SECONDS)
+        self._call("make", (config, goal), _MAKING_SECONDS)
 
     def wait_until_made(self) -> None:
         """Wait for the process, which then knows the spaces.
@@ -111,9 +112,9 @@ class IsolatedEnvironments(SequentialEnvironments):
 
     envs: list[IsolatedEnvironment]  # type: ignore[assignment]
 
-    def __init__(self, config: EnvironmentConfig, count: int) -> None:
-        self._config = config
-        started = [IsolatedEnvironment(config) for _ in range(count)]
+    def __init__(self, config: EnvironmentConfig, count: int, *, goal: Goal = "none") -> None:
+        self._config, self._goal = config, goal
+        started = [IsolatedEnvironment(config, goal) for _ in range(count)]
         self._starting = started.copy()
         try:
             super().__init__(self._make_one, count)
@@ -124,7 +125,7 @@ class IsolatedEnvironments(SequentialEnvironments):
             ) from error
 
     def _make_one(self) -> IsolatedEnvironment:
-        env = self._starting.pop() if self._starting else IsolatedEnvironment(self._config)
+        env = self._starting.pop() if self._starting else IsolatedEnvironment(self._config, self._goal)
         env.wait_until_made()
         return env
 

@@ -11,11 +11,13 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.environments.fixed_horizon import Env, FixedHorizon
+from cluster.environments.goal import GoalTelling, check_goal
 from cluster.environments.isolated import IsolatedEnvironments
 from cluster.environments.native import NativeEnvironments
 from cluster.environments.sequential import SequentialEnvironments
 from cluster.environments.vector import VectorEnvironment
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.imitation_config import Goal
 from hitl.by_name import import_named
 from hitl.errors import ConfigError
 from hitl.events import Task
@@ -53,8 +55,12 @@ def _nearest(name: str) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def make(config: EnvironmentConfig) -> Env:
+def make(config: EnvironmentConfig, *, goal: Goal = "none") -> Env:
     """Make one environment as the run file says.
+
+    Args:
+        config: which one.
+        goal: that its infos tell of.
 
     Raises:
         ConfigError: it cannot be made.
@@ -64,6 +70,9 @@ def make(config: EnvironmentConfig) -> Env:
         env = build()
     except Exception as error:
         raise ConfigError(f"environment {config.id} cannot be made: {error}") from error
+    if goal != "none":
+        # Inside of the horizon, which hides where episodes end.
+        env = GoalTelling(env, goal)
     return FixedHorizon(env, config.fixed_horizon) if config.fixed_horizon else env
 
 
@@ -103,17 +112,22 @@ def make_replayed(config: EnvironmentConfig) -> Env:
     return env
 
 
-def make_vector(config: EnvironmentConfig, count: int) -> VectorEnvironment:
+def make_vector(config: EnvironmentConfig, count: int, *, goal: Goal = "none") -> VectorEnvironment:
     """Make environments that step together.
+
+    Args:
+        config: which ones.
+        count: how many.
+        goal: that their outcomes tell of.
 
     Raises:
         ConfigError: they cannot be made.
     """
     if config.vectorised:
-        return NativeEnvironments(_make_native(config, count), horizon=config.fixed_horizon)
+        return NativeEnvironments(_make_native(config, count), horizon=config.fixed_horizon, goal=goal)
     if config.isolated:
-        return IsolatedEnvironments(config, count)
-    return SequentialEnvironments(lambda: make(config), count)
+        return IsolatedEnvironments(config, count, goal=goal)
+    return SequentialEnvironments(lambda: make(config, goal=goal), count)
 
 
 def _make_native(config: EnvironmentConfig, count: int) -> gym.vector.VectorEnv[Any, Any, Any]:
@@ -132,12 +146,12 @@ def _make_native(config: EnvironmentConfig, count: int) -> gym.vector.VectorEnv[
         raise ConfigError(f"environment {config.id} cannot be made as a vector: {error}") from error
 
 
-def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:
+def check_learnable(config: EnvironmentConfig, *, learned_reward: bool, goal: Goal = "none") -> Env:
     """Make the environment once and refuse what cannot work; returns it, for its spaces.
 
     Raises:
-        ConfigError: it cannot be made, its spaces have no policy yet, or its episodes vary in length under a
-            learned reward.
+        ConfigError: it cannot be made, its spaces have no policy yet, its episodes vary in length under a learned
+            reward, or it never says whether its goal is reached.
     """
     env = make(config)
     if config.vectorised:
@@ -150,6 +164,7 @@ def check_learnable(config: EnvironmentConfig, *, learned_reward: bool) -> Env:
         raise ConfigError(
             f"environment {config.id}: actions {env.action_space} have no policy; {ACTION_SPACES} work"
         )
+    check_goal(goal, lambda: make(config.model_copy(update={"fixed_horizon": None})))
     if (
         learned_reward
         and not config.fixed_horizon

@@ -7,9 +7,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.environments.goal import outcome_of
 from cluster.environments.vector import LostReason, Stepped
+from cluster.runs.imitation_config import Goal
 from hitl.errors import ConfigError
-from policies.experience import BoolArray, ObservationArray
+from policies.experience import BoolArray, ObservationArray, Outcome
 from policies.spaces import flat_dtype, flat_size, writable
 
 
@@ -20,12 +22,15 @@ class NativeEnvironments:
     `FixedHorizon`; otherwise it counts for nothing (see `VectorEnvironment`).
     """
 
-    def __init__(self, envs: gym.vector.VectorEnv[Any, Any, Any], *, horizon: int | None = None) -> None:
+    def __init__(
+        self, envs: gym.vector.VectorEnv[Any, Any, Any], *, horizon: int | None = None, goal: Goal = "none"
+    ) -> None:
         """Take over a vector.
 
         Args:
             envs: in gymnasium's autoreset mode NEXT_STEP.
             horizon: of every episode; then the vector must cut episodes there by itself.
+            goal: that outcomes are told of.
 
         Raises:
             ConfigError: it resets environments in another way.
@@ -34,7 +39,7 @@ class NativeEnvironments:
         if mode != gym.vector.AutoresetMode.NEXT_STEP:
             raise ConfigError(f"environment.vectorised: {envs} resets by {mode}; only NEXT_STEP works")
         self._envs = envs
-        self._horizon = horizon
+        self._horizon, self._goal = horizon, goal
         self.count = envs.num_envs
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
@@ -56,10 +61,11 @@ class NativeEnvironments:
             ConfigError: an episode goes on beyond the horizon.
         """
         resetting_N, before_NO, left_N = self._ended_N, self._observation_NO, self._left()
-        observation, reward_N, terminated_N, truncated_N, _ = self._envs.step(action_NA)
+        observation, reward_N, terminated_N, truncated_N, info = self._envs.step(action_NA)
         self._observation_NO = self._flat(observation)
         self._steps_N = np.where(resetting_N, 0, self._steps_N + 1)
         self._ended_N = terminated_N | truncated_N
+        outcome_N = outcome_of(self._goal, terminated_N, info)
         terminated_N, truncated_N = self._shown_ends(terminated_N, truncated_N)
         truncated_N = truncated_N | resetting_N
         ended_N = terminated_N | truncated_N
@@ -70,6 +76,7 @@ class NativeEnvironments:
             truncated_N=truncated_N,
             nobody_N=resetting_N,
             duration_N=np.where(resetting_N, left_N, 1),
+            outcome_N=np.where(resetting_N, np.uint8(Outcome.OPEN), outcome_N),
             final_observation_KO=np.where(resetting_N[:, None], before_NO, self._observation_NO)[ended_N],
         )
 

@@ -16,8 +16,10 @@ from typing import Any
 import gymnasium as gym
 
 from cluster.environments.fixed_horizon import DURATION, NOBODY, Env
+from cluster.environments.goal import OUTCOME
 from cluster.environments.making import make
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.imitation_config import Goal
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +31,10 @@ class Served:
 
     env: Env
 
-    def make(self, config: EnvironmentConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    def make(self, asked: tuple[EnvironmentConfig, Goal]) -> tuple[gym.Space[Any], gym.Space[Any]]:
         """Make it; returns the spaces of observations and actions."""
-        self.env = make(config)
+        config, goal = asked
+        self.env = make(config, goal=goal)
         return self.env.observation_space, self.env.action_space
 
     def reset(self, seed: int | None) -> Any:
@@ -42,7 +45,7 @@ class Served:
         """Take one action; returns what `gymnasium.Env.step` does."""
         *stepped, info = self.env.step(action)
         # What else is in an info may be large, or impossible to send.
-        return *stepped, {key: info[key] for key in (NOBODY, DURATION) if key in info}
+        return *stepped, {key: info[key] for key in (NOBODY, DURATION, OUTCOME) if key in info}
 
 
 def _answer(served: Served, name: str, argument: Any) -> tuple[bool, Any]:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.environments.fixed_horizon import DURATION, NOBODY, Env
+from cluster.environments.goal import OUTCOME
 from cluster.environments.vector import LostReason, Stepped, one_by_one
 from hitl.errors import ConfigError
-from policies.experience import ObservationArray
+from policies.experience import ObservationArray, Outcome
 from policies.spaces import flat_dtype, flat_size, writable
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class SequentialEnvironments:
         self._reward_N = np.zeros(count, np.float32)
         self._terminated_N, self._truncated_N = np.zeros(count, bool), np.zeros(count, bool)
         self._nobody_N, self._duration_N = np.zeros(count, bool), np.ones(count, np.int64)
+        self._outcome_N = np.full(count, Outcome.OPEN, np.uint8)
 
     def reset(self, seed: int) -> ObservationArray:
         """Start an episode in each environment."""
@@ -73,9 +75,10 @@ class SequentialEnvironments:
         self._steps += 1
         shown, reward_N = self._shown, self._reward_N
         terminated_N, truncated_N = self._terminated_N, self._truncated_N
-        nobody_N, duration_N = self._nobody_N, self._duration_N
+        nobody_N, duration_N, outcome_N = self._nobody_N, self._duration_N, self._outcome_N
         nobody_N.fill(False)
         duration_N.fill(1)
+        outcome_N.fill(Outcome.OPEN)
         final: list[ObservationArray] = []
         actions = one_by_one(action_NA, self.action_space)
         for n, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
@@ -95,13 +98,24 @@ class SequentialEnvironments:
             )
             if info and NOBODY in info:
                 nobody_N[n], duration_N[n] = True, info[DURATION]
+            elif info and OUTCOME in info:
+                outcome_N[n] = info[OUTCOME]
             if terminated or truncated:
                 final.append(self._observation_NO[n].copy())
                 try:
                     shown[n], _ = env.reset()
                 except Exception as error:
                     self._renew(n, error)
-        return Stepped(self._observation_NO, reward_N, terminated_N, truncated_N, nobody_N, duration_N, final)
+        return Stepped(
+            observation_NO=self._observation_NO,
+            reward_N=reward_N,
+            terminated_N=terminated_N,
+            truncated_N=truncated_N,
+            nobody_N=nobody_N,
+            duration_N=duration_N,
+            outcome_N=outcome_N,
+            final_observation_KO=final,
+        )
 
     def _renew(self, n: int, error: Exception) -> None:
         """Put a new environment in the place of one that failed, and start an episode in it."""

@@ -29,6 +29,8 @@ class Stepped(NamedTuple):
     """The action had no effect."""
     duration_N: IntArray
     """How many environment steps this was: 1, but for rows in which nobody acts."""
+    outcome_N: NDArray[np.uint8]
+    """As `policies.experience.Outcome`; open everywhere unless the environments are made with a goal."""
     final_observation_KO: Iterable[ObservationArray]
     """The true last observation of each episode that ended, in the order of the environments."""
 

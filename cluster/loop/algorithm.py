@@ -142,7 +142,10 @@ class HITL(Algorithm):  # type: ignore[misc]
         labels = self.imitating.take(samples) if self.imitating else None
         signals = self.heeding.take(self.policy_version) if self.heeding else None
         if self.imitating and self.config.imitation.alone:
-            self._learn_alone(samples, HITLLearner.imitate, labels=self.imitating.unlearnt(labels))
+            # Critics of success learn from every step, also where nobody has said anything new.
+            rollouts = [s.rollout for s in samples] if self.config.imitation.help.goal != "none" else None
+            labels = self.imitating.unlearnt(labels)
+            self._learn_alone(samples, HITLLearner.imitate, rollouts, labels=labels)
         elif self.heeding and self.config.heeds_alone:
             self._learn_alone(samples, HITLLearner.heed, signals=self.heeding.unlearnt(signals))
         elif self.config.acting.kind == "reward":
@@ -182,12 +185,23 @@ class HITL(Algorithm):  # type: ignore[misc]
             workers=workers,
         )
 
-    def _learn_alone(self, samples: list[Sample], question: Any, **news: Published | None) -> None:
+    def _learn_alone(
+        self,
+        samples: list[Sample],
+        question: Any,
+        rollouts: list[ray.ObjectRef] | None = None,
+        **news: Published | None,
+    ) -> None:
         """Learn from what people or experts have said since the last time, if anything, and from no reward."""
         start = time.perf_counter()
         learnt: Learnt | None = None
-        if said := {name: published.boxed[0] for name, published in news.items() if published}:
+        said: dict[str, Any] = {name: published.boxed[0] for name, published in news.items() if published}
+        if rollouts is not None:
+            said["rollouts"] = rollouts
+        if said:
             learnt = self._ask_learner(question, **said)
+        if learnt and learnt.lost:
+            self._sampler.lost(learnt.lost)
         self._end_update(samples, learnt, seconds=time.perf_counter() - start)
 
     def _follow(self, samples: list[Sample]) -> None:

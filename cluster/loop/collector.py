@@ -37,6 +37,7 @@ class Collector:
         source: str,
         seed: int,
         share_reward: bool,
+        share_outcome: bool = False,
         overseer: Overseer | None = None,
     ) -> None:
         """Start an episode in each environment.
@@ -47,12 +48,13 @@ class Collector:
             source: names the rollouts.
             seed: of the environments.
             share_reward: whether rollouts carry the environment's reward to the learner.
+            share_outcome: whether rollouts tell what environments say of their goal.
             overseer: an expert who acts and labels now and then.
         """
         self.envs = envs
         self.policy = policy
         self._source = source
-        self._share_reward = share_reward
+        self._share_reward, self._share_outcome = share_reward, share_outcome
         self._overseer = overseer
         self._begins_N = np.ones(envs.count, bool)
         self._observation = envs.reset(seed).copy()
@@ -68,6 +70,7 @@ class Collector:
         log_prob, reward = np.empty(shape, np.float32), np.empty(shape, np.float32)
         terminated, truncated = np.empty(shape, bool), np.empty(shape, bool)
         nobody, duration = np.empty(shape, bool), np.empty(shape, np.int64)
+        outcome = np.empty(shape, np.uint8)
         final: list[ObservationArray] = []
         by_expert, labelled, wanted = np.zeros(shape, bool), np.zeros(shape, bool), np.empty_like(action)
         memory = self._memory_NH if self.policy.memory_units else None
@@ -82,7 +85,7 @@ class Collector:
             stepped = self.envs.step(legal(action[t], self.envs.action_space))
             observation[t + 1], reward[t] = stepped.observation_NO, stepped.reward_N
             terminated[t], truncated[t] = stepped.terminated_N, stepped.truncated_N
-            nobody[t], duration[t] = stepped.nobody_N, stepped.duration_N
+            nobody[t], duration[t], outcome[t] = stepped.nobody_N, stepped.duration_N, stepped.outcome_N
             final.extend(stepped.final_observation_KO)
             self._begins_N = terminated[t] | truncated[t]
             if memory is not None:
@@ -110,6 +113,7 @@ class Collector:
             environment_reward_TN=reward if self._share_reward else None,
             wanted_TNA=None if self._overseer is None else wanted,
             labelled_TN=None if self._overseer is None else labelled & ~nobody,
+            outcome_TN=outcome if self._share_outcome else None,
         )
         lost = dict(self.envs.lost)
         self.envs.lost.clear()

@@ -55,7 +55,11 @@ class Driver:
         self.config: RunConfig = load_run(folder.run_file)
         self._started = time.monotonic()
         self._stopping = False
-        env: Any = check_learnable(self.config.environment, learned_reward=self.config.learns_reward)
+        env: Any = check_learnable(
+            self.config.environment,
+            learned_reward=self.config.learns_reward,
+            goal=self.config.imitation.help.goal,
+        )
         self._spaces = (env.observation_space, env.action_space)
         check_policy(self._spaces, self.config)
         # Before anything that starts threads: Ray forks, and a fork while gRPC runs now and then hangs.
@@ -213,6 +217,8 @@ class Driver:
             delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,
+            expert_share=statistics.expert_share if self.config.imitation.expert else None,
+            risk=statistics.losses.get("risk"),
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,

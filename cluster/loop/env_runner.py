@@ -25,6 +25,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
 from cluster.priority import give_way
 from policies.acting.inference import Weights
+from policies.experience import Actor
 from policies.threads import use_threads
 
 
@@ -40,6 +41,8 @@ class Sample:
     """What is learnt from: T times N."""
     steps: int
     """Environment steps: the rows whose duration is not 0."""
+    expert_steps: int
+    """Of them, those that the expert took."""
     rollout: ray.ObjectRef
     """Of a `policies.experience.Rollout`."""
     true_reward: ray.ObjectRef | None
@@ -61,7 +64,8 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         if config.stages.count and worker_index:
             give_way()
         self.worker_index = worker_index
-        self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner)
+        goal = config.imitation.help.goal
+        self.envs = make_vector(config.environment_config, config.num_envs_per_env_runner, goal=goal)
         # A runner that comes back from a crash starts counting episodes anew, so it needs another name.
         self._birth = "" if config.lockstep else f"-{uuid.uuid4().hex[:6]}"
         self._begin(0)
@@ -96,6 +100,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             source=f"{config.life}.{place}{self._birth}",
             seed=config.seed_for(f"env runner {name}"),
             share_reward=config.reward_sources.environment != 0,
+            share_outcome=config.imitation.help.goal != "none",
             overseer=self._overseer,
         )
 
@@ -127,12 +132,14 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         collected = self._collector.collect(self.config.rollout_fragment_length, policy_version=version)
         rollout = ray.put(collected.rollout)
         true_reward = ray.put(collected.true_reward_TN) if self.config.feedback_link else None
+        by_expert = collected.rollout.actor_TN == Actor.EXPERT
         return Sample(
             worker=self.worker_index,
             policy_version=version,
             reward_version=acting.reward_version,
             rows=collected.rollout.duration_TN.size,
             steps=int(np.count_nonzero(collected.rollout.duration_TN)),
+            expert_steps=int(np.count_nonzero(by_expert)),
             rollout=rollout,
             true_reward=true_reward,
             seconds=time.perf_counter() - began,

@@ -30,8 +30,10 @@ from policies.imitation.beside import LabelsBeside
 from policies.imitation.cloning import Cloning
 from policies.imitation.committee import Committee
 from policies.imitation.labels import Labels
+from policies.imitation.success import SuccessCritics
 from policies.networks import ActorCritic
 from policies.networks.convolutional import set_precision
+from policies.networks.success_critic import SuccessCritic
 from policies.objectives import Objective, make_objective
 from policies.rewards import RewardSource, environment_reward
 from policies.signals.beside import SignalsBeside
@@ -134,12 +136,20 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._signals = SignalLearner(self.network, self.config.signals.settings)
         imitation = self.config.imitation
         self._committee: Committee | None = None
+        self._success: SuccessCritics | None = None
         if imitation.help.gate != "never":
             self._committee = Committee(
                 lambda: self._new_network(module),
                 members=imitation.help.members,
                 settings=imitation.cloning,
                 seed=self.config.seed_for("committee"),
+            )
+        if imitation.help.goal != "none":
+            spaces = module.observation_space, module.action_space
+            self._success = SuccessCritics(
+                lambda: SuccessCritic(*spaces, **self.config.model_config).to(self._flat.device),
+                settings=imitation.help.success.settings,
+                seed=self.config.seed_for("success"),
             )
 
     def _new_network(self, module: Any) -> ActorCritic:
@@ -148,9 +158,13 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
 
     @property
     def acting_weights(self) -> dict[str, NDArray[np.generic]]:
-        """What env runners and stages need: the policy, and a committee's members where one is asked."""
+        """What env runners and stages need: the policy, and the committee and the critics of success that are asked."""
         members = self._committee.networks if self._committee else []
-        return with_committee(acting_weights(self.network), [acting_weights(member) for member in members])
+        return with_committee(
+            acting_weights(self.network),
+            [acting_weights(member) for member in members],
+            self._success.states() if self._success else [],
+        )
 
     def _new_update(self) -> Update:
         return Update(
@@ -214,10 +228,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """
         if reward_model is not None:
             self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
-        fetched = [_fetch(rollout) for rollout in rollouts]
-        # A rollout may be lost between two learners' looks at it, and all must learn from the same.
-        there = self._ranks.everywhere([rollout is not None for rollout in fetched], self._flat.device)
-        arrived = [r for r, everywhere in zip(fetched, there, strict=True) if r is not None and everywhere]
+        arrived = self._fetch_all(rollouts)
         if not arrived:
             return None
         optimiser = self.get_optimizer(DEFAULT_MODULE_ID)
@@ -240,6 +251,12 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=lost)
 
+    def _fetch_all(self, rollouts: Sequence[ray.ObjectRef]) -> list[Rollout]:
+        """Return those that every learner has: one may be lost between two looks, and all must learn from the same."""
+        fetched = [_fetch(rollout) for rollout in rollouts]
+        there = self._ranks.everywhere([rollout is not None for rollout in fetched], self._flat.device)
+        return [r for r, everywhere in zip(fetched, there, strict=True) if r is not None and everywhere]
+
     def heed(self, *, signals: ray.ObjectRef) -> Learnt:
         """Let the policy learn from signals about it, and from nothing else.
 
@@ -254,15 +271,30 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         statistics = self._signals.learn(batch, self._generator)
         return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=0)
 
-    def imitate(self, *, labels: ray.ObjectRef) -> Learnt | None:
-        """Fit the policy to a version of the labels, from where it stands; None where all of them only judge.
+    def imitate(
+        self, *, labels: ray.ObjectRef | None = None, rollouts: Sequence[ray.ObjectRef] = ()
+    ) -> Learnt | None:
+        """Fit the policy to labels, and critics of success to what it came to; None where nothing was learnt.
 
         Args:
-            labels: reference to a `Labels`; all learners fit to the same ones, and come to the same policy.
+            labels: reference to a `Labels` to fit the policy to, from where it stands; None: it stays. All learners fit
+                to the same ones, and come to the same policy.
+            rollouts: references to rollouts that tell of their outcomes; not read where the run has no goal.
         """
-        known: Labels = ray.get(labels)
-        if not known.training_B.any():
+        statistics = self._fit_policy(ray.get(labels)) if labels is not None else {}
+        lost = 0
+        if self._success is not None:
+            arrived = self._fetch_all(rollouts)
+            lost = len(rollouts) - len(arrived)
+            statistics |= self._success.learn(arrived, self.network, self._generator)
+        if not statistics:
             return None
+        return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=lost)
+
+    def _fit_policy(self, known: Labels) -> dict[str, float]:
+        """Fit it; returns its losses, none where all labels only judge."""
+        if not known.training_B.any():
+            return {}
         if not self.network.has_observed:
             # There is no update whose experience would have shown it what observations are like.
             self.network.observe(torch.from_numpy(np.array(known.observation_BO)).to(self._flat.device))
@@ -272,8 +304,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         if self._committee is not None:
             self._committee.fit(self.network, known, self._generator)
         judged = {"imitation_loss": report.train_loss, "heldout_imitation_loss": report.heldout_loss}
-        statistics = {name: value for name, value in judged.items() if value is not None}
-        return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=0)
+        return {name: value for name, value in judged.items() if value is not None}
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own update is not used."""
@@ -291,6 +322,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 "update": self._update.get_state(),
                 "committee": self._committee.states() if self._committee else None,
                 "signals": self._signals.get_state() if self._signals else None,
+                "success": self._success.get_state() if self._success else None,
             }
         return state
 
@@ -307,3 +339,5 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 self._committee.load(state[_OURS]["committee"])
             if self._signals is not None and state[_OURS].get("signals"):
                 self._signals.set_state(state[_OURS]["signals"])
+            if self._success is not None and state[_OURS].get("success"):
+                self._success.set_state(state[_OURS]["success"])

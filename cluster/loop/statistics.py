@@ -22,6 +22,8 @@ class Statistics:
         self.lag_updates = 0
         self.acting_reward_version = 0
         """The oldest reward model by which an env runner of the last batch acted; 0 where none does."""
+        self.expert_share = 0.0
+        """Of the last batch's steps, those that the expert took."""
         self.update_seconds = 0.0
         self.sampling_seconds = 0.0
         """Of the slowest env runner, for its part of the last batch."""
@@ -39,6 +41,8 @@ class Statistics:
         self.losses = losses
         self.lag_updates = lag
         self.acting_reward_version = min(sample.reward_version for sample in samples)
+        by_expert, steps = (sum(getattr(s, name) for s in samples) for name in ("expert_steps", "steps"))
+        self.expert_share = by_expert / max(steps, 1)
         self.update_seconds = seconds
         self.sampling_seconds = max(sample.seconds for sample in samples)
 

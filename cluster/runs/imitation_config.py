@@ -6,7 +6,10 @@ from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.imitation.schedules import BetaSchedule, ExponentialBeta, IndicatorBeta, LinearBeta
-from policies.imitation.settings import CloningSettings, LossName
+from policies.imitation.settings import CloningSettings, LossName, SuccessSettings
+
+Goal = Literal["none", "terminated", "is_success"]
+"""How a step says that it has led into the task's goal."""
 
 
 class BetaConfig(Section):
@@ -35,13 +38,38 @@ class BetaConfig(Section):
         return schedules[self.schedule](round_number)
 
 
+class SuccessConfig(Section):
+    """The critics that say how likely the policy is to reach the goal (`imitation.help.goal`)."""
+
+    critics: Positive = 2
+    """How many; the one that expects the least success counts."""
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """What a success counts for a step earlier. Closer to 1 only failing is a risk, and not also being late; but what
+    goes on for ever is seen as a failure more slowly."""
+    learning_rate: PositiveReal = 1e-3
+    """Adam's step size."""
+    minibatch_size: Positive = 128
+    """Steps in a gradient step."""
+    gradient_steps: Positive = 200
+    """Each round."""
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """How far the critics that say what follows a step move towards the newest ones with each gradient step."""
+    most_steps: Positive = 50_000
+    """Of env runners that are learnt from, the newest ones; checkpoints keep them."""
+
+    @property
+    def settings(self) -> SuccessSettings:
+        """The numbers of a fit."""
+        return SuccessSettings(**self.model_dump())
+
+
 class HelpConfig(Section):
     """When the policy asks for help itself: the expert, or on stages the people who watch, take over then."""
 
     gate: Literal["never", "ensemble", "lazy", "thrifty"] = "never"
     """never: chance decides (`beta`), and people at stages. ensemble: doubt or distance (EnsembleDAgger). lazy: an
-    expected distance, until the true one is small (LazyDAgger). thrifty: the most doubtful states, within a share of
-    all (ThriftyDAgger)."""
+    expected distance, until the true one is small (LazyDAgger). thrifty: the most doubtful states and, where `goal`
+    says what success is, the most risky ones, within a share of all (ThriftyDAgger)."""
     members: Annotated[int, Field(ge=2)] = 5
     """Of the committee whose disagreement is the doubt; each is fitted to a sample of the labels of its own."""
     most_switches: NotNegative | None = 10
@@ -54,7 +82,13 @@ class HelpConfig(Section):
     calm_discrepancy: PositiveReal = 0.1
     """lazy, thrifty: the expert gives back when the distance is below it."""
     target_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """thrifty: of the policy's steps that call for help."""
+    """thrifty: of the policy's steps that call for help, by doubt; by risk as many again."""
+    goal: Goal = "none"
+    """thrifty: what the task's goal is, so that help is also called where the policy risks to miss it. none: doubt
+    alone. terminated: the environment's own end of an episode; so not where episodes also end in failure. is_success: a
+    step that says so in its info, under the key is_success; an end elsewhere is a failure. Nothing of the environment's
+    reward is in it."""
+    success: SuccessConfig = Field(default_factory=SuccessConfig)
     wait_seconds: NotNegativeReal = 5.0
     """That a stage stands still for somebody to take the controls, before the policy goes on alone."""
 
@@ -63,6 +97,11 @@ class HelpConfig(Section):
         if self.gate == "lazy" and self.calm_discrepancy >= self.discrepancy:
             raise ValueError(
                 "imitation.help.calm_discrepancy: lazy needs it below imitation.help.discrepancy"
+            )
+        if self.goal != "none" and self.gate != "thrifty":
+            raise ValueError(
+                f"imitation.help.goal: only thrifty calls for help by risk, and imitation.help.gate is {self.gate}; "
+                "set the gate to thrifty, or the goal to none"
             )
         return self
 

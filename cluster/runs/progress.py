@@ -32,6 +32,8 @@ _TAGS = {
     "expired_signals": "feedback/expired_signals",
     "corrections": "feedback/corrections",
     "segments_without_clip": "feedback/segments_without_clip",
+    "expert_share": "imitation/expert_share",
+    "risk": "imitation/risk",
     "updates": "learner/updates",
     "policy_version": "learner/policy_version",
     "lag_updates": "learner/lag_updates",
@@ -95,6 +97,10 @@ class ProgressRow:
     """Mean delay in seconds of each teacher's live signals, as fitted."""
     segments_without_clip: int = 0
     """Asked about though their stage could not render them (reward.questions.clips); since this driver started."""
+    expert_share: float | None = None
+    """Of the last batch's steps, those that the expert took (imitation.expert)."""
+    risk: float | None = None
+    """Mean probability that the policy's last steps miss the goal, as critics say (imitation.help.goal)."""
     losses: dict[str, float] = field(default_factory=dict)
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0

@@ -21,7 +21,7 @@ class Help:
 
         Args:
             gate: decides.
-            counsel: says what the policy doubts.
+            counsel: says what the policy doubts and risks.
             action_space: of the environment.
             wait_seconds: for somebody to take the controls, once each time that help is asked for.
         """
@@ -44,6 +44,7 @@ class Help:
             now: of a monotonic clock, in seconds.
         """
         (doubt,), (expected,) = self.counsel.about(observation_NO, own_NA)
+        risk_N = self.counsel.risk(observation_NO, own_NA)
         if begins:
             self._asks, self._apart = False, None
         before, self._own_NA = self._asks, own_NA
@@ -51,6 +52,7 @@ class Help:
             Moment(
                 begins=begins,
                 doubt=float(doubt),
+                risk=None if risk_N is None else float(risk_N[0]),
                 predicted_discrepancy=float(expected),
                 # Where nobody came, or they left again, the expected one is all that is known.
                 discrepancy=float(expected) if self._apart is None else self._apart,

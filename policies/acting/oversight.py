@@ -83,6 +83,7 @@ class Overseer:
         if not self.is_asked:
             return Oversight(action_NA, expert_acts_N, wanted_NA, labelled_N)
         said = self._counsel.about(observation_NO, action_NA) if self._counsel else None
+        risk_N = self._counsel.risk(observation_NO, action_NA) if self._counsel else None
         drawn_N = self._generator.random(count) < self._asked_share
         for n, gate in enumerate(self._gates):
             if begins_N[n]:
@@ -94,6 +95,7 @@ class Overseer:
                 Moment(
                     begins=bool(begins_N[n]),
                     doubt=float(said[0][n]) if said else None,
+                    risk=None if risk_N is None else float(risk_N[n]),
                     predicted_discrepancy=float(said[1][n]) if said else None,
                     discrepancy=self._apart[n],
                 )

@@ -57,7 +57,7 @@ def test_rows_arrive_at_the_scraper() -> None:
         driver.show(
             ProgressRow(
                 time=0, wall_seconds=0, phase="learning", env_steps=env_steps, policy_version=7,
-                reward_version=3, true_return=12.5, heldout_accuracy=0.75, losses={"value": 0.25},
+                reward_version=3, true_return=12.5, heldout_accuracy=0.75, losses={"value": 0.25}, risk=0.125,
                 dropped_rollouts={"stale": 3, "lost": 1}, asked=40,
                 lost_environments={"timeout": 2, "error": env_steps // 500},
             )
@@ -70,6 +70,7 @@ def test_rows_arrive_at_the_scraper() -> None:
     assert seen['hitl_rollout_lost_environments_total{reason="timeout"}'] == 2
     assert seen['hitl_rollout_lost_environments_total{reason="error"}'] == 3
     assert seen["hitl_rollout_true_return_rewards"] == 12.5
+    assert seen["hitl_learner_risk_ratio"] == 0.125
     assert seen["hitl_weights_version_updates"] == 7
     assert seen["hitl_reward_version_updates"] == 3
     assert seen['hitl_learner_loss{term="value"}'] == 0.25

@@ -5,7 +5,7 @@ arXiv:2109.08273, section 4.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,7 +29,8 @@ class ThriftyLimits:
 class ThriftyDAgger(SwitchingGate):
     """The expert acts from novelty or risk above their limits until discrepancy and risk are below theirs.
 
-    The risk is read where the policy would go on, so that it may act at once where it is low.
+    The risk is read where the policy would go on, so that it may act at once where it is low. As long as none has ever
+    been given, nobody knows it yet, and novelty alone decides.
 
     Between episodes, limits are fitted anew to the newest steps that were the policy's to take: novelty and risk to the
     smallest value that at most the target share of them exceeds, calm_risk to the median. Each of the two calls then
@@ -52,7 +53,7 @@ class ThriftyDAgger(SwitchingGate):
             limits: to begin with.
             target_share: alpha_h, in (0, 0.5).
             reads_risk: False leaves the risk out of everything, for tasks without a goal.
-            fewest_steps: before which the limits stay as they are.
+            fewest_steps: with a novelty, and with a risk, before which its limits stay as they are.
             most_steps: that the limits are fitted to; older ones are forgotten.
             most_switches: see `SwitchingGate`.
 
@@ -71,22 +72,21 @@ class ThriftyDAgger(SwitchingGate):
         self._risk: deque[float] = deque(maxlen=most_steps)
 
     def _begin_episode(self) -> None:
-        if len(self._novelty) < self._fewest:
-            return
-        old = self.limits
-        self.limits = ThriftyLimits(
-            novelty=self._exceeded_by_share(self._novelty),
-            risk=self._exceeded_by_share(self._risk) if self._reads_risk else old.risk,
-            calm_discrepancy=old.calm_discrepancy,
-            calm_risk=float(np.median(self._risk)) if self._reads_risk else old.calm_risk,
-        )
+        limits = self.limits
+        if len(self._novelty) >= self._fewest:
+            limits = replace(limits, novelty=self._exceeded_by_share(self._novelty))
+        if len(self._risk) >= self._fewest:
+            calm = float(np.median(self._risk))
+            limits = replace(limits, risk=self._exceeded_by_share(self._risk), calm_risk=calm)
+        self.limits = limits
 
     def _exceeded_by_share(self, values: deque[float]) -> float:
         return float(np.quantile(values, 1 - self._share, method="inverted_cdf"))
 
     def _wants_expert(self, moment: Moment) -> bool:
         limits = self.limits
-        risk = known(moment.risk, "risk") if self._reads_risk else None
+        is_risk_known = self._reads_risk and (moment.risk is not None or bool(self._risk))
+        risk = known(moment.risk, "risk") if is_risk_known else None
         if self._expert_acts:
             is_near = known(moment.discrepancy, "discrepancy") < limits.calm_discrepancy
             if not (is_near and (risk is None or risk < limits.calm_risk)):

@@ -21,9 +21,13 @@ class Says(Counsel):
 
     def __init__(self) -> None:
         self.doubt, self.expected = 0.0, 0.0
+        self.missing: float | None = None
 
     def about(self, *_: Any) -> Any:
         return np.array([self.doubt]), np.array([self.expected])
+
+    def risk(self, *_: Any) -> Any:
+        return None if self.missing is None else np.array([self.missing])
 
 
 def asking(gate: str, **settings: Any) -> tuple[Help, Says]:
@@ -114,3 +118,23 @@ def test_calls_in_an_episode_are_bounded() -> None:
         return asked
 
     assert [calls(), calls()] == [2, 2]
+
+
+def test_risk_asks_for_help_once_it_is_known_and_only_where_there_is_a_goal() -> None:
+    """Stages see few steps: limits are chosen from those that they have seen themselves."""
+
+    def calls(goal: str) -> list[bool]:
+        stage, says = asking("thrifty", doubt=0.3, target_share=0.1, goal=goal)
+        first = [stage.look(STATE, OWN, begins=step == 0, now=float(step)) for step in range(10)]
+        for step in range(40):
+            says.missing = 0.2 + 0.001 * (step % 20)
+            first.append(stage.look(STATE, OWN, begins=step % 20 == 0, now=10.0 + step))
+        assert not any(first)
+        asks = []
+        for risk in (0.2, 0.9, 0.9, 0.2):
+            says.missing = risk
+            asks.append(stage.look(STATE, OWN, begins=not asks, now=100.0 + len(asks)))
+        return asks
+
+    assert calls("none") == [False] * 4
+    assert calls("is_success") == [False, True, True, False]

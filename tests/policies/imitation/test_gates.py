@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -133,9 +134,35 @@ def test_after_the_last_switch_of_an_episode_the_policy_acts(name: str, most: in
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_no_gate_guesses(name: str, needed: str, value: float | None) -> None:
     names = ("doubt", "risk", "predicted_discrepancy", "discrepancy")
-    numbers: dict[str, Any] = dict.fromkeys(names, 0.0) | {needed: value}
+    numbers: dict[str, Any] = dict.fromkeys(names, 0.0)
+    gate = GATES[name](None)
+    gate.expert_acts(Moment(begins=True, **numbers))
     with pytest.raises(ValueError, match=f"needs {needed} at this step"):
-        GATES[name](None).expert_acts(Moment(begins=True, **numbers))
+        gate.expert_acts(Moment(begins=False, **(numbers | {needed: value})))
+
+
+def test_as_long_as_nobody_knows_the_risk_novelty_alone_decides() -> None:
+    limits = ThriftyLimits(novelty=0.8, risk=math.inf, calm_discrepancy=0.4, calm_risk=math.inf)
+    without, unknown = (ThriftyDAgger(limits, target_share=0.2, reads_risk=reads) for reads in (False, True))
+    moments = [dataclasses.replace(moment, risk=None) for moment in _moments()]
+    assert _acts(without, moments) == _acts(unknown, moments)
+    with pytest.raises(ValueError, match="needs risk"):
+        unknown.expert_acts(dataclasses.replace(moments[1], risk=math.nan))
+
+
+def test_the_first_risks_decide_nothing_until_there_are_enough_to_choose_limits_from() -> None:
+    """However high they are; and what was new before they came is no risk of 0."""
+    limits = ThriftyLimits(novelty=0.8, risk=math.inf, calm_discrepancy=0.4, calm_risk=math.inf)
+    gate = ThriftyDAgger(limits, target_share=0.2, fewest_steps=10)
+    for t in range(50):
+        gate.expert_acts(Moment(begins=t % 10 == 0, doubt=0.0))
+    for t in range(10):
+        assert not gate.expert_acts(Moment(begins=t == 0, doubt=0.0, risk=0.9 + t / 1000))
+    assert gate.limits.risk == math.inf
+    calls = [gate.expert_acts(Moment(begins=t == 0, doubt=0.0, risk=0.9 + t / 1000)) for t in range(8)]
+    assert (gate.limits.risk, gate.limits.calm_risk) == pytest.approx((0.907, 0.9045))
+    assert not any(calls)
+    assert gate.expert_acts(Moment(begins=False, doubt=0.0, risk=0.9 + 8 / 1000))
 
 
 @pytest.mark.parametrize("name", ["lazy", "thrifty"])
