@@ -33,7 +33,8 @@ from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
-from hitl.reward.ensemble import InputSpace
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import KindReport
 from policies.networks import ActorCritic
 
@@ -250,16 +251,18 @@ class Driver:
 
 
 def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
-    """Refuse settings of the policy, and features of the reward, that do not fit the environment's spaces.
+    """Refuse settings of the policy and of the reward model that do not fit the environment's spaces.
 
     Raises:
-        ConfigError: there is no such policy for them, or there are no such features.
+        ConfigError: there is no such policy or reward model for them, or there are no such features.
     """
     try:
         with torch.device("meta"):
             ActorCritic(*spaces, **config.policy.model_dump())
-        if config.reward.model.features:
-            InputSpace.of(*spaces, config.reward.model.features)
+            if config.learns_reward:
+                model = config.reward.model
+                seen = InputSpace.of(*spaces, model.inputs)
+                RewardEnsemble(seen, members=model.members, hidden=model.hidden)
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
     if config.reward.augmentation.weight and not isinstance(spaces[1], gym.spaces.Discrete):

@@ -51,7 +51,7 @@ class GreedyReward:
             action_space,
             seed=config.seed,
             model_config=config.policy.model_dump(),
-            features=config.reward.model.features,
+            inputs=config.reward.model.inputs,
         )
         if arrays:
             self._acting.show_reward(1, arrays)
