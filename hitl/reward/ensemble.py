@@ -155,8 +155,11 @@ class RewardEnsemble(nn.Module):
 
     def member_rewards(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return each member's reward on the fixed scale, [K, P]."""
-        axes = (-1,) + (1,) * (observation_PO.dim() - 1)
-        raw_KP = self.raw(observation_PO, action_PA)
+        return self.on_scale(self.raw(observation_PO, action_PA))
+
+    def on_scale(self, raw_KP: Tensor) -> Tensor:
+        """Return each member's output on the fixed scale, [K, P]."""
+        axes = (-1,) + (1,) * (raw_KP.dim() - 1)
         return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
 
     def reward(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
