@@ -11,9 +11,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.feedback.versions import model_arrays
 from cluster.runs.live_config import ActingConfig
-from hitl.reward.ensemble import InputSpace, Weights
-from hitl.reward.inference import NumpyReward
+from hitl.reward.ensemble import Weights
+from hitl.reward.inference import ActingReward, acting_reward
+from hitl.reward.inputs import InputSpace
+from hitl.reward.settings import InputSettings
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.on_reward import (
     ActingOnReward,
@@ -41,7 +44,7 @@ class Behaviour:
 class Acting:
     """What acts, and the versions that it acts by."""
 
-    def __init__(self, acts: Acts, reward: NumpyReward | None) -> None:
+    def __init__(self, acts: Acts, reward: ActingReward | None) -> None:
         self.acts = acts
         """Asked for actions; it is the same one over all versions."""
         self.policy_version = self.reward_version = 0
@@ -55,7 +58,7 @@ class Acting:
     def show_reward(self, version: int, arrays: Weights) -> None:
         """Act by this version of the reward model, as far as it acts."""
         if self._reward is not None:
-            self._reward.load(arrays)
+            self._reward.load(model_arrays(arrays))
         self.reward_version = version
 
     def set_reward_weight(self, weight: float) -> None:
@@ -78,7 +81,7 @@ def make_acting(
     seed: int,
     model_config: Mapping[str, Any],
     predicts: bool = False,
-    features: str | None = None,
+    inputs: InputSettings | None = None,
 ) -> Acting:
     """Make what the run's setting asks for; it has neither weights nor reward model yet.
 
@@ -89,13 +92,13 @@ def make_acting(
         seed: of the draws.
         model_config: keyword arguments of `ActorCritic`.
         predicts: whether the predicted reward is wanted though the reward model does not act.
-        features: that the reward model reads; see `InputSpace.of`.
+        inputs: what the reward model reads; see `InputSpace.of`.
 
     Raises:
         TypeError: the setting does not fit the actions.
     """
     kind = settings.kind
-    reward = NumpyReward(InputSpace.of(observation_space, action_space, features))
+    reward = acting_reward(InputSpace.of(observation_space, action_space, inputs))
     if kind == "reward":
         candidates = CandidateActions(
             action_space, count=settings.candidates, rng=np.random.default_rng(seed)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 HELP = "write a run's policy, or what people did in it, to files for others"
 DESCRIPTION = """\
 Write the policy of a run's newest checkpoint to one file: flat observations in, greedy actions out, with the
-normalisation of observations and the clipping of actions inside. The file is asked about random observations
+normalisation of observations and the clipping of actions inside. Of a run that acts by its reward model
+(acting.kind: reward) it is the action of which people would say the best. The file is asked about random observations
 before it is kept, and a JSON file beside it says what goes in, what comes out, and where it comes from.
 
   handrail export RUN                                   TorchScript, for torch in Python and C++
@@ -134,8 +135,10 @@ def _said_of_dataset(written: "Written") -> str:
 
 def _said(exported: "Exported") -> str:
     about = exported.contract
+    kind = "reward_version" if "reward_version" in about else "policy_version"
+    version = f"{kind.replace('_', ' ')} {about[kind]}"
     lines = [
-        f"{exported.path}: policy version {about['policy_version']}, checked against the policy itself",
+        f"{exported.path}: {version}, checked against the policy itself",
         f"{exported.description}: what goes in and comes out, also inside the file",
         *(f"  in   {_port(port)}" for port in about["inputs"]),
         *(f"  out  {_port(port)}" for port in about["outputs"]),

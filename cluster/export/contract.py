@@ -11,9 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cluster.loop.saved_policy import SavedPolicy, saved_policy_version
+from cluster.export.saved_deployment import SavedDeployment
 from cluster.runs.config import RunConfig
-from policies.acting.deployment import Deployment
 from policies.spaces import Leaf, leaves
 
 BATCH = "batch"
@@ -21,8 +20,7 @@ BATCH = "batch"
 
 
 def contract(
-    saved: SavedPolicy,
-    policy: Deployment,
+    saved: SavedDeployment,
     example: Sequence[NDArray[Any]],
     *,
     run_id: str,
@@ -32,27 +30,32 @@ def contract(
     """Describe a deployed policy.
 
     Args:
-        saved: what it was made of.
-        policy: as it is deployed.
+        saved: the policy as it is deployed.
         example: its inputs, a batch of them.
         run_id: of the run that trained it.
         config: of that run.
         checkpoint: that it comes from.
     """
-    inputs = list(map(torch.from_numpy, example))
+    inputs, policy = list(map(torch.from_numpy, example)), saved.policy
+    with torch.no_grad():
+        outputs = policy(*inputs)
     return {
         "run": run_id,
         "checkpoint": checkpoint.name,
-        "policy_version": saved_policy_version(checkpoint),
+        saved.version_of: saved.version,
         "environment": {"id": config.environment.id, "kwargs": config.environment.kwargs},
-        "network": saved.settings,
+        "network": saved.network,
         "inputs": _ports(policy.inputs, inputs),
-        "outputs": _ports(policy.outputs, policy(*inputs)),
+        "outputs": _ports(policy.outputs, outputs),
         "observation": {
             "space": str(saved.observation_space),
             "parts": [_part(leaf) for leaf in leaves(saved.observation_space)],
         },
-        "action": {"space": str(saved.action_space), **_action(saved.action_space)},
+        "action": {
+            "space": str(saved.action_space),
+            "meaning": saved.meaning,
+            **_options(saved.action_space),
+        },
     }
 
 
@@ -81,13 +84,13 @@ def _part(leaf: Leaf) -> dict[str, Any]:
     return part | {"layout": "numbers, the last axis changes fastest", "shape": shape} | bounds
 
 
-def _action(space: gym.Space[Any]) -> dict[str, Any]:
+def _options(space: gym.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
-        return {"meaning": "the most probable action's number", "options": int(space.n)}
+        return {"options": int(space.n)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"meaning": "the most probable number on each axis", "options": space.nvec.tolist()}
+        return {"options": space.nvec.tolist()}
     assert isinstance(space, spaces.Box)
-    return {"meaning": "the mean, clipped to the bounds", **_bounds(space)}
+    return _bounds(space)
 
 
 def _bounds(space: spaces.Box) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from policies.acting.deployment import Deployment
+from policies.acting.deployment import Deployed
 
 Answers = Callable[[list[NDArray[Any]]], list[NDArray[np.generic]]]
 """A loaded file: from its inputs to its outputs, in the order of their names."""
@@ -37,7 +37,7 @@ class FileFormat(Protocol):
         """Raise ConfigError, saying what to install, where a library that it needs is missing."""
         ...
 
-    def write(self, path: Path, policy: Deployment, example: tuple[Tensor, ...], metadata: str) -> None:
+    def write(self, path: Path, policy: Deployed, example: tuple[Tensor, ...], metadata: str) -> None:
         """Write the policy, for any number of observations; the example has several."""
         ...
 

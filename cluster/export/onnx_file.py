@@ -13,7 +13,7 @@ from torch import Tensor
 from cluster.export.contract import BATCH
 from cluster.export.file_format import METADATA, Answers, names, quiet, zeros
 from hitl.errors import ConfigError
-from policies.acting.deployment import Deployment
+from policies.acting.deployment import Deployed
 
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -39,7 +39,7 @@ class Onnx:
                     "`pip install -c constraints.txt -e '.[export]'`, or take --format torchscript"
                 ) from None
 
-    def write(self, path: Path, policy: Deployment, example: tuple[Tensor, ...], metadata: str) -> None:
+    def write(self, path: Path, policy: Deployed, example: tuple[Tensor, ...], metadata: str) -> None:
         """Export the policy and write it."""
         with quiet():
             program = torch.onnx.export(

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from cluster.export.contract import contract
 from cluster.export.file_format import FileFormat
 from cluster.export.onnx_file import Onnx
+from cluster.export.saved_deployment import load_deployment
 from cluster.export.torchscript import TorchScript
 from cluster.export.verification import OBSERVATIONS, random_inputs, verify
-from cluster.loop.saved_policy import load_saved_policy
 from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError, StorageError
-from policies.acting.deployment import Deployment
+from policies.acting.deployment import Deployed
 
 FORMATS: dict[str, FileFormat] = {each.name: each for each in (TorchScript(), Onnx())}
 """By their names."""
@@ -56,7 +56,8 @@ def export_policy(
         overwrite: take the place of files that are there.
 
     Raises:
-        ConfigError: there is no checkpoint, a file is there already, or a library is missing.
+        ConfigError: there is no checkpoint, or none that a file can hold; a file is there already, or a library is
+            missing.
         StorageError: they cannot be written.
         HandrailError: a file does not answer as the policy does; it is not left behind.
     """
@@ -68,13 +69,13 @@ def export_policy(
     paths = _paths(output, formats)
     if not overwrite and (there := [path for path in paths if path.exists()]):
         raise ConfigError(f"{there[0]} is there already; add --overwrite, or name another file with --output")
-    saved = load_saved_policy(chosen)
-    policy = Deployment(saved.network, saved.action_space, stochastic=stochastic)
-    inputs = random_inputs(policy, saved.observation_space, OBSERVATIONS)
-    about = contract(
-        saved, policy, inputs, run_id=folder.run_id, config=load_run(folder.run_file), checkpoint=chosen
-    )
-    return [_write(each, path, policy, inputs, about) for each, path in zip(formats, paths, strict=True)]
+    config = load_run(folder.run_file)
+    saved = load_deployment(chosen, config, stochastic=stochastic)
+    inputs = random_inputs(saved.policy, saved.observation_space, OBSERVATIONS)
+    about = contract(saved, inputs, run_id=folder.run_id, config=config, checkpoint=chosen)
+    return [
+        _write(each, path, saved.policy, inputs, about) for each, path in zip(formats, paths, strict=True)
+    ]
 
 
 def _checkpoint(folder: RunFolder, name: str | None) -> Path:
@@ -101,7 +102,7 @@ def _paths(output: Path, formats: Sequence[FileFormat]) -> list[Path]:
 def _write(
     each: FileFormat,
     path: Path,
-    policy: Deployment,
+    policy: Deployed,
     inputs: Sequence[NDArray[Any]],
     about: dict[str, Any],
 ) -> Exported:

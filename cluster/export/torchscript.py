@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cluster.export.file_format import METADATA, Answers, names, quiet, zeros
-from policies.acting.deployment import Deployment
+from policies.acting.deployment import Deployed
 
 
 class TorchScript:
@@ -22,7 +22,7 @@ class TorchScript:
     def require(self) -> None:
         """Nothing is needed beside torch."""
 
-    def write(self, path: Path, policy: Deployment, example: tuple[Tensor, ...], metadata: str) -> None:
+    def write(self, path: Path, policy: Deployed, example: tuple[Tensor, ...], metadata: str) -> None:
         """Trace the policy and write it."""
         with quiet(), torch.no_grad():
             # Traced and not scripted: its Python is more than TorchScript knows, and it has no branch on data.

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from cluster.export.file_format import Answers
 from hitl.errors import HandrailError
-from policies.acting.deployment import Deployment
-from policies.distributions import DiagonalGaussian
+from policies.acting.deployment import Deployed
 from policies.spaces import flat_dtype
 
 OBSERVATIONS = 64
@@ -31,7 +30,7 @@ def random_observations(space: gym.Space[Any], count: int) -> NDArray[Any]:
     return observation_NO
 
 
-def random_inputs(policy: Deployment, space: gym.Space[Any], count: int) -> list[NDArray[Any]]:
+def random_inputs(policy: Deployed, space: gym.Space[Any], count: int) -> list[NDArray[Any]]:
     """Draw what a policy takes, always the same: observations, and where it is recurrent memories."""
     observation_NO = random_observations(space, count)
     if policy.memory is None:
@@ -41,10 +40,10 @@ def random_inputs(policy: Deployment, space: gym.Space[Any], count: int) -> list
 
 
 @torch.no_grad()
-def verify(answers: Answers, policy: Deployment, inputs: Sequence[NDArray[Any]], *, what: str) -> None:
+def verify(answers: Answers, policy: Deployed, inputs: Sequence[NDArray[Any]], *, what: str) -> None:
     """Compare a loaded file with the policy that it was made of, for a batch and for its first row alone.
 
-    Where two actions are as good as equally probable, either will do: another runtime adds up in another order.
+    Where two actions are nearly as good as each other, either will do: another runtime adds up in another order.
 
     Raises:
         HandrailError: they differ, or the policy answers no numbers; the message names `what`.
@@ -66,13 +65,9 @@ def verify(answers: Answers, policy: Deployment, inputs: Sequence[NDArray[Any]],
 
 
 def _agree(
-    policy: Deployment, name: str, rows: list[NDArray[Any]], own: NDArray[Any], other: NDArray[Any]
+    policy: Deployed, name: str, rows: list[NDArray[Any]], own: NDArray[Any], other: NDArray[Any]
 ) -> bool:
-    if name != "action" or isinstance(policy.distribution, DiagonalGaussian):
+    shortfall = policy.shortfall(rows, other) if name == "action" else None
+    if shortfall is None:
         return bool(np.allclose(other, own, rtol=_TOLERANCE, atol=_TOLERANCE))
-    output = policy.policy(policy.see(*map(torch.from_numpy, rows)))
-    best, chosen = (
-        policy.distribution.log_prob(output, policy.log_scale, torch.from_numpy(action))
-        for action in (own, other)
-    )
-    return bool((best - chosen < _TOLERANCE).all())
+    return bool((shortfall < _TOLERANCE).all())

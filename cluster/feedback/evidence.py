@@ -6,13 +6,13 @@ import gymnasium as gym
 
 from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, TAMER, GammaDelay, UniformDelay
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.corrections import Corrections
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
+from hitl.reward.inputs import InputSpace
 
 _NAMED = {"tamer": TAMER, "deep_tamer": DEEP_TAMER}
 

@@ -7,6 +7,7 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.runs.reward_config import QuestionsConfig
+from hitl.reward.evidence.rows import Observations
 from policies.experience import Rollout
 
 Named = tuple[str, Rollout]
@@ -49,9 +50,7 @@ class FreshRollouts:
             return [named for played in list(self._played.values()) for named in played.items()]
         return [named for batch in list(self._batches) for named in batch]
 
-    def draw_steps(
-        self, most: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    def draw_steps(self, most: int, rng: np.random.Generator) -> tuple[Observations, NDArray[np.generic]]:
         """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...]."""
         rollouts = [rollout for batch in list(self._batches) for _, rollout in batch]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])

@@ -26,16 +26,21 @@ from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, Rewar
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Run, Segment, Signal
-from hitl.reward.ensemble import InputSpace
+from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
+from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _WORK_SECONDS = 0.05
 _PROBE_STEPS = 4096
+_PROBE_BYTES = 16 * 2**20
+"""The probe set is in every version, so a few hundred big images must do."""
+_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -85,7 +90,7 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.features)
+        space = InputSpace.of(observation_space, action_space, model.inputs)
         self._model = OnlineRewardModel(
             space,
             members=model.members,
@@ -97,7 +102,8 @@ class RewardTrainer:
         )
         self._rng = np.random.default_rng(seed)
         self._fresh = FreshRollouts(questions)
-        self._probe: tuple[NDArray[np.float32], NDArray[Any]] | None = None
+        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._signals = signals
         self._new_live = 0
@@ -235,7 +241,8 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(*self._fresh.draw_steps(_PROBE_STEPS, self._rng))
+            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
+            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -316,7 +323,7 @@ class RewardTrainer:
             if questions:
                 self._asking.ask(questions, cuttings, env_steps=env_steps)
 
-    def _set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[Any]) -> None:
+    def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)
         self._model.set_probe(observation_PO, action_PA)
 

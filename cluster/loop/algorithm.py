@@ -101,7 +101,7 @@ class HITL(Algorithm):  # type: ignore[misc]
             imitation=self.config.imitation,
             rewards=self.teaching.board if self.teaching else None,
             seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
-            features=self.config.reward_model.features,
+            inputs=self.config.reward_model.inputs,
             rehearsing=Rehearsing(
                 trainer=self.teaching.trainer,
                 publisher=self.teaching.publisher,

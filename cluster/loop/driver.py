@@ -35,7 +35,8 @@ from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
-from hitl.reward.ensemble import InputSpace
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import KindReport
 from hitl.spaces import safe_action
 from policies.networks import ActorCritic
@@ -262,15 +263,24 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
     """Refuse settings that do not fit the environment's spaces, before any process meets them.
 
     Raises:
-        ConfigError: for these spaces there is no such policy, mixture, feature of the reward, safe action or expert.
+        ConfigError: for these spaces there is no such policy, mixture, reward model, feature of it, safe action or
+            expert.
     """
     try:
         with torch.device("meta"):
             ActorCritic(*spaces, **config.policy.model_dump())
-        if config.reward.model.features:
-            InputSpace.of(*spaces, config.reward.model.features)
+            if config.learns_reward:
+                model = config.reward.model
+                seen = InputSpace.of(*spaces, model.inputs)
+                RewardEnsemble(seen, members=model.members, hidden=model.hidden)
         if config.acting.kind != "policy":
-            make_acting(config.acting, *spaces, seed=0, model_config=config.policy.model_dump())
+            make_acting(
+                config.acting,
+                *spaces,
+                seed=0,
+                model_config=config.policy.model_dump(),
+                inputs=config.reward.model.inputs,
+            )
         if config.stages.count:
             safe_action(config.stages.safe_action, spaces[1])
     except (TypeError, ValueError) as error:

@@ -84,7 +84,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             self.envs.action_space,
             seed=config.seed_for(f"actions {name}"),
             model_config=config.model_config,
-            features=config.reward_model.features,
+            inputs=config.reward_model.inputs,
         )
         spaces = (self.envs.observation_space, self.envs.action_space)
         self._overseer = make_overseer(

@@ -46,12 +46,12 @@ class GreedyReward:
     ) -> None:
         """Take over a version's arrays; without any, all actions are equally good."""
         self._acting = make_acting(
-            config.acting,
+            config.acting.model_copy(update={"temperature": 0.0}),
             observation_space,
             action_space,
             seed=config.seed,
             model_config=config.policy.model_dump(),
-            features=config.reward.model.features,
+            inputs=config.reward.model.inputs,
         )
         if arrays:
             self._acting.show_reward(1, arrays)

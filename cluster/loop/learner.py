@@ -20,7 +20,8 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from cluster.feedback.versions import model_arrays
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from policies.acting.counsel import with_committee
 from policies.batch import Augmentation
 from policies.descent.gradient_step import flatten_parameters
@@ -94,13 +95,8 @@ class LearnedReward:
 
     def of_actions(self, observation_PO: torch.Tensor) -> torch.Tensor:
         """Return the reward of every Discrete action, [P, A]."""
-        actions = range(self.ensemble.space.action_size)
-        rows = len(observation_PO)
-        of_each = [
-            self.ensemble.reward(observation_PO, observation_PO.new_full((rows,), action, dtype=torch.int64))
-            for action in actions
-        ]
-        return torch.stack(of_each, -1)
+        action_A = torch.arange(self.ensemble.space.action_size, device=observation_PO.device)
+        return self.ensemble.of_actions(observation_PO, action_A)
 
 
 class HITLLearner(TorchLearner):  # type: ignore[misc]
@@ -121,7 +117,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._ranks.agree(tensor)
         self._generator = torch.Generator().manual_seed(self.config.seed_for("learner"))
         model = self.config.reward_model
-        space = InputSpace.of(module.observation_space, module.action_space, model.features)
+        space = InputSpace.of(module.observation_space, module.action_space, model.inputs)
         ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
         self._ensemble = ensemble.to(self.network.value_mean.device)
         self._learned = LearnedReward(self._ensemble)

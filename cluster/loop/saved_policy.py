@@ -59,6 +59,12 @@ def saved_reward_model(checkpoint: Path) -> dict[str, NDArray[Any]]:
     return dict(reward["arrays"]) if reward else {}
 
 
+def saved_reward_version(checkpoint: Path) -> int:
+    """Return the version of a checkpoint's reward model; 0 where it has none yet."""
+    reward = _counters(checkpoint)["reward"]
+    return int(reward["version"]) if reward else 0
+
+
 def _counters(checkpoint: Path) -> dict[str, Any]:
     with (checkpoint / _COUNTERS).open("rb") as file:
         counters: dict[str, Any] = pickle.load(file)["handrail"]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from hitl.reward.settings import ImageEncoder, InputSettings
 from policies.signals.settings import SignalSettings
 
 
@@ -27,6 +28,13 @@ class RewardModelConfig(Section):
     features: str | None = None
     """module:function that maps flat observations [N, O] to features of each Discrete action [N, actions, F], which the
     model reads in the place of observation and action (docs/live.md)."""
+    encoder: ImageEncoder = "auto"
+    """What reads images. cnn: convolutions, of each member its own. flat: nothing, they are read as numbers. auto: cnn
+    for a Box with three axes, as in policy.encoder."""
+    image_features: Positive = 64
+    """Units of the layer behind the convolutions; the action joins them there."""
+    filters: tuple[tuple[Positive, Positive, Positive], ...] = ()
+    """Convolutions, each as channels, kernel and stride; empty: as in policy.filters."""
     learning_rate: PositiveReal = 1e-3
     """AdamW's step size."""
     weight_decay: NotNegativeReal = 1e-2
@@ -39,6 +47,11 @@ class RewardModelConfig(Section):
     """Chance that an answer is given at random, part of the likelihood."""
     heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of segments whose comparisons judge the model and never train it."""
+
+    @property
+    def inputs(self) -> InputSettings:
+        """What it reads of observations."""
+        return InputSettings(**self.model_dump(include=set(InputSettings.__dataclass_fields__)))
 
 
 class QuestionsConfig(Section):

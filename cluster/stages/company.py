@@ -13,6 +13,7 @@ from cluster.stages.rehearsal import Rehearsal
 from cluster.stages.sharing import PolicySharer
 from cluster.stages.stage import Stage
 from hitl.events import Run
+from hitl.reward.settings import InputSettings
 
 _END_SECONDS = 5.0
 
@@ -47,7 +48,7 @@ class Company:
         imitation: ImitationConfig,
         rewards: Any,
         seeds: list[int],
-        features: str | None = None,
+        inputs: InputSettings | None = None,
         rehearsing: Rehearsing | None = None,
     ) -> None:
         """Start the stages; each comes back by itself when it dies, and goes on playing.
@@ -63,7 +64,7 @@ class Company:
             imitation: when the policy asks for help.
             rewards: handle of the `Newest` that has the reward model.
             seeds: one for each.
-            features: that the reward model reads.
+            inputs: what the reward model reads.
             rehearsing: whom what they play while nobody watches is for; None: they stand still then.
         """
         again = {"num_cpus": 0, "max_restarts": -1}
@@ -75,7 +76,7 @@ class Company:
             "acting": acting,
             "policies": self._policies,
             "rewards": rewards,
-            "features": features,
+            "inputs": inputs,
         }
         self._rehearsals = [
             ray.remote(Rehearsal)

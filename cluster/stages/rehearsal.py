@@ -29,6 +29,7 @@ from cluster.stages.episodes import PlayedEpisode, as_rollout
 from cluster.stages.pictures import Pictures
 from cluster.stages.replay import NotTheSame, Replay
 from hitl.events import StepAddress
+from hitl.reward.settings import InputSettings
 from hitl.stages import Clip
 from policies.spaces import flat_dtype, flat_size, legal, writable
 from policies.threads import use_threads
@@ -73,7 +74,7 @@ class Rehearsal:
         trainer: Any,
         publisher: Any,
         seed: int,
-        features: str | None = None,
+        inputs: InputSettings | None = None,
     ) -> None:
         """Make the environment; `play` begins.
 
@@ -90,7 +91,7 @@ class Rehearsal:
             trainer: handle of the reward trainer.
             publisher: handle of the publisher.
             seed: of the environment and of the policy's draws.
-            features: that the reward model reads.
+            inputs: what the reward model reads.
         """
         use_threads(1)
         give_way()
@@ -102,7 +103,7 @@ class Rehearsal:
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
         self._acting = make_acting(
-            acting, space, actions, seed=seed, model_config=model_config, features=features
+            acting, space, actions, seed=seed, model_config=model_config, inputs=inputs
         )
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._action_dtype = np.float32 if isinstance(actions, gym.spaces.Box) else np.int64

@@ -28,6 +28,7 @@ from hitl.client.training import TrainingClient
 from hitl.controls import Controls, Override
 from hitl.errors import StaleEpoch
 from hitl.events import Run
+from hitl.reward.settings import InputSettings
 from hitl.spaces import action_space_of, safe_action
 from hitl.stages import StageFrame, StageStep
 from policies.experience import ObservationArray
@@ -59,7 +60,7 @@ class Stage:
         policies: Any,
         rewards: Any,
         seed: int,
-        features: str | None = None,
+        inputs: InputSettings | None = None,
         rehearsal: Any = None,
     ) -> None:
         """Make the environment; `play` begins.
@@ -77,7 +78,7 @@ class Stage:
             policies: handle of the `Newest` that has the policy's weights.
             rewards: handle of the `Newest` that has the reward model.
             seed: of the environment and of the policy's draws.
-            features: that the reward model reads.
+            inputs: what the reward model reads.
             rehearsal: handle of the actor that plays while nobody watches; None: nobody does.
         """
         use_threads(1)
@@ -97,7 +98,7 @@ class Stage:
             seed=seed,
             model_config=model_config,
             predicts=True,
-            features=features,
+            inputs=inputs,
         )
         counsel = make_counsel(imitation, (space, self._env.action_space), model_config)
         self._help: Help | None = None

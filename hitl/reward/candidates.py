@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.events import Segment, StepAddress
+from hitl.reward.evidence.rows import Observations, flat_observations
 from policies.experience import Rollout
 
 
@@ -76,7 +77,7 @@ def _window(
     return Window(row_L=row_L, column=column, segment=segment)
 
 
-def stack(segments: list[Segment]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def stack(segments: list[Segment]) -> tuple[Observations, NDArray[Any]]:
     """Put segments of equal length into arrays: observations [S, L, O] and actions [S, L, ...]."""
-    observation = [np.asarray(s.observations["obs"], np.float32).reshape(len(s), -1) for s in segments]
+    observation = [flat_observations(segment) for segment in segments]
     return np.stack(observation), np.stack([np.asarray(s.actions) for s in segments])

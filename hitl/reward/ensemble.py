@@ -6,18 +6,14 @@ Axis suffixes: K member, P any leading axes, F input feature.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hitl.reward.features import ActionFeatures, load_features
-from policies.spaces import flat_size
+from hitl.reward.convolutions import Convolutions
+from hitl.reward.inputs import InputSpace
 
 Weights = Mapping[str, NDArray[np.generic]]
 """A model's state as arrays: what is published, stored and loaded; never a pickle."""
@@ -26,111 +22,8 @@ _SMALLEST_STD = 1e-6
 _LEAST_NOISE = 0.1
 _LAST_GAIN = 0.1
 """Keeps the first predictions undecided, though a return sums many steps."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpace:
-    """What the model looks at: a flat observation and an action, or features of both."""
-
-    observation_size: int
-    action_size: int
-    """Number of actions (discrete, of all axes together) or of the action's axes (continuous)."""
-    discrete: bool
-    choices: tuple[int, ...] = ()
-    """Options on each axis of a discrete action that has axes (MultiDiscrete)."""
-    mapped: ActionFeatures | None = None
-    """Gives what the model reads in the place of them; of Discrete actions."""
-    mapped_size: int = 0
-
-    @classmethod
-    def of(
-        cls, observation_space: gym.Space[Any], action_space: gym.Space[Any], features: str | None = None
-    ) -> "InputSpace":
-        """Read it off an environment's spaces.
-
-        Args:
-            observation_space: of one environment.
-            action_space: of one environment.
-            features: module:function of `ActionFeatures`, in the place of observation and action.
-
-        Raises:
-            ConfigError: there are no such features.
-            TypeError: they are given for actions that are not Discrete; or the observation cannot be laid flat, or the
-                action is neither Discrete, MultiDiscrete nor Box.
-        """
-        size = flat_size(observation_space)
-        if isinstance(action_space, gym.spaces.Discrete):
-            actions = int(action_space.n)
-            mapped, mapped_size = load_features(features, size, actions) if features else (None, 0)
-            return cls(
-                observation_size=size,
-                action_size=actions,
-                discrete=True,
-                mapped=mapped,
-                mapped_size=mapped_size,
-            )
-        if features:
-            raise TypeError(f"features {features!r} are of Discrete actions, not of {action_space}")
-        if isinstance(action_space, gym.spaces.MultiDiscrete):
-            choices = tuple(action_space.nvec.tolist())
-            return cls(observation_size=size, action_size=sum(choices), discrete=True, choices=choices)
-        if isinstance(action_space, gym.spaces.Box):
-            return cls(observation_size=size, action_size=int(np.prod(action_space.shape)), discrete=False)
-        raise TypeError(
-            f"no reward model for the action space {action_space}; Discrete, MultiDiscrete and Box work"
-        )
-
-    @property
-    def size(self) -> int:
-        """F."""
-        return self.mapped_size if self.mapped else self.observation_size + self.action_size
-
-    def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Put observations and (one-hot) actions side by side, or look at their features, [P, F]."""
-        if self.mapped:
-            flat_NO = observation_PO.flatten(0, -2).cpu().numpy()
-            feature_NF = self.read(flat_NO, action_PA.flatten().cpu().numpy())
-            return torch.from_numpy(feature_NF).to(observation_PO.device).view(*action_PA.shape, -1)
-        if not observation_PO.is_floating_point():
-            observation_PO = observation_PO.to(torch.get_default_dtype())
-        return torch.cat([observation_PO, self._one_hot(action_PA).to(observation_PO.dtype)], -1)
-
-    def read(self, observation_NO: NDArray[Any], action_NA: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what `features` does, without torch, of flat observations."""
-        if self.mapped:
-            feature_NAF = self.mapped(observation_NO)
-            feature_NF: NDArray[np.float32] = feature_NAF[np.arange(len(action_NA)), action_NA].astype(
-                np.float32
-            )
-            return feature_NF
-        return np.concatenate([observation_NO, self.encoded(action_NA)], 1, dtype=np.float32)
-
-    def read_all(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what `read` does of each action in each state, [N, C, F]."""
-        states, candidates = len(observation_NO), len(action_C)
-        if self.mapped:
-            feature_NCF: NDArray[np.float32] = self.mapped(observation_NO)[:, action_C].astype(np.float32)
-            return feature_NCF
-        observation_PO = np.repeat(observation_NO, candidates, 0)
-        action_PA = np.tile(action_C, (states, *[1] * (action_C.ndim - 1)))
-        return self.read(observation_PO, action_PA).reshape(states, candidates, -1)
-
-    def encoded(self, action_PA: NDArray[Any]) -> NDArray[np.float32]:
-        """Return actions as the model reads them, one-hot where they are discrete, [P, F]."""
-        if not self.discrete:
-            return action_PA.reshape(len(action_PA), -1).astype(np.float32)
-        places = action_PA.reshape(len(action_PA), -1) + np.cumsum((0, *self.choices[:-1]))
-        encoded = np.zeros((len(action_PA), self.action_size), np.float32)
-        np.put_along_axis(encoded, places.astype(np.int64), 1.0, 1)
-        return encoded
-
-    def _one_hot(self, action_PA: Tensor) -> Tensor:
-        if not self.discrete:
-            return action_PA
-        if not self.choices:
-            return functional.one_hot(action_PA, self.action_size)
-        axes = zip(action_PA.unbind(-1), self.choices, strict=True)
-        return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)
+_IMAGES_TOGETHER = 256
+"""That go through convolutions at once where no gradient is taken, so that what lies between them fits into memory."""
 
 
 class SignalLink(nn.Module):
@@ -182,7 +75,9 @@ class RewardEnsemble(nn.Module):
     def __init__(self, space: InputSpace, *, members: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.space = space
-        sizes = [space.size, *hidden, 1]
+        self.seen = space.image_features * len(space.images)
+        """Features of images, of each member; they come before the other inputs."""
+        sizes = [self.seen + space.size, *hidden, 1]
         shapes = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(
             torch.randn(members, inputs, outputs) / math.sqrt(inputs) for inputs, outputs in shapes
@@ -193,43 +88,88 @@ class RewardEnsemble(nn.Module):
         self.log_tie = nn.Parameter(torch.zeros(()))
         self.signals = SignalLink()
         self.corrections = CorrectionLink()
-        self.register_buffer("input_mean", torch.zeros(sizes[0]))
-        self.register_buffer("input_std", torch.ones(sizes[0]))
+        self.register_buffer("input_mean", torch.zeros(space.size))
+        self.register_buffer("input_std", torch.ones(space.size))
         self.register_buffer("gauge_mean_K", torch.zeros(members))
         self.register_buffer("gauge_std_K", torch.ones(members))
+        self.convolutions = (
+            Convolutions(space.images, members=members, filters=space.filters, features=space.image_features)
+            if space.images
+            else None
+        )
+
+    @classmethod
+    def of_arrays(cls, space: InputSpace, arrays: Weights) -> "RewardEnsemble":
+        """Return the model whose state was made by `to_arrays`."""
+        layers = sum(name.startswith("biases.") for name in arrays)
+        hidden = [arrays[f"biases.{layer}"].shape[-1] for layer in range(layers - 1)]
+        made = cls(space, members=len(arrays["gauge_mean_K"]), hidden=hidden)
+        made.load_arrays(arrays)
+        return made
 
     @property
     def members(self) -> int:
         """K."""
         return len(self.gauge_mean_K)
 
-    def inputs(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Return what the networks read, [P, F]."""
-        return (self.space.features(observation_PO, action_PA) - self.input_mean) / self.input_std
+    def inputs(self, observation_PO: Tensor, action_PA: Tensor) -> tuple[Tensor, ...]:
+        """Return what the networks read: numbers [P, F], and before them observations as they are if there are images.
+
+        An observation that has an axis of 1 where actions have more stands for all of them, and its images are read
+        once.
+        """
+        input_PF = (self.space.features(observation_PO, action_PA) - self.input_mean) / self.input_std
+        return (input_PF,) if self.convolutions is None else (observation_PO, input_PF)
 
     def raw(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return each member's output before the gauge, [K, P]; sums of it are what answers are fitted to."""
-        raw_KP: Tensor = self(self.inputs(observation_PO, action_PA))
-        return raw_KP
+        if self.convolutions is None:
+            raw_KP: Tensor = self(*self.inputs(observation_PO, action_PA))
+            return raw_KP
+        rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
+        parts = zip(torch.split(observation_PO, rows), torch.split(action_PA, rows), strict=True)
+        return torch.cat([self(*self.inputs(*part)) for part in parts], 1)
 
-    def forward(self, input_PF: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Return what `raw` returns, of `inputs`."""
+        input_PF = inputs[-1]
+        axes = (self.members, *input_PF.shape[:-1])
         hidden = input_PF.flatten(0, -2).expand(self.members, -1, -1)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
+            if layer == 0 and self.convolutions is not None:
+                hidden = torch.baddbmm(bias, hidden, weight[:, self.seen :])
+                hidden = self._with_images(hidden, inputs[0], weight[:, : self.seen], axes)
+            else:
+                hidden = torch.baddbmm(bias, hidden, weight)
             if layer < len(self.weights) - 1:
                 hidden = torch.tanh(hidden)
-        return hidden[..., 0].view(self.members, *input_PF.shape[:-1])
+        return hidden[..., 0].view(axes)
+
+    def _with_images(
+        self, hidden: Tensor, observation_PO: Tensor, weight: Tensor, axes: tuple[int, ...]
+    ) -> Tensor:
+        assert self.convolutions is not None
+        feature_KPF = self.convolutions(observation_PO.flatten(0, -2))
+        seen = torch.bmm(feature_KPF, weight).view(self.members, *observation_PO.shape[:-1], -1)
+        return (hidden.view(*axes, -1) + seen).flatten(1, -2)
 
     def member_rewards(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return each member's reward on the fixed scale, [K, P]."""
-        axes = (-1,) + (1,) * (observation_PO.dim() - 1)
-        raw_KP = self.raw(observation_PO, action_PA)
+        return self.on_scale(self.raw(observation_PO, action_PA))
+
+    def on_scale(self, raw_KP: Tensor) -> Tensor:
+        """Return each member's output on the fixed scale, [K, P]."""
+        axes = (-1,) + (1,) * (raw_KP.dim() - 1)
         return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
 
     def reward(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
         """Return the reward of each step on the fixed scale, [P]: the members' mean."""
         return self.member_rewards(observation_PO, action_PA).mean(0)
+
+    def of_actions(self, observation_NO: Tensor, action_C: Tensor) -> Tensor:
+        """Return the reward of each candidate action in each state, [N, C]; images are read once for all actions."""
+        action_NC = action_C.expand(len(observation_NO), *action_C.shape)
+        return self.reward(observation_NO[:, None], action_NC)
 
     @torch.no_grad()
     def standardise_inputs(self, observation_PO: Tensor, action_PA: Tensor) -> None:

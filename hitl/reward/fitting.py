@@ -161,13 +161,22 @@ def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     """Judge the ensemble's mean prediction on the pieces at the given places."""
     if not len(rows):
         return Judgement(log_loss_E=torch.zeros(0), accuracy=None)
-    *told, said_E = part.examples.of(rows.to(ensemble.input_mean.device))
-    prediction_KE = part.likelihood.predict(ensemble, *told)
+    # What lies between the convolutions of all pieces would not fit into memory.
+    together = len(rows) if ensemble.convolutions is None else part.batch
+    there = torch.split(rows.to(ensemble.input_mean.device), together)
+    found = [_predict(ensemble, part, some) for some in there]
+    prediction_KE, said_E = torch.cat([p for p, _ in found], 1), torch.cat([said for _, said in found])
     log_likelihood_KE = part.likelihood.log_likelihood(ensemble, prediction_KE, said_E)
     log_loss_E = math.log(len(log_likelihood_KE)) - torch.logsumexp(log_likelihood_KE, 0)
     right_E, decided_E = part.likelihood.is_right(prediction_KE.mean(0), said_E)
     accuracy = float(right_E[decided_E].float().mean()) if decided_E.any() else None
     return Judgement(log_loss_E=log_loss_E.cpu(), accuracy=accuracy)
+
+
+def _predict(ensemble: RewardEnsemble, part: Part, rows_E: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what each member expects people to say of the pieces at the given places, and what they said."""
+    *told, said_E = part.examples.of(rows_E)
+    return part.likelihood.predict(ensemble, *told), said_E
 
 
 def is_worse(candidate: Sequence[Judgement], current: Sequence[Judgement]) -> bool:

@@ -3,16 +3,40 @@
 Axis suffixes: K member, N state, C candidate action, P any leading axis, F input feature.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.reward.ensemble import InputSpace, Weights
+from hitl.reward.ensemble import Weights
+from hitl.reward.inputs import InputSpace
 
 Reals = NDArray[np.float32]
 
 _SCALES = ("input_mean", "input_std", "gauge_std_K")
+
+
+class ActingReward(Protocol):
+    """The reward model as an actor needs it; every reward is 0 before the first version."""
+
+    def load(self, arrays: Weights) -> None:
+        """Take over a version made by `RewardEnsemble.to_arrays`; the arrays are copied."""
+        ...
+
+    def reward(self, observation_PO: NDArray[Any], action_PA: NDArray[Any]) -> Reals:
+        """Return the reward of these steps, float32[P]."""
+        ...
+
+    def of_actions(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> Reals:
+        """Return the reward of each candidate action in each state, float32[N, C]."""
+        ...
+
+
+def acting_reward(space: InputSpace) -> ActingReward:
+    """Return what answers fastest: NumPy, but torch where there are images."""
+    from hitl.reward.torch_inference import TorchReward
+
+    return TorchReward(space) if space.images else NumpyReward(space)
 
 
 class NumpyReward:

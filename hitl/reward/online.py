@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
 from hitl.reward import candidates
-from hitl.reward.ensemble import InputSpace, RewardEnsemble, Weights
+from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence
+from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, FitSettings, Judgement, Part, is_worse, judge
+from hitl.reward.inputs import InputSpace
 from hitl.reward.questions import ChosenPair, Strategy, choose_pairs
 from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024
+_QUICK_PROBE_IMAGES = 256
+_SEGMENTS_TOGETHER = 1024
+"""That are looked at at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,7 @@ class OnlineRewardModel:
         """Draw minibatches from here on as a function of this seed."""
         self._generator.manual_seed(seed)
 
-    def set_probe(self, observation_PO: NDArray[np.float32], action_PA: NDArray[np.generic]) -> None:
+    def set_probe(self, observation_PO: Observations, action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
         observation = torch.tensor(observation_PO, device=self._device)
         action = torch.tensor(action_PA, device=self._device)
@@ -123,7 +128,8 @@ class OnlineRewardModel:
             anew=quick_steps is None,
         )
         # A part of it is nearly as good, and a teacher is waiting.
-        rows = None if quick_steps is None else _QUICK_PROBE_STEPS
+        few = _QUICK_PROBE_STEPS if self.ensemble.convolutions is None else _QUICK_PROBE_IMAGES
+        rows = None if quick_steps is None else few
         self.ensemble.set_gauge(*(part[:rows] for part in self._probe))
         candidate = self._judge(parts)
         accepted = is_first or not is_worse(list(candidate.values()), list(current.values()))
@@ -154,18 +160,23 @@ class OnlineRewardModel:
         """Choose pairs of these segments to ask about, best first, considering `pool` random ones."""
         if len(segments) < 2:
             return []
-        observation, action = candidates.stack(segments)
-        raw_KSL = self.ensemble.raw(
-            torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
-        )
+        parts = range(0, len(segments), _SEGMENTS_TOGETHER)
         return choose_pairs(
-            return_KS=raw_KSL.sum(-1).cpu(),
+            return_KS=torch.cat([self._returns(segments[i : i + _SEGMENTS_TOGETHER]) for i in parts], 1),
             heldout_S=np.array([is_heldout(s.segment_id, self._heldout_share) for s in segments]),
             count=count,
             candidates=pool,
             strategy=strategy,
             rng=rng,
         )
+
+    def _returns(self, segments: list[Segment]) -> torch.Tensor:
+        """Return each member's sum of rewards of each segment, [K, S]."""
+        observation, action = candidates.stack(segments)
+        raw_KSL = self.ensemble.raw(
+            torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
+        )
+        return raw_KSL.sum(-1).cpu()
 
     def weights(self) -> Weights:
         """Return the current version as arrays."""

@@ -8,13 +8,33 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policies.distributions import ActionDistribution, DiagonalGaussian, MultiCategorical
 from policies.networks import ActorCritic
+from policies.networks.memory import Memory
 
 
-class Deployment(nn.Module):
+class Deployed(nn.Module):
+    """What acts on its own: from what `inputs` names to what `outputs` names, tensors with a row each observation."""
+
+    memory: Memory | None
+    """What a recurrent policy remembers with."""
+    inputs: tuple[str, ...]
+    """What `forward` takes, by name."""
+    outputs: tuple[str, ...]
+    """What `forward` returns, by name; the first one is `action`."""
+
+    def shortfall(self, inputs: list[NDArray[Any]], action: NDArray[Any]) -> NDArray[Any] | None:
+        """Return how much worse actions are than the best ones, by what they are chosen by, [N].
+
+        None where they are not chosen among some, but computed.
+        """
+        raise NotImplementedError
+
+
+class Deployment(Deployed):
     """The greedy policy of an `ActorCritic`, without its critic; what normalises observations is part of it.
 
     Each row of a batch is answered alone, whatever the number of rows. A recurrent policy takes and returns what it
@@ -42,13 +62,11 @@ class Deployment(nn.Module):
             self.register_buffer("low", torch.as_tensor(action_space.low, dtype=torch.float32))
             self.register_buffer("high", torch.as_tensor(action_space.high, dtype=torch.float32))
         self.inputs = ("observation",) if self.memory is None else ("observation", "memory")
-        """What `forward` takes, by name."""
         self.outputs = (
             "action",
             *(() if self.memory is None else ("next_memory",)),
             *(parameters_of(self.distribution) if stochastic else ()),
         )
-        """What `forward` returns, by name."""
         self.eval()
 
     def see(self, observation_NO: Tensor, memory_NH: Tensor | None = None) -> Tensor:
@@ -72,6 +90,18 @@ class Deployment(nn.Module):
         parameters = _parameters(self.distribution, output_NK, self.log_scale)
         remembered = () if self.memory is None else (seen,)
         return (action, *remembered, *parameters)[: len(self.outputs)]
+
+    def shortfall(self, inputs: list[NDArray[Any]], action: NDArray[Any]) -> NDArray[Any] | None:
+        """See `Deployed`: in log-probability."""
+        if isinstance(self.distribution, DiagonalGaussian):
+            return None
+        output_NK = self.policy(self.see(*map(torch.from_numpy, inputs)))
+        best_N, chosen_N = (
+            self.distribution.log_prob(output_NK, self.log_scale, chosen)
+            for chosen in (self.distribution.mode(output_NK), torch.from_numpy(action))
+        )
+        shortfall_N: NDArray[Any] = (best_N - chosen_N).numpy()
+        return shortfall_N
 
 
 def parameters_of(distribution: ActionDistribution) -> tuple[str, ...]:

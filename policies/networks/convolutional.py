@@ -40,7 +40,14 @@ class Convolutional(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, leaf: Leaf, *, filters: Sequence[Filter] = (), features: int = 512) -> None:
+    def __init__(
+        self,
+        leaf: Leaf,
+        *,
+        filters: Sequence[Filter] = (),
+        features: int = 512,
+        setting: str = "policy.filters",
+    ) -> None:
         """Build it.
 
         Args:
@@ -48,6 +55,7 @@ class Convolutional(nn.Module):
             filters: the convolutions, unpadded; none: the Nature CNN's, or for images with a side below 36 three with
                 kernels of 3, padded so that they fit any size.
             features: units of the linear layer.
+            setting: the key of the filters in a run file, for who reads the error.
 
         Raises:
             TypeError: the space is no image.
@@ -66,7 +74,7 @@ class Convolutional(nn.Module):
         for number, (out, kernel, stride) in enumerate(filters, 1):
             if min(sides) + 2 * padding < kernel:
                 raise ValueError(
-                    f"policy.filters: convolution {number} has a kernel of {kernel}, but an image of {space.shape} is "
+                    f"{setting}: convolution {number} has a kernel of {kernel}, but an image of {space.shape} is "
                     f"{' by '.join(map(str, sides))} there; leave filters out, or use smaller ones"
                 )
             layers += [orthogonal(nn.Conv2d(channels, out, kernel, stride, padding)), nn.ReLU()]

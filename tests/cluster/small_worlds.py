@@ -29,3 +29,28 @@ class Line(gym.Env[Any, Any]):
 
     def _observation(self) -> Any:
         return np.array([self._position, self._steps / 20], np.float32)
+
+
+class Dot(gym.Env[Any, Any]):
+    """A bright dot on a line of pictures: action 1 moves it right, 0 left; the reward is how far right it is."""
+
+    observation_space = gym.spaces.Box(0, 255, (12, 12, 1), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self._column, self._steps = 0, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._column, self._steps = int(self.np_random.integers(0, 11)), 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._column = int(np.clip(self._column + (1 if action else -1), 0, 10))
+        self._steps += 1
+        return self._observation(), self._column / 10, False, self._steps >= 20, {}
+
+    def _observation(self) -> Any:
+        image = np.zeros((12, 12, 1), np.uint8)
+        image[5:7, self._column : self._column + 2] = 255
+        return image

@@ -4,8 +4,8 @@ import pytest
 from cluster.feedback.evidence import delay_of, evidence_of
 from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, GAMMA, TAMER, GammaDelay, UniformDelay
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.signals import Signals
+from hitl.reward.inputs import InputSpace
 
 ACTIONS = gym.spaces.Discrete(3)
 SPACE = InputSpace.of(gym.spaces.Box(-1, 1, (2,)), ACTIONS)

@@ -9,7 +9,8 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.candidates import cut
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from policies.acting.inference import acting_policy
 from policies.advantages import Rows, gae, over_duration
 from policies.experience import Rollout

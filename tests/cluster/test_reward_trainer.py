@@ -195,7 +195,7 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
         Dial.action_space,
         seed=0,
         model_config={},
-        features=features,
+        inputs=model.inputs,
     )
     acting.show_reward(1, arrays)
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))

@@ -15,6 +15,7 @@ from torch import Tensor
 from hitl.events import Choice, Comparison, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.rows import Observations, flat_observations
 from hitl.reward.likelihoods import comparison_log_likelihood
 from policies.splits import is_heldout
 
@@ -44,7 +45,7 @@ class Answer:
 class AnswerArrays:
     """Answers ready for a batched network; shorter segments are padded with weight 0."""
 
-    observation_SLO: NDArray[np.float32]
+    observation_SLO: Observations
     action_SLA: NDArray[np.generic]
     weight_SL: NDArray[np.float32]
     first_P: NDArray[np.int64]
@@ -63,7 +64,7 @@ def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArray
     row = {key: index for index, key in enumerate(segments)}
     longest = max((len(segment) for segment in segments.values()), default=0)
     samples = list(segments.values())
-    observation = [np.asarray(s.observations["obs"], np.float32).reshape(len(s), -1) for s in samples]
+    observation = [flat_observations(s) for s in samples]
     action = [np.asarray(s.actions) for s in samples]
     weight = np.zeros((len(samples), longest), np.float32)
     for index, segment in enumerate(samples):
@@ -94,7 +95,7 @@ class ComparisonExamples:
 
     def __init__(self, arrays: AnswerArrays, ensemble: RewardEnsemble, bootstrap_KP: Tensor) -> None:
         device = ensemble.input_mean.device
-        self.input_SLF = ensemble.inputs(
+        self.inputs = ensemble.inputs(
             torch.from_numpy(arrays.observation_SLO).to(device),
             torch.from_numpy(arrays.action_SLA).to(device),
         )
@@ -104,10 +105,11 @@ class ComparisonExamples:
         self.choice_P = torch.from_numpy(arrays.choice_P).to(device)
         self.heldout_E, self.bootstrap_KE = arrays.heldout_P, bootstrap_KP.to(device)
 
-    def of(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return inputs and weights of the segments of these pairs, first ones first, and the choices."""
         segments = torch.cat([self.first_P[rows_B], self.second_P[rows_B]])
-        return self.input_SLF[segments], self.weight_SL[segments], self.choice_P[rows_B]
+        inputs = (part[segments] for part in self.inputs)
+        return *inputs, self.weight_SL[segments], self.choice_P[rows_B]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,8 @@ class ComparisonLikelihood:
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return each member's margin of the first half of the segments over the second, [K, P]."""
-        input_SLF, weight_SL = inputs
-        first_KP, second_KP = (ensemble(input_SLF) * weight_SL).sum(-1).chunk(2, 1)
+        *read, weight_SL = inputs
+        first_KP, second_KP = (ensemble(*read) * weight_SL).sum(-1).chunk(2, 1)
         margin_KP: Tensor = first_KP - second_KP
         return margin_KP
 

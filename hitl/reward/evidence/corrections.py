@@ -24,7 +24,7 @@ from torch import Tensor
 from hitl.events import Correction, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.rows import FIRST_ROWS, flat_observations, grown, is_heldout_frame
+from hitl.reward.evidence.rows import FIRST_ROWS, Observations, flat_observations, grown, is_heldout_frame
 from hitl.reward.likelihoods import correction_log_likelihood
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator
@@ -34,7 +34,7 @@ from policies.splits import generator
 class CorrectionRows:
     """Corrected states, with room for more."""
 
-    observation_SO: NDArray[np.float32]
+    observation_SO: Observations
     action_SCA: NDArray[Any]
     """Those to choose from; what people chose comes first."""
     bootstrap_SK: NDArray[np.float32]
@@ -62,16 +62,15 @@ class CorrectionExamples:
             ensemble.input_mean.device
         )
 
-    def of(self, rows_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inputs [B, C, F] of the actions to choose from, and which one was chosen [B]: the first."""
+    def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
+        """Return the inputs [B, C] of the actions to choose from, and which one was chosen [B]: the first."""
         rows, device = self._counted_E[rows_B.cpu().numpy()], self._ensemble.input_mean.device
         observation_BO, action_BCA = (
             torch.from_numpy(array[rows]).to(device)
             for array in (self._rows.observation_SO, self._rows.action_SCA)
         )
-        observation_BCO = observation_BO[:, None].expand(-1, action_BCA.shape[1], -1)
         said_B = torch.zeros(len(rows), dtype=torch.int64, device=device)
-        return self._ensemble.inputs(observation_BCO, action_BCA), said_B
+        return *self._ensemble.inputs(observation_BO[:, None], action_BCA), said_B
 
 
 class CorrectionLikelihood:
@@ -79,8 +78,7 @@ class CorrectionLikelihood:
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return what each action is worth to each member, [K, B, C]."""
-        (input_BCF,) = inputs
-        reward_KBC: Tensor = ensemble(input_BCF)
+        reward_KBC: Tensor = ensemble(*inputs)
         return reward_KBC
 
     def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
@@ -156,10 +154,10 @@ class Corrections:
         rows.counts_S[here] = True
         self._rows, self._taken = rows, here.stop
 
-    def _no_rows(self, observation_LO: NDArray[np.float32], action_LCA: NDArray[Any]) -> CorrectionRows:
+    def _no_rows(self, observation_LO: Observations, action_LCA: NDArray[Any]) -> CorrectionRows:
         """Return room for states like these."""
         return CorrectionRows(
-            observation_SO=np.zeros((FIRST_ROWS, *observation_LO.shape[1:]), np.float32),
+            observation_SO=np.zeros((FIRST_ROWS, *observation_LO.shape[1:]), observation_LO.dtype),
             action_SCA=np.zeros((FIRST_ROWS, *action_LCA.shape[1:]), action_LCA.dtype),
             bootstrap_SK=np.zeros((FIRST_ROWS, self._members), np.float32),
             heldout_S=np.zeros(FIRST_ROWS, bool),

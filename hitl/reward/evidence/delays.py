@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, DelayFit, UniformDelay
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.shown import Shown, credit_of
+from hitl.reward.inputs import InputSpace
 from hitl.reward.linear import LinearReward
 
 Reals = NDArray[np.float64]

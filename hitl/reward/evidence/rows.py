@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from hitl.events import Correction, Segment, Signal
 from policies.splits import is_heldout
 
+Observations = NDArray[np.float32 | np.uint8]
+"""Flat ones; pictures are bytes, and stay so for as long as they are kept."""
 FIRST_ROWS = 64
 _FRAMES_TOGETHER = 64
 """What is said on so many consecutive frames of a stage is held out together: it is about the same steps."""
@@ -23,9 +25,13 @@ def grown(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return wider
 
 
-def flat_observations(segment: Segment) -> NDArray[np.float32]:
-    """Return the observations of a segment's steps, [L, O]."""
-    return np.asarray(segment.observations["obs"], np.float32).reshape(len(segment), -1)
+def flat_observations(segment: Segment) -> Observations:
+    """Return the observations of a segment's steps, [L, O]: bytes as they are, all else as float32."""
+    observation: NDArray[Any] = np.asarray(segment.observations["obs"])
+    if observation.dtype != np.uint8:
+        observation = observation.astype(np.float32)
+    flat_LO: Observations = observation.reshape(len(segment), -1)
+    return flat_LO
 
 
 def is_heldout_frame(event: Signal | Correction, frame: int, share: float) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, credit, place
 from hitl.events import JournalEntry, Segment, Showing, Signal
-from hitl.reward.evidence.rows import flat_observations
+from hitl.reward.evidence.rows import Observations, flat_observations
 
 Reals = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class Shown:
     """When the key was pressed, in seconds on the stage's clock."""
     begin_L: Reals
     end_L: Reals
-    observation_LO: NDArray[np.float32]
+    observation_LO: Observations
     """Flat."""
     action_LA: NDArray[Any]
     policy_version_L: NDArray[np.int64]

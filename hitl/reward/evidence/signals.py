@@ -17,7 +17,7 @@ from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.crediting import Credited, Crediting
-from hitl.reward.evidence.rows import FIRST_ROWS, grown, is_heldout_frame
+from hitl.reward.evidence.rows import FIRST_ROWS, Observations, grown, is_heldout_frame
 from hitl.reward.evidence.shown import Shown
 from hitl.reward.likelihoods import signal_log_likelihood
 from policies.splits import uniform
@@ -30,7 +30,7 @@ _LENGTH_UNIT = 8
 class SignalRows:
     """Signals ready for a batched network: padded with credit 0, and with room for more."""
 
-    observation_SLO: NDArray[np.float32]
+    observation_SLO: Observations
     action_SLA: NDArray[np.generic]
     credit_SL: NDArray[np.float32]
     value_S: NDArray[np.float32]
@@ -65,8 +65,8 @@ class SignalExamples:
             ensemble.input_mean.device
         )
 
-    def of(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs [B, L, F] and credit [B, L] of the steps of these signals, and the values [B]."""
+    def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
+        """Return inputs of [B, L] steps and credit [B, L] of the steps of these signals, and the values [B]."""
         rows, device = self._counted_E[rows_B.cpu().numpy()], self._ensemble.input_mean.device
         observation_BLO, action_BLA, credit_BL, value_B = (
             torch.from_numpy(array[rows]).to(device)
@@ -77,7 +77,7 @@ class SignalExamples:
                 self._rows.value_S,
             )
         )
-        return self._ensemble.inputs(observation_BLO, action_BLA), credit_BL, value_B
+        return *self._ensemble.inputs(observation_BLO, action_BLA), credit_BL, value_B
 
 
 class SignalLikelihood:
@@ -85,9 +85,9 @@ class SignalLikelihood:
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return the signal that each member expects, [K, B]."""
-        input_BLF, credit_BL = inputs
+        *read, credit_BL = inputs
         link = ensemble.signals
-        expected_KB: Tensor = link.scale * (ensemble(input_BLF) * credit_BL).sum(-1) + link.offset
+        expected_KB: Tensor = link.scale * (ensemble(*read) * credit_BL).sum(-1) + link.offset
         return expected_KB
 
     def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
@@ -185,7 +185,9 @@ def _no_rows(shown: Shown, members: int) -> SignalRows:
     """Return room for signals about steps like these."""
     rows = FIRST_ROWS
     return SignalRows(
-        observation_SLO=np.zeros((rows, _LENGTH_UNIT, shown.observation_LO.shape[1]), np.float32),
+        observation_SLO=np.zeros(
+            (rows, _LENGTH_UNIT, shown.observation_LO.shape[1]), shown.observation_LO.dtype
+        ),
         action_SLA=np.zeros((rows, _LENGTH_UNIT, *shown.action_LA.shape[1:]), shown.action_LA.dtype),
         credit_SL=np.zeros((rows, _LENGTH_UNIT), np.float32),
         value_S=np.zeros(rows, np.float32),

@@ -26,7 +26,8 @@ from hitl.client.teaching import TeacherClient
 from hitl.client.watching import StageWatch, WatchedFrame
 from hitl.errors import ConfigError, NotFound
 from hitl.events import Receipt
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from hitl.spaces import safe_action
 from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, Stop, Take
 from policies.networks import ActorCritic

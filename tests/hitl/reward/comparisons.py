@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment, StepAddress
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.comparisons import Answer
+from hitl.reward.inputs import InputSpace
 
 SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
 STEPS = 5

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from hitl.events import Correction, JournalEntry, Segment, StepAddress
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.corrections import CorrectionExamples, Corrections
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from tests.hitl.reward.test_signals import signals
 
@@ -82,7 +83,7 @@ def test_what_people_did_stands_before_what_else_they_could_have_done(name: str)
     assert chosen.tolist() == [0, 0]
     for row, state in ((0, 3), (1, 0)):
         seen = torch.tensor(states[state][None], dtype=torch.float32)
-        expected = ensemble.inputs(seen, torch.as_tensor(actions[state][None]))
+        (expected,) = ensemble.inputs(seen, torch.as_tensor(actions[state][None]))
         torch.testing.assert_close(inputs[row, :1], expected)
         # Each one once, and all in the same state.
         assert len(inputs[row].unique(dim=0)) == options
@@ -121,7 +122,7 @@ def test_many_corrections_find_room_and_none_is_changed() -> None:
     ensemble = model([kind], SPACES["discrete"]).ensemble
     examples = examples_of(kind, ensemble)
     inputs, _ = examples.of(torch.arange(180))
-    expected = ensemble.inputs(
+    (expected,) = ensemble.inputs(
         torch.from_numpy(states).reshape(180, 2), torch.arange(60).repeat_interleave(3) % 4
     )
     torch.testing.assert_close(inputs[:, 0], expected)

@@ -7,10 +7,10 @@ import pytest
 
 from hitl.credit import GAMMA, GammaDelay, UniformDelay
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays, RandomFeatures
 from hitl.reward.evidence.signals import Signals
+from hitl.reward.inputs import InputSpace
 from tests.hitl.reward.test_crediting import entry
 from tests.hitl.reward.test_signals import SETTINGS
 

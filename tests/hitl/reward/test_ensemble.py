@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 
 DISCRETE = InputSpace(observation_size=3, action_size=4, discrete=True)
 CONTINUOUS = InputSpace(observation_size=3, action_size=2, discrete=False)
@@ -150,7 +151,7 @@ def test_each_axis_of_an_action_is_one_hot() -> None:
 
 
 def test_bytes_are_read_as_the_numbers_that_they_are() -> None:
-    space = InputSpace.of(gym.spaces.Box(0, 255, (1, 1, 2), np.uint8), gym.spaces.Discrete(2))
+    space = InputSpace.of(gym.spaces.Box(0, 255, (2,), np.uint8), gym.spaces.Discrete(2))
     features = space.features(torch.tensor([[3, 255]], dtype=torch.uint8), torch.tensor([1]))
     assert features.dtype == torch.float32
     assert features.tolist() == [[3, 255, 0, 1]]

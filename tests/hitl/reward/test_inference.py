@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import InputSpace, RewardEnsemble
+from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inference import NumpyReward
+from hitl.reward.inputs import InputSpace
+from hitl.reward.settings import InputSettings
 
 SEEN = gym.spaces.Box(-np.inf, np.inf, (4,))
 ACTIONS = {
@@ -29,7 +31,7 @@ def test_it_says_what_the_ensemble_says(kind: str, hidden: tuple[int, ...]) -> N
     rng, actions = np.random.default_rng(0), ACTIONS[kind]
     actions.seed(0)
     features = f"{__name__}:products" if kind == "features" else None
-    space = InputSpace.of(SEEN, actions, features)
+    space = InputSpace.of(SEEN, actions, InputSettings(features=features))
     ensemble = RewardEnsemble(space, members=3, hidden=hidden)
     observation = rng.normal(3.0, 2.0, (50, 4)).astype(np.float32)
     action = np.stack([actions.sample() for _ in range(50)])
@@ -67,7 +69,7 @@ def test_a_loaded_version_is_a_copy() -> None:
 
 def test_what_it_reads_are_the_features_of_the_action_that_was_taken() -> None:
     """And the ensemble says the same within 1e-5, whatever axes its steps have."""
-    space = InputSpace.of(SEEN, ACTIONS["features"], f"{__name__}:products")
+    space = InputSpace.of(SEEN, ACTIONS["features"], InputSettings(features=f"{__name__}:products"))
     assert space.size == 2
     rng = np.random.default_rng(0)
     observation = rng.normal(size=(6, 5, 4)).astype(np.float32)
@@ -109,9 +111,9 @@ def broken(observation_NO: np.ndarray) -> np.ndarray:
 )
 def test_features_that_are_none_are_refused(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        InputSpace.of(SEEN, ACTIONS["features"], name)
+        InputSpace.of(SEEN, ACTIONS["features"], InputSettings(features=name))
 
 
 def test_features_are_of_discrete_actions() -> None:
     with pytest.raises(TypeError, match="are of Discrete actions"):
-        InputSpace.of(SEEN, ACTIONS["box"], f"{__name__}:products")
+        InputSpace.of(SEEN, ACTIONS["box"], InputSettings(features=f"{__name__}:products"))

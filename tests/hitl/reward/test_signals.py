@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from hitl.credit import TAMER
-from hitl.reward.ensemble import InputSpace
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from tests.hitl.reward.test_crediting import entry, segment
 
@@ -55,7 +55,7 @@ def test_a_signal_is_about_its_steps_with_their_credit() -> None:
     assert value.tolist() == [-0.5, 1.0]
     assert credit[1, :6].tolist() == pytest.approx([1 / 6] * 6)
     assert not credit[1, 6:].any()
-    expected = model(kind).ensemble.inputs(torch.arange(12, 18)[:, None].float(), torch.arange(12, 18))
+    (expected,) = model(kind).ensemble.inputs(torch.arange(12, 18)[:, None].float(), torch.arange(12, 18))
     torch.testing.assert_close(examples.of(torch.tensor([0]))[0][0, :6], expected)
 
 

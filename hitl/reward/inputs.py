@@ -1,0 +1,169 @@
+"""What the reward model looks at: an observation and an action, as numbers and images.
+
+Axis suffixes: P any leading axes, N observation, O number of a flat one, A action, C candidate action, F input feature.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hitl.reward.convolutions import images_of
+from hitl.reward.features import ActionFeatures, load_features
+from hitl.reward.settings import InputSettings
+from policies.networks.convolutional import Filter
+from policies.spaces import Leaf, flat_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpace:
+    """What the model looks at: a flat observation and an action, or features of both."""
+
+    observation_size: int
+    action_size: int
+    """Number of actions (discrete, of all axes together) or of the action's axes (continuous)."""
+    discrete: bool
+    choices: tuple[int, ...] = ()
+    """Options on each axis of a discrete action that has axes (MultiDiscrete)."""
+    mapped: ActionFeatures | None = None
+    """Gives what the model reads in the place of them; of Discrete actions."""
+    mapped_size: int = 0
+    images: tuple[Leaf, ...] = ()
+    """Parts of the observation that are read through convolutions."""
+    image_features: int = 64
+    """Of each of them, to each member."""
+    filters: tuple[Filter, ...] = ()
+    """See `policies.networks.convolutional.Convolutional`."""
+
+    @classmethod
+    def of(
+        cls,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        settings: InputSettings | None = None,
+    ) -> "InputSpace":
+        """Read it off an environment's spaces.
+
+        Args:
+            observation_space: of one environment.
+            action_space: of one environment.
+            settings: `features` is module:function of `ActionFeatures`, in the place of observation and action;
+                `encoder` says which parts of an observation are images; see `images_of`.
+
+        Raises:
+            ConfigError: there are no such features.
+            TypeError: they are given for actions that are not Discrete, or with an encoder of images; or the
+                observation cannot be laid flat, or has no image for the encoder, or the action is neither Discrete,
+                MultiDiscrete nor Box.
+        """
+        settings = settings or InputSettings()
+        features, size = settings.features, flat_size(observation_space)
+        if features and settings.encoder == "cnn":
+            raise TypeError(
+                f"reward.model.features: {features!r} takes the place of the observation, so there is no image for "
+                "reward.model.encoder: cnn; leave one of them out"
+            )
+        made = cls._of_actions(size, action_space, features)
+        if features:
+            return made
+        return dataclasses.replace(
+            made,
+            images=images_of(observation_space, settings.encoder),
+            image_features=settings.image_features,
+            filters=settings.filters,
+        )
+
+    @classmethod
+    def _of_actions(cls, size: int, action_space: gym.Space[Any], features: str | None) -> "InputSpace":
+        if isinstance(action_space, gym.spaces.Discrete):
+            actions = int(action_space.n)
+            mapped, mapped_size = load_features(features, size, actions) if features else (None, 0)
+            return cls(
+                observation_size=size,
+                action_size=actions,
+                discrete=True,
+                mapped=mapped,
+                mapped_size=mapped_size,
+            )
+        if features:
+            raise TypeError(f"features {features!r} are of Discrete actions, not of {action_space}")
+        if isinstance(action_space, gym.spaces.MultiDiscrete):
+            choices = tuple(action_space.nvec.tolist())
+            return cls(observation_size=size, action_size=sum(choices), discrete=True, choices=choices)
+        if isinstance(action_space, gym.spaces.Box):
+            return cls(observation_size=size, action_size=int(np.prod(action_space.shape)), discrete=False)
+        raise TypeError(
+            f"no reward model for the action space {action_space}; Discrete, MultiDiscrete and Box work"
+        )
+
+    @property
+    def size(self) -> int:
+        """F."""
+        seen = sum(leaf.end - leaf.begin for leaf in self.images)
+        return self.mapped_size if self.mapped else self.observation_size - seen + self.action_size
+
+    def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
+        """Put observations but for images, and (one-hot) actions, side by side, or look at their features, [P, F].
+
+        An observation that has an axis of 1 where actions have more stands for all of them.
+        """
+        if self.mapped:
+            observation_PO = observation_PO.expand(*action_PA.shape, -1)
+            flat_NO = observation_PO.flatten(0, -2).cpu().numpy()
+            feature_NF = self.read(flat_NO, action_PA.flatten().cpu().numpy())
+            return torch.from_numpy(feature_NF).to(observation_PO.device).view(*action_PA.shape, -1)
+        number_PO = self._without_images(observation_PO)
+        if not number_PO.is_floating_point():
+            number_PO = number_PO.to(torch.get_default_dtype())
+        encoded_PA = self._one_hot(action_PA).to(number_PO.dtype)
+        return torch.cat([number_PO.expand(*encoded_PA.shape[:-1], -1), encoded_PA], -1)
+
+    def _without_images(self, observation_PO: Tensor) -> Tensor:
+        if not self.images:
+            return observation_PO
+        begins, ends = [leaf.begin for leaf in self.images], [leaf.end for leaf in self.images]
+        between = zip([0, *ends], [*begins, self.observation_size], strict=True)
+        return torch.cat([observation_PO[..., begin:end] for begin, end in between], -1)
+
+    def read(self, observation_NO: NDArray[Any], action_NA: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what `features` does, without torch, of flat observations that have no images."""
+        if self.mapped:
+            feature_NAF = self.mapped(observation_NO)
+            feature_NF: NDArray[np.float32] = feature_NAF[np.arange(len(action_NA)), action_NA].astype(
+                np.float32
+            )
+            return feature_NF
+        return np.concatenate([observation_NO, self.encoded(action_NA)], 1, dtype=np.float32)
+
+    def read_all(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what `read` does of each action in each state, [N, C, F]."""
+        states, candidates = len(observation_NO), len(action_C)
+        if self.mapped:
+            feature_NCF: NDArray[np.float32] = self.mapped(observation_NO)[:, action_C].astype(np.float32)
+            return feature_NCF
+        observation_PO = np.repeat(observation_NO, candidates, 0)
+        action_PA = np.tile(action_C, (states, *[1] * (action_C.ndim - 1)))
+        return self.read(observation_PO, action_PA).reshape(states, candidates, -1)
+
+    def encoded(self, action_PA: NDArray[Any]) -> NDArray[np.float32]:
+        """Return actions as the model reads them, one-hot where they are discrete, [P, F]."""
+        if not self.discrete:
+            return action_PA.reshape(len(action_PA), -1).astype(np.float32)
+        places = action_PA.reshape(len(action_PA), -1) + np.cumsum((0, *self.choices[:-1]))
+        encoded = np.zeros((len(action_PA), self.action_size), np.float32)
+        np.put_along_axis(encoded, places.astype(np.int64), 1.0, 1)
+        return encoded
+
+    def _one_hot(self, action_PA: Tensor) -> Tensor:
+        if not self.discrete:
+            return action_PA
+        if not self.choices:
+            return functional.one_hot(action_PA, self.action_size)
+        axes = zip(action_PA.unbind(-1), self.choices, strict=True)
+        return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)

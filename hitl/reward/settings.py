@@ -1,0 +1,16 @@
+"""How the reward model looks at what it is given; `cluster.runs.reward_config` says what each setting is for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ImageEncoder = Literal["auto", "flat", "cnn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """What it reads of observations."""
+
+    features: str | None = None
+    encoder: ImageEncoder = "auto"
+    image_features: int = 64
+    filters: tuple[tuple[int, int, int], ...] = ()
