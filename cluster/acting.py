@@ -44,9 +44,13 @@ class Behaviour:
 class Acting:
     """What acts, and the versions that it acts by."""
 
-    def __init__(self, acts: Acts, reward: ActingReward | None) -> None:
+    def __init__(
+        self, acts: Acts, reward: ActingReward | None, alternatives: CandidateActions | None = None
+    ) -> None:
         self.acts = acts
         """Asked for actions; it is the same one over all versions."""
+        self._alternatives = alternatives
+        """What a predicted reward is measured from, where only the order of actions counts."""
         self.policy_version = self.reward_version = 0
         self._reward = reward
 
@@ -67,10 +71,16 @@ class Acting:
             self.acts.weight = weight
 
     def predicted_reward(self, observation_O: NDArray[Any], action: NDArray[Any]) -> float | None:
-        """Return what people are expected to say of a step; None before the first version."""
+        """Return what people are expected to say of a step; None before the first version.
+
+        Where nothing but the reward model acts, it is how much better the action is than the others, on average.
+        """
         if self._reward is None or not self.reward_version:
             return None
-        return float(self._reward.reward(observation_O[None], np.asarray(action)[None])[0])
+        value = float(self._reward.reward(observation_O[None], np.asarray(action)[None])[0])
+        if self._alternatives is not None:
+            value -= float(self._reward.of_actions(observation_O[None], self._alternatives.draw()).mean())
+        return value
 
 
 def make_acting(
@@ -104,7 +114,7 @@ def make_acting(
             action_space, count=settings.candidates, rng=np.random.default_rng(seed)
         )
         acts = ActingOnReward(reward, candidates, temperature=settings.temperature, seed=seed)
-        return Acting(acts, reward)
+        return Acting(acts, reward, candidates)
     policy: Any = acting_policy(observation_space, action_space, seed=seed, **model_config)
     if kind == "policy":
         return Acting(policy, reward if predicts else None)

@@ -15,6 +15,11 @@ def uniform(name: str) -> float:
     return (_digest(name) >> 11) / 2**53
 
 
+def number(name: str) -> int:
+    """Return a number of this name, from 0 to 2^63 - 1; hardly two names have the same one."""
+    return _digest(name) >> 1
+
+
 def generator(name: str) -> np.random.Generator:
     """Return a source of chance of this name."""
     return np.random.default_rng(_digest(name))

@@ -26,7 +26,16 @@ def evidence_of(
     *,
     seed: int,
 ) -> list[Evidence]:
-    """Return all kinds that count, without any feedback yet; `seed` is of what is drawn for them."""
+    """Return all kinds that count, without any feedback yet.
+
+    Args:
+        model: settings.
+        signals: settings; their baseline is decided.
+        corrections: settings.
+        space: what the model looks at.
+        action_space: of one environment.
+        seed: of what is drawn for them.
+    """
     kinds: list[Evidence] = [
         Comparisons(
             lapse=model.lapse,
@@ -44,6 +53,8 @@ def evidence_of(
                 heldout_share=model.heldout_share,
                 members=model.members,
                 seed=seed,
+                action_space=action_space if signals.baseline == "alternatives" else None,
+                alternatives=signals.alternatives,
             )
         )
     if corrections.enabled:

@@ -7,6 +7,7 @@ from gymnasium import VectorizeMode
 
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.reward_config import SignalsConfig
 from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
 
 
@@ -50,6 +51,16 @@ def update_settings(config: Any) -> UpdateSettings:
         imitation_loss=config.imitation.loss,
         signals=config.signals.settings,
     )
+
+
+def signals_as_read(config: Any) -> SignalsConfig:
+    """Return how the reward model reads signals, with the baseline decided; see `SignalsConfig.baseline`."""
+    signals: SignalsConfig = config.signals
+    if signals.baseline != "auto":
+        return signals
+    rewards_a_policy = config.acting.kind != "reward" and config.reward_sources.learned != 0
+    orders_actions = config.acting.kind != "policy" and not rewards_a_policy
+    return signals.model_copy(update={"baseline": "alternatives" if orders_actions else "none"})
 
 
 def life_of(config: Any) -> str:

@@ -17,6 +17,7 @@ from cluster.feedback.service import FeedbackLink
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Arrays
 from cluster.loop.algorithm_config import HITLConfig
+from cluster.loop.derived_settings import signals_as_read
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
@@ -75,7 +76,7 @@ class Teaching:
                 action_space=action_space,
                 model=config.reward_model,
                 questions=config.questions,
-                signals=config.signals,
+                signals=signals_as_read(config),
                 corrections=config.corrections,
                 board=self.board,
                 publisher=self.publisher,

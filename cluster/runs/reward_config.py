@@ -140,6 +140,12 @@ class SignalsConfig(Section):
     reading: Literal["reward", "advantage", "return", "regret"] = "reward"
     """What a signal tells: how good the step was (TAMER; the reward model learns it), how much better than what the
     policy does on average (COACH), how well it goes on, or how little was lost by it; the policy learns these."""
+    baseline: Literal["auto", "none", "alternatives"] = "auto"
+    """reward: what a signal is measured from. alternatives: it tells how much better an action is than others in that
+    state. none: how good the step is in itself. auto: alternatives if the reward model acts and is no policy's reward,
+    for then only the order of actions counts (docs/live.md)."""
+    alternatives: Positive = 15
+    """Actions drawn to hold each against, where there are too many to look at all; as in reward.corrections."""
     policy: PolicySignalsConfig = Field(default_factory=PolicySignalsConfig)
     delay: DelayConfig = Field(default_factory=DelayConfig)
     across_episodes: bool = False

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 from torch import Tensor, nn
 
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Examples, Likelihood
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters
+
+_CERTAINTY = float(ndtr(2.0))
+"""With which a version that is refused is worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,8 @@ class Judgement:
     """Of the ensemble's mean probability, nats each. For comparisons 1.0986 is a blind guess."""
     accuracy: float | None
     """Share of the decided ones whose sign is right; None where there are none."""
+    block_E: NDArray[np.int64]
+    """See `Examples`; of these pieces."""
 
     @property
     def log_loss(self) -> float | None:
@@ -160,7 +167,7 @@ def draw(rows: Tensor, count: int, generator: torch.Generator, *, newest: int = 
 def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     """Judge the ensemble's mean prediction on the pieces at the given places."""
     if not len(rows):
-        return Judgement(log_loss_E=torch.zeros(0), accuracy=None)
+        return Judgement(log_loss_E=torch.zeros(0), accuracy=None, block_E=np.zeros(0, np.int64))
     # What lies between the convolutions of all pieces would not fit into memory.
     together = len(rows) if ensemble.convolutions is None else part.batch
     there = torch.split(rows.to(ensemble.input_mean.device), together)
@@ -170,7 +177,9 @@ def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     log_loss_E = math.log(len(log_likelihood_KE)) - torch.logsumexp(log_likelihood_KE, 0)
     right_E, decided_E = part.likelihood.is_right(prediction_KE.mean(0), said_E)
     accuracy = float(right_E[decided_E].float().mean()) if decided_E.any() else None
-    return Judgement(log_loss_E=log_loss_E.cpu(), accuracy=accuracy)
+    return Judgement(
+        log_loss_E=log_loss_E.cpu(), accuracy=accuracy, block_E=part.examples.block_E[rows.cpu().numpy()]
+    )
 
 
 def _predict(ensemble: RewardEnsemble, part: Part, rows_E: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,13 +189,27 @@ def _predict(ensemble: RewardEnsemble, part: Part, rows_E: Tensor) -> tuple[Tens
 
 
 def is_worse(candidate: Sequence[Judgement], current: Sequence[Judgement]) -> bool:
-    """Whether the candidate is worse beyond two standard errors of the paired difference in log-loss.
+    """Whether the candidate is worse, in the mean of paired differences in log-loss, by more than chance.
 
-    Both must have judged the same pieces of the same kinds, in the same order. With fewer than two nothing is refused.
+    The limit is two standard errors where many blocks judge. Of few blocks the error itself is badly known, and the
+    limit is what Student's t exceeds as rarely. Pieces of one block differ alike, so it is blocks that are independent:
+    if each signal of a stage counted as another witness, nearly everything would be refused.
+
+    Both must have judged the same pieces of the same kinds, in the same order. With fewer than two blocks nothing is
+    refused.
+
+    Sources: Student 1908, "The probable error of a mean"; Liang and Zeger 1986, "Longitudinal data analysis using
+    generalized linear models", section 3, for a mean.
     """
-    pairs = zip(candidate, current, strict=True)
-    difference_E = torch.cat([(new.log_loss_E - old.log_loss_E).double() for new, old in pairs])
-    if len(difference_E) < 2:
+    pairs = list(zip(candidate, current, strict=True))
+    difference_E = torch.cat([(new.log_loss_E - old.log_loss_E).double() for new, old in pairs]).numpy()
+    kind_E = np.repeat(np.arange(len(pairs)), [len(new.block_E) for new, _ in pairs])
+    named_2E = np.stack([kind_E, np.concatenate([new.block_E for new, _ in pairs])])
+    _, block_E = np.unique(named_2E, axis=1, return_inverse=True)
+    blocks = int(block_E.max(initial=-1)) + 1
+    if blocks < 2:
         return False
-    standard_error = float(difference_E.std()) / math.sqrt(len(difference_E))
-    return float(difference_E.mean()) > 2 * standard_error
+    mean = float(difference_E.mean())
+    surplus_B = np.bincount(block_E, weights=difference_E - mean)
+    standard_error = math.sqrt((surplus_B**2).sum() * blocks / (blocks - 1)) / len(difference_E)
+    return mean > float(stdtrit(blocks - 1, _CERTAINTY)) * standard_error

@@ -104,6 +104,7 @@ class ComparisonExamples:
         self.second_P = torch.from_numpy(arrays.second_P).to(device)
         self.choice_P = torch.from_numpy(arrays.choice_P).to(device)
         self.heldout_E, self.bootstrap_KE = arrays.heldout_P, bootstrap_KP.to(device)
+        self.block_E = np.arange(len(arrays.heldout_P))
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return inputs and weights of the segments of these pairs, first ones first, and the choices."""

@@ -24,10 +24,10 @@ from torch import Tensor
 from hitl.events import Correction, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.rows import FIRST_ROWS, Observations, flat_observations, grown, is_heldout_frame
+from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
 from hitl.reward.likelihoods import correction_log_likelihood
 from policies.acting.on_reward import CandidateActions
-from policies.splits import generator
+from policies.splits import generator, is_heldout, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class CorrectionRows:
     """Those to choose from; what people chose comes first."""
     bootstrap_SK: NDArray[np.float32]
     heldout_S: NDArray[np.bool_]
+    block_S: NDArray[np.int64]
     counts_S: NDArray[np.bool_]
     """False where retracted."""
 
@@ -57,7 +58,7 @@ class CorrectionExamples:
 
     def __init__(self, rows: CorrectionRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
         self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
-        self.heldout_E = rows.heldout_S[counted_E]
+        self.heldout_E, self.block_E = rows.heldout_S[counted_E], rows.block_S[counted_E]
         self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
             ensemble.input_mean.device
         )
@@ -149,8 +150,9 @@ class Corrections:
         rows.observation_SO[here], rows.action_SCA[here] = observation_LO, action_LCA
         # What one takeover says is said together.
         rows.bootstrap_SK[here] = bootstrap_weights([name], members=self._members, seed=self._seed)[:, 0]
-        frames = range(event.frame, event.frame + len(segment))
-        rows.heldout_S[here] = [is_heldout_frame(event, frame, self._heldout_share) for frame in frames]
+        blocks = [block_of(event, event.frame + step) for step in range(len(segment))]
+        rows.heldout_S[here] = [is_heldout(block, self._heldout_share) for block in blocks]
+        rows.block_S[here] = [number(block) for block in blocks]
         rows.counts_S[here] = True
         self._rows, self._taken = rows, here.stop
 
@@ -161,6 +163,7 @@ class Corrections:
             action_SCA=np.zeros((FIRST_ROWS, *action_LCA.shape[1:]), action_LCA.dtype),
             bootstrap_SK=np.zeros((FIRST_ROWS, self._members), np.float32),
             heldout_S=np.zeros(FIRST_ROWS, bool),
+            block_S=np.zeros(FIRST_ROWS, np.int64),
             counts_S=np.zeros(FIRST_ROWS, bool),
         )
 

@@ -35,6 +35,8 @@ class Examples(Protocol):
 
     heldout_E: NDArray[np.bool_]
     """Judges the model; all else trains it."""
+    block_E: NDArray[np.int64]
+    """Pieces with the same number are about nearly the same, so that they judge as one."""
     bootstrap_KE: Tensor
     """How often each member counts each piece."""
 

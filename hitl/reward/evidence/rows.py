@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.events import Correction, Segment, Signal
-from policies.splits import is_heldout
 
 Observations = NDArray[np.float32 | np.uint8]
 """Flat ones; pictures are bytes, and stay so for as long as they are kept."""
@@ -34,6 +33,6 @@ def flat_observations(segment: Segment) -> Observations:
     return flat_LO
 
 
-def is_heldout_frame(event: Signal | Correction, frame: int, share: float) -> bool:
-    """Whether what an event says of a frame of its stage only judges: by the block of frames, for all kinds alike."""
-    return is_heldout(f"{event.run_id}/{event.stage_id}/{frame // _FRAMES_TOGETHER}", share)
+def block_of(event: Signal | Correction, frame: int) -> str:
+    """Return the name of the block that a frame of an event's stage belongs to: a block trains, or judges, whole."""
+    return f"{event.run_id}/{event.stage_id}/{frame // _FRAMES_TOGETHER}"

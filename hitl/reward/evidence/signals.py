@@ -6,7 +6,9 @@ Axis suffixes: K member, S signal, L step that a signal may be about, F input fe
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,10 +19,11 @@ from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.crediting import Credited, Crediting
-from hitl.reward.evidence.rows import FIRST_ROWS, Observations, grown, is_heldout_frame
+from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, grown
 from hitl.reward.evidence.shown import Shown
 from hitl.reward.likelihoods import signal_log_likelihood
-from policies.splits import uniform
+from policies.acting.on_reward import CandidateActions
+from policies.splits import generator, is_heldout, number, uniform
 
 _LENGTH_UNIT = 8
 """Rows have a multiple of so many steps, so that their shape seldom changes."""
@@ -30,12 +33,15 @@ _LENGTH_UNIT = 8
 class SignalRows:
     """Signals ready for a batched network: padded with credit 0, and with room for more."""
 
+    alternative_SCA: NDArray[np.generic]
+    """Actions that those of the steps are held against; C is 0 where a step is judged by itself."""
     observation_SLO: Observations
     action_SLA: NDArray[np.generic]
     credit_SL: NDArray[np.float32]
     value_S: NDArray[np.float32]
     bootstrap_SK: NDArray[np.float32]
     heldout_S: NDArray[np.bool_]
+    block_S: NDArray[np.int64]
     counts_S: NDArray[np.bool_]
     """False where retracted."""
 
@@ -60,24 +66,36 @@ class SignalExamples:
 
     def __init__(self, rows: SignalRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
         self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
-        self.heldout_E = rows.heldout_S[counted_E]
+        self.heldout_E, self.block_E = rows.heldout_S[counted_E], rows.block_S[counted_E]
         self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
             ensemble.input_mean.device
         )
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
-        """Return inputs of [B, L] steps and credit [B, L] of the steps of these signals, and the values [B]."""
+        """Return inputs of the steps [B, L], with their alternatives [B, L, 1 + C]; the weight of each; and the values.
+
+        Weights of steps are their credit. Alternatives weigh as much together, below 0.
+        """
         rows, device = self._counted_E[rows_B.cpu().numpy()], self._ensemble.input_mean.device
-        observation_BLO, action_BLA, credit_BL, value_B = (
+        observation_BLO, action_BLA, alternative_BCA, credit_BL, value_B = (
             torch.from_numpy(array[rows]).to(device)
             for array in (
                 self._rows.observation_SLO,
                 self._rows.action_SLA,
+                self._rows.alternative_SCA,
                 self._rows.credit_SL,
                 self._rows.value_S,
             )
         )
-        return *self._ensemble.inputs(observation_BLO, action_BLA), credit_BL, value_B
+        count = alternative_BCA.shape[1]
+        if not count:
+            return *self._ensemble.inputs(observation_BLO, action_BLA), credit_BL, value_B
+        steps = credit_BL.shape[1]
+        others_BLCA = alternative_BCA[:, None].expand(-1, steps, *alternative_BCA.shape[1:])
+        action_BLCA = torch.cat([action_BLA[:, :, None], others_BLCA], 2)
+        share_C = torch.tensor([1.0, *[-1.0 / count] * count], device=device)
+        inputs = self._ensemble.inputs(observation_BLO[:, :, None], action_BLCA)
+        return *inputs, credit_BL[..., None] * share_C, value_B
 
 
 class SignalLikelihood:
@@ -85,9 +103,10 @@ class SignalLikelihood:
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return the signal that each member expects, [K, B]."""
-        *read, credit_BL = inputs
+        *read, weight_BX = inputs
         link = ensemble.signals
-        expected_KB: Tensor = link.scale * (ensemble(*read) * credit_BL).sum(-1) + link.offset
+        told_KB = (ensemble(*read) * weight_BX).flatten(2).sum(-1)
+        expected_KB: Tensor = link.scale * told_KB + link.offset
         return expected_KB
 
     def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
@@ -115,6 +134,8 @@ class Signals:
         heldout_share: float,
         members: int,
         seed: int,
+        action_space: gym.Space[Any] | None = None,
+        alternatives: int = 0,
     ) -> None:
         """Begin without any.
 
@@ -124,13 +145,18 @@ class Signals:
             batch: signals of a minibatch.
             heldout_share: of the signals, which only judge.
             members: of the ensemble.
-            seed: of the bootstrap.
+            seed: of the bootstrap and the alternatives.
+            action_space: of one environment, where signals tell how much better an action is than others in its state;
+                None: how good a step is in itself.
+            alternatives: to the actions of each signal, where there are too many to look at all; see
+                `CandidateActions`. They are a function of the event's id.
         """
         self.likelihood, self.batch = SignalLikelihood(), batch
         self.unplaced = 0
         """That are about no step that is known: too early, too late, or their steps are lost."""
         self.crediting = crediting
         self._most_steps = most_steps
+        self._space, self._alternatives = action_space, alternatives
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
         self._rows: SignalRows | None = None
         self._row_of: dict[tuple[str, str, str], int | None] = {}
@@ -153,17 +179,31 @@ class Signals:
         place = uniform(f"{self._seed}/{signal.event_id}")
         chosen, credit = thin(found.credit_L, most=self._most_steps, offset=place)
         row, steps, shown = self._taken, len(chosen), found.shown
-        self._rows = (self._rows or _no_rows(shown, self._members)).with_room(rows=row + 1, length=steps)
+        alternative_CA = self._drawn(signal, shown)
+        empty = self._rows or _no_rows(shown, alternative_CA, self._members)
+        self._rows = empty.with_room(rows=row + 1, length=steps)
+        self._rows.alternative_SCA[row] = alternative_CA
         self._rows.observation_SLO[row, :steps] = shown.observation_LO[chosen]
         self._rows.action_SLA[row, :steps] = shown.action_LA[chosen]
         self._rows.credit_SL[row, :steps] = credit
         self._rows.value_S[row] = signal.value
-        self._rows.heldout_S[row] = is_heldout_frame(signal, signal.frame, self._heldout_share)
+        block = block_of(signal, signal.frame)
+        self._rows.heldout_S[row], self._rows.block_S[row] = (
+            is_heldout(block, self._heldout_share),
+            number(block),
+        )
         weights_K1 = bootstrap_weights([signal.event_id], members=self._members, seed=self._seed)
         self._rows.bootstrap_SK[row] = weights_K1[:, 0].numpy()
         self._rows.counts_S[row] = True
         self._taken += 1
         return row
+
+    def _drawn(self, signal: Signal, shown: Shown) -> NDArray[Any]:
+        """Return what the actions of a signal's steps are held against, [C, A]."""
+        if self._space is None:
+            return shown.action_LA[:0]
+        rng = generator(f"{self._seed}/{signal.run_id}/{signal.event_id}")
+        return CandidateActions(self._space, count=self._alternatives, rng=rng).draw()
 
     def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:
         """See `Evidence`."""
@@ -181,10 +221,11 @@ class Signals:
         return SignalExamples(self._rows, np.flatnonzero(self._rows.counts_S), ensemble)
 
 
-def _no_rows(shown: Shown, members: int) -> SignalRows:
+def _no_rows(shown: Shown, alternative_CA: NDArray[Any], members: int) -> SignalRows:
     """Return room for signals about steps like these."""
     rows = FIRST_ROWS
     return SignalRows(
+        alternative_SCA=np.zeros((rows, *alternative_CA.shape), shown.action_LA.dtype),
         observation_SLO=np.zeros(
             (rows, _LENGTH_UNIT, shown.observation_LO.shape[1]), shown.observation_LO.dtype
         ),
@@ -193,5 +234,6 @@ def _no_rows(shown: Shown, members: int) -> SignalRows:
         value_S=np.zeros(rows, np.float32),
         bootstrap_SK=np.zeros((rows, members), np.float32),
         heldout_S=np.zeros(rows, bool),
+        block_S=np.zeros(rows, np.int64),
         counts_S=np.zeros(rows, bool),
     )

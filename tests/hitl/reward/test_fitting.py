@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hitl.events import Choice
@@ -210,11 +211,13 @@ def test_without_answers_there_is_no_judgement() -> None:
     assert judgement.accuracy is None
 
 
-def _judged(*log_losses: float) -> Judgement:
-    return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None)
+def _judged(*log_losses: float, blocks: ArrayLike | None = None) -> Judgement:
+    block_E = np.arange(len(log_losses)) if blocks is None else np.asarray(blocks)
+    return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None, block_E=block_E)
 
 
 def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
+    """Of 12 pieces, Student's t exceeds 2.25 as rarely as two is exceeded with many."""
     rng = np.random.default_rng(0)
     verdicts = set()
     for _ in range(60):
@@ -223,7 +226,7 @@ def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
         difference = [b - a for a, b in zip(current, candidate, strict=True)]
         mean = sum(difference) / 12
         variance = sum((d - mean) ** 2 for d in difference) / 11
-        expected = mean > 2 * math.sqrt(variance / 12)
+        expected = mean > 2.25 * math.sqrt(variance / 12)
         assert is_worse([_judged(*candidate)], [_judged(*current)]) == expected
         verdicts.add(expected)
     assert verdicts == {True, False}
@@ -232,12 +235,60 @@ def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
 def test_better_or_equal_is_never_worse() -> None:
     assert not is_worse([_judged(1.0, 2.0, 3.0)], [_judged(1.0, 2.0, 3.0)])
     assert not is_worse([_judged(0.1, 0.2, 0.3)], [_judged(1.0, 2.0, 3.0)])
-    assert is_worse([_judged(1.0, 2.0, 3.0)], [_judged(0.1, 0.2, 0.3)])
+    assert is_worse([_judged(1.0, 2.0, 3.0, 2.0, 1.5)], [_judged(0.1, 0.2, 0.3, 0.2, 0.1)])
 
 
 def test_fewer_than_two_answers_refuse_nothing() -> None:
     assert not is_worse([_judged()], [_judged()])
     assert not is_worse([_judged(9.0)], [_judged(0.1)])
+
+
+def test_with_many_pieces_the_limit_is_two_standard_errors() -> None:
+    count = 20_000
+    difference = np.random.default_rng(0).normal(0.0, 1.0, count)
+    difference = (difference - difference.mean()) / difference.std(ddof=1)
+    nothing = _judged(*np.zeros(count))
+    for errors, expected in ((1.98, False), (2.02, True)):
+        assert is_worse([_judged(*(difference + errors / math.sqrt(count)))], [nothing]) == expected
+
+
+def test_a_block_of_agreeing_pieces_is_one_witness() -> None:
+    worse, nothing = [0.1, 0.11, 0.09, 0.1, 0.1, 0.12, 0.1, 0.11], [0.0] * 8
+    for blocks, expected in ((range(8), True), ([7] * 8, False), ([1, 1, 1, 1, 2, 2, 2, 2], True)):
+        judged = (_judged(*losses, blocks=list(blocks)) for losses in (worse, nothing))
+        assert is_worse([next(judged)], [next(judged)]) == expected
+    # Three blocks that do not agree, however many pieces say so in each.
+    split = np.repeat([0.3, 0.2, -0.1], 50)
+    apart, blocks = _judged(*split), np.repeat([0, 1, 2], 50)
+    assert is_worse([apart], [_judged(*np.zeros(150))])
+    assert not is_worse([_judged(*split, blocks=blocks)], [_judged(*np.zeros(150), blocks=blocks)])
+
+
+def test_the_error_of_blocks_is_that_of_their_sums() -> None:
+    rng = np.random.default_rng(1)
+    verdicts = set()
+    for _ in range(60):
+        block_E = rng.integers(0, 6, 40)
+        block_E[:6] = range(6)
+        difference_E = rng.normal(0.15, 0.2, 40) + rng.normal(0.0, 0.2, 6)[block_E]
+        mean = sum(difference_E) / 40
+        squares = 0.0
+        for block in range(6):
+            squares += sum(d - mean for d, b in zip(difference_E, block_E, strict=True) if b == block) ** 2
+        error = math.sqrt(squares * 6 / 5) / 40
+        # The 97.7th percentile of Student's t with 5 degrees of freedom.
+        expected = mean > 2.649 * error
+        judged = (_judged(*losses, blocks=block_E) for losses in (difference_E, np.zeros(40)))
+        assert is_worse([next(judged)], [next(judged)]) == expected
+        verdicts.add(expected)
+    assert verdicts == {True, False}
+
+
+def test_blocks_of_different_kinds_are_different_witnesses() -> None:
+    one, other = _judged(0.1, 0.11, blocks=[5, 5]), _judged(0.1, 0.12, blocks=[5, 5])
+    nothing = _judged(0.0, 0.0, blocks=[5, 5])
+    assert not is_worse([one], [nothing])
+    assert is_worse([one, other], [nothing, nothing])
 
 
 def test_kinds_are_judged_together() -> None:

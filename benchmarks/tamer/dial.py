@@ -1,0 +1,175 @@
+"""A dial that a teacher wants to stand at one place: TAMER with a network, greedy and with a temperature.
+
+The hand starts at 0, goes left, stays or goes right, and falls off beyond 9; the teacher wants it at 4. What was never
+tried there, to stay, looks as bad to a network as staying elsewhere: a greedy agent may never find out.
+"""
+
+import heapq
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+
+from cluster.feedback.evidence import evidence_of
+from cluster.runs.reward_config import CorrectionsConfig, RewardModelConfig, SignalsConfig
+from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
+from hitl.reward.evidence.signals import Signals
+from hitl.reward.fitting import FitSettings
+from hitl.reward.inference import NumpyReward
+from hitl.reward.inputs import InputSpace
+from hitl.reward.online import OnlineRewardModel
+from hitl.teachers.live import LiveSettings, LiveTeacher
+from policies.acting.on_reward import ActingOnReward, CandidateActions
+
+Baseline = Literal["none", "alternatives"]
+BASELINES: tuple[Baseline, ...] = ("none", "alternatives")
+TEMPERATURES = (0.0, 0.3)
+DEFAULT = "alternatives, temperature 0.3"
+"""Of a run."""
+EVALUATOR = "goes to 4 and stays"
+STEP_SECONDS = 1.0
+SECONDS = 600.0
+WANTED, FARTHEST, HORIZON = 4, 9, 40
+_OBSERVATIONS = gym.spaces.Box(-FARTHEST - 1, FARTHEST + 1, (1,), np.float32)
+_ACTIONS: gym.spaces.Discrete = gym.spaces.Discrete(3)
+_JUDGED = 40
+"""Newest steps of which the agreement is told."""
+_REMEMBERED = 40
+"""Steps that a signal may be about."""
+
+
+class Dial:
+    """Where the hand is."""
+
+    def __init__(self) -> None:
+        self.place = self.steps = self.episode = 0
+
+    @property
+    def observation(self) -> Any:
+        """[1]."""
+        return np.array([self.place], np.float32)
+
+    @property
+    def wanted(self) -> int:
+        """What the teacher would do."""
+        return int(np.sign(WANTED - self.place)) + 1
+
+    def step(self, action: int) -> None:
+        """Turn; an episode that ends begins anew."""
+        self.place += action - 1
+        self.steps += 1
+        if abs(self.place) > FARTHEST or self.steps == HORIZON:
+            self.place = self.steps = 0
+            self.episode += 1
+
+
+def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, Any]:
+    """One lesson with a run's defaults; the agent acts at random before the first version."""
+    numbers, signals = RewardModelConfig(), SignalsConfig(baseline=baseline)
+    space = InputSpace.of(_OBSERVATIONS, _ACTIONS)
+    kinds = evidence_of(numbers, signals, CorrectionsConfig(enabled=False), space, _ACTIONS, seed=seed)
+    (told,) = (kind for kind in kinds if isinstance(kind, Signals))
+    model = OnlineRewardModel(
+        space,
+        members=numbers.members,
+        hidden=numbers.hidden,
+        settings=FitSettings(
+            learning_rate=numbers.learning_rate,
+            weight_decay=numbers.weight_decay,
+            gradient_steps=numbers.gradient_steps,
+        ),
+        evidence=kinds,
+        heldout_share=numbers.heldout_share,
+        seed=seed,
+    )
+    rng = np.random.default_rng(seed)
+    model.set_probe(*_at_random(rng))
+    known = NumpyReward(space)
+    acting = ActingOnReward(
+        known, CandidateActions(_ACTIONS, count=3, rng=rng), temperature=temperature, seed=seed
+    )
+    teacher = LiveTeacher(LiveSettings(seed=seed, miss=0.2, mistake=0.05))
+    dial, agreed, shown = Dial(), deque[bool](maxlen=_JUDGED), deque[Segment](maxlen=_REMEMBERED)
+    under_way: list[tuple[float, float]] = []
+    learnt_seconds: float | None = None
+    refused = 0
+    for frame in range(1, int(SECONDS / STEP_SECONDS)):
+        now = frame * STEP_SECONDS
+        action_N, _ = acting.act(dial.observation[None])
+        action = int(action_N[0])
+        agreed.append(action == dial.wanted)
+        shown.append(_shown(dial, action, frame))
+        if press := teacher.watch(now, 1.0 if agreed[-1] else -1.0):
+            heapq.heappush(under_way, (press.seconds, press.value))
+        dial.step(action)
+        new = len(told)
+        while under_way and under_way[0][0] <= now + STEP_SECONDS:
+            seconds, value = heapq.heappop(under_way)
+            told.take(_said(frame, seconds - now, value), list(shown))
+        if len(told) > new:
+            report = model.fit(quick_steps=signals.gradient_steps, newest=len(told) - new, is_first=not new)
+            refused += report is not None and not report.accepted
+            known.load(model.weights())
+        if learnt_seconds is None and len(agreed) == _JUDGED and np.mean(agreed) >= 0.9:
+            learnt_seconds = now
+    return {
+        "seed": seed,
+        "temperature": temperature,
+        "baseline": baseline,
+        "learnt_seconds": learnt_seconds,
+        "agreement": round(float(np.mean(agreed)), 3),
+        "signals": len(told),
+        "unplaced": told.unplaced,
+        "refused": refused,
+    }
+
+
+def _at_random(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return observations and actions of an agent that knows nothing."""
+    dial, seen, done = Dial(), [], []
+    for _ in range(1000):
+        seen.append(dial.observation)
+        done.append(int(rng.integers(3)))
+        dial.step(done[-1])
+    return np.array(seen), np.array(done)
+
+
+def _shown(dial: Dial, action: int, frame: int) -> Segment:
+    """Return a step as a stage stores it."""
+    address = StepAddress(
+        task_id="dial",
+        run_id="lesson",
+        source="stage",
+        episode=dial.episode,
+        begin=dial.steps,
+        end=dial.steps + 1,
+    )
+    return Segment(
+        segment_id=f"stage/{frame}",
+        address=address,
+        observations={"obs": dial.observation[None]},
+        actions=np.array([action]),
+        policy_version=1,
+        showing=Showing(
+            stage_id="stage",
+            first_frame=frame,
+            seconds=np.array([frame * STEP_SECONDS]),
+            policy_versions=np.ones(1, np.int64),
+        ),
+    )
+
+
+def _said(frame: int, seconds: float, value: float) -> JournalEntry:
+    """Return a signal so many seconds after a frame, as the journal keeps it."""
+    signal = Signal(
+        run_id="lesson", stage_id="stage", frame=frame, offset=timedelta(seconds=seconds), value=value
+    )
+    return JournalEntry(
+        offset=0,
+        teacher_id="program",
+        record_time=datetime.fromtimestamp(0, UTC),
+        event=signal,
+        segment_ids=(),
+    )
