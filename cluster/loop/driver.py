@@ -181,6 +181,8 @@ class Driver:
         state = teaching.state if teaching else None
         kinds = state.report.kinds if state and state.report else {}
         heard = algorithm.heeding.state if algorithm.heeding else None
+        imitated = algorithm.imitating.state if algorithm.imitating else None
+        without_clip = [s.segments_without_clip for s in (state, imitated) if s]
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
@@ -206,10 +208,12 @@ class Driver:
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
-            segments_without_clip=state.segments_without_clip if state else 0,
+            segments_without_clip=sum(without_clip),
             delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,
+            relabels=imitated.relabels if imitated else 0,
+            open_relabels=imitated.open_relabels if imitated else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,

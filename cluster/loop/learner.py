@@ -134,7 +134,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             self._signals = SignalLearner(self.network, self.config.signals.settings)
         imitation = self.config.imitation
         self._committee: Committee | None = None
-        if imitation.help.gate != "never":
+        if imitation.has_committee:
             self._committee = Committee(
                 lambda: self._new_network(module),
                 members=imitation.help.members,
