@@ -16,8 +16,6 @@ from hitl.reward.schedule import QuestionSchedule
 from hitl.spaces import action_space_of
 from policies.acting.counsel import Counsel
 
-_ANSWER_SECONDS = 120.0
-
 Read = tuple[JournalEntry, Sequence[Segment]]
 """An entry of the journal with the segments that it is about."""
 
@@ -34,6 +32,8 @@ class RelabelSettings:
     seed: int
     lockstep: bool = False
     """Answers are waited for, and are learnt in the order of their questions."""
+    answer_seconds: float = 120.0
+    """The longest wait."""
     model_config: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of `ActorCritic`, for the committee."""
 
@@ -58,7 +58,7 @@ class Relabelling:
             stands: the run as the service knows it now, with the questions of earlier lives.
         """
         questions = settings.questions
-        self.lockstep = settings.lockstep
+        self.lockstep, self._answer_seconds = settings.lockstep, settings.answer_seconds
         schedule = QuestionSchedule(
             budget=questions.budget,
             initial=min(questions.per_round, questions.budget),
@@ -140,7 +140,7 @@ class Relabelling:
             self._match()
 
         if self.lockstep:
-            self._asking.wait_for_answers(look_and_match, timeout_seconds=_ANSWER_SECONDS)
+            self._asking.wait_for_answers(look_and_match, timeout_seconds=self._answer_seconds)
 
     def _match(self) -> None:
         """Let answers count whose question has come up; in lockstep those of a lost life wait until it does."""

@@ -78,7 +78,7 @@ class HITL(Algorithm):  # type: ignore[misc]
                 self.config.imitation,
                 spaces_of(self.config.environment_config),
                 people if isinstance(people, FeedbackLink) else None,
-                Life.of(self.config),
+                Life.of(self.config) if self.config.imitation.asks_people else None,
             )
         self.heeding: Heeding | None = None
         if self.config.heeds_signals and isinstance(self.config.feedback_link, FeedbackLink):

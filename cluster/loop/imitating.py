@@ -15,7 +15,9 @@ from cluster.newest import Published
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.section import annealed
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
+from hitl.errors import ConfigError
 
+_ANSWER_SECONDS = 120.0
 _KEPT_BATCHES = 3
 """Whose true rewards are kept; questions are about the newest."""
 
@@ -35,8 +37,16 @@ class Life:
 
     @classmethod
     def of(cls, config: HITLConfig) -> Self:
-        """Return what a run's settings say of it."""
+        """Return what a run's settings say of it.
+
+        Raises:
+            ConfigError: questions shall have clips, but there are no stages to render them, or it is a run in lockstep.
+        """
         clips, played = config.imitation.questions.clips, KEPT_ROLLOUTS * config.stages.count
+        if clips and (config.lockstep or not config.stages.count):
+            raise ConfigError(
+                "questions with clips are about what stages play: they need some, and no lockstep"
+            )
         return cls(
             name=config.life,
             seed=config.seed_for("label reader"),
@@ -87,6 +97,7 @@ class Imitating:
                 life=life.name,
                 seed=life.seed,
                 lockstep=life.lockstep,
+                answer_seconds=_ANSWER_SECONDS,
                 model_config=life.model_config,
             )
         self._asks = asks
