@@ -22,9 +22,9 @@ from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.imitating import Imitating
 from cluster.runs.config import RunConfig
-from hitl.client.questions import LeasedRelabel
+from hitl.client.questions import LeasedPair, LeasedRelabel
 from hitl.errors import ConfigError
-from hitl.events import Abstention, Relabel, RelabelQuestion, Task
+from hitl.events import Abstention, Choice, Relabel, RelabelQuestion, Task
 from hitl.stages import ActionSpace
 from policies.networks import ActorCritic
 from tests.cluster.stages.dial import Dial, Usher
@@ -72,6 +72,7 @@ class Telling:
         """The place of the hand, by the question."""
         self.seen: list[LeasedRelabel] = []
         self.clips: list[Any] = []
+        self.compared = 0
         self._service, self._run_id, self._most = service, run_id, most
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._teach, args=(f"p{n}",)) for n in range(people)]
@@ -90,7 +91,10 @@ class Telling:
         with self._service.teacher(name) as client:
             while not self._stop.is_set() and len(self.asked) < self._most:
                 for question in client.lease(self._run_id, wait_seconds=0.2):
-                    assert isinstance(question, LeasedRelabel)
+                    if isinstance(question, LeasedPair):
+                        self.compared += 1
+                        question.answer(Choice.FIRST)
+                        continue
                     self.seen.append(question)
                     self.clips.append(question.clips())
                     place = np.asarray(question.state["obs"])
@@ -267,6 +271,31 @@ class TestRuns:
         eventually(lambda: later.train() and state_of(later).relabels == 60)
         assert state_of(later).open_relabels == 0
         later.stop()
+
+    def test_a_learned_reward_stands_on_the_answers_too(self, service: LiveService) -> None:
+        config = run_config(
+            imitation={"alone": False, "weight": 1.0, "questions": QUESTIONS | {"budget": 30}},
+            reward={
+                "sources": {"environment": 0.0, "learned": 1.0},
+                "model": {"hidden": (16,), "gradient_steps": 20, "heldout_share": 0.0},
+                "questions": {
+                    "initial": 4, "initial_env_steps": 100, "per_round": 2, "round_env_steps": 100, "segment_steps": 5,
+                    "budget": 20,
+                },
+            },
+        )  # fmt: skip
+        algorithm = HITL(HITLConfig.from_run(config, opened(service, "both")))
+        with Telling(service, "both") as teacher:
+            train(algorithm, 6)
+        assert algorithm.teaching is not None
+        report = algorithm.teaching.state.report
+        assert report is not None
+        assert state_of(algorithm).relabels == len(teacher.asked) == 30
+        # What came after the last round of comparisons is not learnt yet.
+        assert 12 <= report.kinds["corrections"].count <= 30
+        assert algorithm.teaching.state.answered == teacher.compared > 4
+        assert "imitation_loss" in algorithm.statistics.losses
+        algorithm.stop()
 
     def test_people_see_clips_of_what_stages_play(self, service: LiveService) -> None:
         config = run_config(
