@@ -245,6 +245,7 @@ class Driver:
             "wall_seconds": row.wall_seconds,
             "comparisons": row.comparisons,
             "asked": row.asked,
+            "relabels": row.relabels,
             "true_return_mean": sum(returns) / len(returns) if returns else None,
             "true_return_episodes": returns,
             "heldout_accuracy": row.heldout_accuracy,
