@@ -37,7 +37,7 @@ class Asking:
         prefix: str,
         publisher: Any,
         expire_seconds: float,
-        clips: bool,
+        waits: bool,
     ) -> None:
         """Begin.
 
@@ -47,12 +47,13 @@ class Asking:
             prefix: begins the ids of questions; of the kind and the driver's life.
             publisher: handle of the actor that asks.
             expire_seconds: after which an open question is withdrawn.
-            clips: whether the publisher has clips rendered, which takes a while.
+            waits: whether `ask` returns when the service has the questions; else they are published while everything
+                else goes on.
         """
         self.schedule = schedule
         self.answered: set[str] = set()
         self._prefix, self._publisher = prefix, publisher
-        self._expire_seconds, self._clips = expire_seconds, clips
+        self._expire_seconds, self._waits = expire_seconds, waits
         self._number = run.open_questions + run.answered_questions + run.closed_questions
         self._last_round: int | None = None
         self._publishing: ray.ObjectRef | None = None
@@ -114,15 +115,12 @@ class Asking:
         )
 
     def ask(self, questions: Sequence[Question], cuttings: Sequence[Cutting], *, env_steps: int) -> None:
-        """Publish the segments and ask; returns when the service has the questions.
-
-        Clips take a while: a round with clips is published while everything else goes on.
-        """
+        """Publish the segments and ask."""
         ends = {question.question_id: self.expires() for question in questions}
         self._expire_time |= ends
         self._published = set(ends)
         self._publishing = self._publisher.ask.remote(questions, cuttings)
-        if not self._clips:
+        if self._waits:
             self._take_published(timeout=None)
         self._last_round = env_steps
 

@@ -1,5 +1,6 @@
 """Asks what should be done in the newest visited states, and takes note of who has answered: for the label reader."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from hitl.events import JournalEntry, Relabel, Run, Segment
 from hitl.reward.schedule import QuestionSchedule
 from hitl.spaces import action_space_of
 from policies.acting.counsel import Counsel
+
+logger = logging.getLogger(__name__)
 
 Read = tuple[JournalEntry, Sequence[Segment]]
 """An entry of the journal with the segments that it is about."""
@@ -74,7 +77,7 @@ class Relabelling:
             prefix=f"r{settings.life}-",
             publisher=settings.publisher,
             expire_seconds=questions.expire_seconds,
-            clips=questions.clips,
+            waits=settings.lockstep,
         )
         self._choice = RelabelQuestions(
             opened,
@@ -158,6 +161,8 @@ class Relabelling:
     ) -> None:
         """Ask about a batch of rollouts, or about what stages have played, where that is due.
 
+        Only in lockstep is it waited for that the service has the questions; it may be away.
+
         Args:
             rollouts: boxed references by name.
             env_steps: of the run, with this batch.
@@ -165,6 +170,14 @@ class Relabelling:
         """
         self._match()
         self._fresh.add_batch(rollouts)
+        try:
+            self._ask_if_due(env_steps, weights)
+        except ray.exceptions.RayError as error:
+            if self.lockstep:
+                raise
+            logger.warning("nobody is asked what to do this time: %s", str(error).splitlines()[0])
+
+    def _ask_if_due(self, env_steps: int, weights: ray.ObjectRef | None) -> None:
         fresh = self._fresh.to_ask_about()
         if not fresh or not (count := self._asking.due(env_steps)):
             return

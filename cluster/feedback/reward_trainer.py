@@ -120,7 +120,8 @@ class RewardTrainer:
             prefix=f"q{life}-",
             publisher=publisher,
             expire_seconds=questions.expire_seconds,
-            clips=questions.clips,
+            # Clips take a while.
+            waits=not questions.clips,
         )
         self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []

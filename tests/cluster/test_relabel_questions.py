@@ -21,7 +21,7 @@ def choosing(segment_steps: int = 2, *, seed: int = 0) -> RelabelQuestions:
         budget=1, initial=1, initial_env_steps=1, per_round=1, round_env_steps=1, max_open=1
     )
     run = FeedbackLink(address="", token="", run_id="run", task_id="task", epoch=1).run
-    asking = Asking(schedule, run, prefix="r1-", publisher=None, expire_seconds=60.0, clips=False)
+    asking = Asking(schedule, run, prefix="r1-", publisher=None, expire_seconds=60.0, waits=True)
     return RelabelQuestions(run, TWO, asking, segment_steps=segment_steps, seed=seed)
 
 

@@ -254,7 +254,11 @@ class TestRuns:
     ) -> None:
         config = run_config(mode="overlapped", imitation={"questions": QUESTIONS | {"max_open": 12}})
         algorithm = HITL(HITLConfig.from_run(config, opened(service, "overlapped")))
+        service.kill()
         train(algorithm, 5)
+        service.start()
+        with service.cluster() as client:
+            eventually(lambda: client.get_run("overlapped").open_questions == 12, seconds=60)
         assert state_of(algorithm).open_relabels == 12, "no more than that wait for a teacher"
         assert algorithm.policy_version == 1
         with Telling(service, "overlapped"):
