@@ -209,7 +209,7 @@ class TestRuns:
         algorithm.stop()
 
     @pytest.mark.parametrize("strategy", ["random", "doubt"])
-    @pytest.mark.parametrize("killed", ["after its end", "in a round"])
+    @pytest.mark.parametrize("killed", ["after its end", "in a round", "between rounds"])
     def test_a_run_goes_on_to_the_same_bits(
         self,
         service: LiveService,
@@ -228,14 +228,20 @@ class TestRuns:
             train(whole, 6, checkpoint=(3, tmp_path / "checkpoint"))
         assert len(teacher.asked) == 36
         run_id, folder, answered = name, tmp_path / "checkpoint", 36
-        if killed == "in a round":
-            run_id, folder, answered = f"{name} again", tmp_path / "life", 29
+        if killed != "after its end":
+            run_id, folder, answered = (
+                f"{name} again",
+                tmp_path / "life",
+                29 if killed == "in a round" else 24,
+            )
             lost = HITLConfig.from_run(config, opened(service, run_id))
             with Telling(service, run_id, most=answered), monkeypatch.context() as patch:
                 patch.setattr(imitating, "_ANSWER_SECONDS", 3.0)
                 life = HITL(lost)
-                with pytest.raises(ray.exceptions.RayTaskError, match="had no answer"):
-                    train(life, 6, checkpoint=(3, folder))
+                train(life, 4, checkpoint=(3, folder))
+                if killed == "in a round":
+                    with pytest.raises(ray.exceptions.RayTaskError, match="had no answer"):
+                        train(life, 6)
                 life.stop()
         resumed = HITL(HITLConfig.from_run(config, opened(service, run_id)))
         resumed.restore_from_path(str(folder))
@@ -260,6 +266,7 @@ class TestRuns:
         service.start()
         with service.cluster() as client:
             eventually(lambda: client.get_run("overlapped").open_questions == 12, seconds=60)
+        train(algorithm, 9)
         assert state_of(algorithm).open_relabels == 12, "no more than that wait for a teacher"
         assert algorithm.policy_version == 1
         with Telling(service, "overlapped"):
