@@ -54,6 +54,7 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "hitl_feedback_learnt_corrections", "gauge", (), "Corrected states that the reward model stands on."
     ),
+    Metric("hitl_feedback_answered_relabels", "gauge", (), "Answers to what should be done, skips counted."),
     Metric(
         "hitl_feedback_unrendered_segments", "gauge", (), "Asked about though no stage could render them."
     ),
@@ -102,6 +103,7 @@ class DriverMetrics:
             "hitl_feedback_unplaced_signals": row.unplaced_signals,
             "hitl_reward_correction_agreement_ratio": row.correction_accuracy,
             "hitl_feedback_learnt_corrections": row.corrections,
+            "hitl_feedback_answered_relabels": row.relabels,
             "hitl_feedback_unrendered_segments": row.segments_without_clip,
         }
         for name, value in gauges.items():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from hitl.stages import ActionSpace
 from hitl.tensors import Array
 
 
@@ -78,17 +79,23 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairQuestion:
-    """Which of two segments is better?"""
+class _AnyQuestion:
+    """What all questions have."""
 
     question_id: str
     run_id: str
-    first_segment_id: str
-    second_segment_id: str
     value: float = 0.0
     policy_version: int = 0
     reward_version: int = 0
     expire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairQuestion(_AnyQuestion):
+    """Which of two segments is better?"""
+
+    first_segment_id: str
+    second_segment_id: str
 
     @property
     def segment_ids(self) -> tuple[str, ...]:
@@ -96,8 +103,23 @@ class PairQuestion:
         return (self.first_segment_id, self.second_segment_id)
 
 
-Question = PairQuestion
-"""Any question; a union as kinds are added."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelabelQuestion(_AnyQuestion):
+    """What should be done in the state of one step of a segment? Its steps before that are context."""
+
+    segment_id: str
+    step: int
+    """From 0."""
+    action_space: ActionSpace = field(compare=False)
+
+    @property
+    def segment_ids(self) -> tuple[str, ...]:
+        """The segment asked about."""
+        return (self.segment_id,)
+
+
+Question = PairQuestion | RelabelQuestion
+"""Any question."""
 
 
 class Choice(enum.StrEnum):
@@ -106,6 +128,13 @@ class Choice(enum.StrEnum):
     FIRST = "first"
     SECOND = "second"
     TIE = "tie"
+    SKIP = "skip"
+    CANNOT_TELL = "cannot_tell"
+
+
+class Abstention(enum.StrEnum):
+    """Why a relabel question has no answer; counted and never trained on."""
+
     SKIP = "skip"
     CANNOT_TELL = "cannot_tell"
 
@@ -122,6 +151,21 @@ class Comparison:
     run_id: str
     question_id: str
     choice: Choice
+    thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """The answer to a relabel question: the action that should be taken there, of shape [...], or why there is none.
+
+    `step` is the question's: the journal keeps answers without their questions.
+    """
+
+    run_id: str
+    question_id: str
+    step: int
+    answer: Array | Abstention = field(compare=False)
     thinking_time: timedelta = timedelta(0)
     event_id: str = field(default_factory=new_event_id)
 
@@ -165,7 +209,7 @@ class Correction:
     event_id: str = field(default_factory=new_event_id)
 
 
-Event = Comparison | Retraction | Signal | Correction
+Event = Comparison | Retraction | Signal | Correction | Relabel
 """Any statement of a teacher."""
 
 

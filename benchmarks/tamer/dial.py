@@ -33,7 +33,7 @@ STEP_SECONDS = 1.0
 SECONDS = 600.0
 WANTED, FARTHEST, HORIZON = 4, 9, 40
 _OBSERVATIONS = gym.spaces.Box(-FARTHEST - 1, FARTHEST + 1, (1,), np.float32)
-_ACTIONS: gym.spaces.Discrete = gym.spaces.Discrete(3)
+_ACTIONS: gym.Space[Any] = gym.spaces.Discrete(3)
 _JUDGED = 40
 """Newest steps of which the agreement is told."""
 _REMEMBERED = 40

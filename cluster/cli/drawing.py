@@ -9,6 +9,7 @@ from rich.text import Text
 
 _MILLISECONDS = 1000
 _LEAST_MILLISECONDS = 10
+_SAME_SECONDS = 1e-6
 
 
 def draw(image: Image.Image, *, columns: int, rows: int) -> Text:
@@ -52,6 +53,14 @@ class Film:
             frames.append(frame.convert("RGB"))
             seconds.append(max(frame.info.get("duration", 0), _LEAST_MILLISECONDS) / _MILLISECONDS)
         return cls(frames, seconds)
+
+    def until(self, share: float, *, hold_seconds: float) -> Self:
+        """Return the beginning, up to a share of the whole time; its last frame is to be seen for longer."""
+        end = share * float(self._ends[-1])
+        begins = np.concatenate([[0.0], self._ends[:-1]])
+        count = max(int((begins < end - _SAME_SECONDS).sum()), 1)
+        ends = np.concatenate([self._ends[: count - 1], [end + hold_seconds]])
+        return type(self)(self._frames[:count], np.diff(ends, prepend=0.0).tolist())
 
     def __len__(self) -> int:
         return len(self._frames)

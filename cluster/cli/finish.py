@@ -68,6 +68,8 @@ def _table(config: RunConfig, summary: dict[str, Any]) -> Table:
     if config.learns_from_people:
         rows.insert(1, ("comparisons", number(summary.get("comparisons"))))
         rows.append(("held-out accuracy", percent(summary.get("heldout_accuracy"))))
+    if config.imitation.asks_people:
+        rows.insert(1, ("told what to do", number(summary.get("relabels"))))
     title = {True: "[green]goal met", False: "[red]goal missed", None: "done"}[summary["goal_met"]]
     table = Table(title=f"{summary.get('run_id')}: {title}", title_justify="left", title_style="bold")
     table.add_column("")

@@ -118,6 +118,8 @@ class RunCommands:
         ]
         if settings.rationality is not None:
             arguments += ["--rationality", str(settings.rationality)]
+        if settings.expert:
+            arguments += ["--expert", settings.expert]
         return [
             Command(
                 _handrail("teach", *arguments), {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")}

@@ -75,11 +75,14 @@ class LiveView:
             f"{number(row.env_steps)}/{number(self._config.stop.env_steps)} steps",
             f"true return {number(row.true_return)}",
         ]
-        if self._config.learns_from_people and budget:
+        if self._config.learns_reward and budget:
             parts += [
                 f"held-out accuracy {percent(row.heldout_accuracy)}",
                 f"answers {row.comparisons}/{budget} ({row.open_questions} open)",
             ]
+        if self._config.imitation.asks_people:
+            budget = self._config.imitation.questions.budget
+            parts.append(f"told what to do {row.relabels}/{budget} ({row.open_relabels} open)")
         if self._config.stages.count:
             parts.append(f"signals {row.signals} ({percent(row.signal_accuracy)} predicted)")
         if row.corrections:
@@ -129,11 +132,14 @@ class LiveView:
         ]
         if self._config.learns_from_people:
             budget = self._config.reward.questions.budget
-            if budget:
+            if self._config.learns_reward and budget:
                 left += [
                     ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
                     ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
                 ]
+            if self._config.imitation.asks_people:
+                budget = self._config.imitation.questions.budget
+                left.append(("told what to do", Text(f"{row.relabels} / {budget}, {row.open_relabels} open")))
             if self._config.stages.count:
                 left.append(("signals", Text(f"{row.signals}, {percent(row.signal_accuracy)} predicted")))
             if row.corrections:

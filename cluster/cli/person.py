@@ -1,51 +1,36 @@
-"""A person who teaches in the terminal: two pieces of behaviour, as clips or as curves, and one key to answer."""
+"""A person who teaches in the terminal: pieces of behaviour, as clips or as curves, and keys to answer."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from cluster.cli.drawing import Film
+from cluster.cli.entries import ActionEntry, Answer, ChoiceEntry, Entry, Wish, spoken
 from cluster.cli.keyboard import forget_keys, key, single_keys
-from cluster.runs.wording import sparkline
-from hitl.client.questions import LeasedQuestion
+from cluster.cli.question_panels import question_panel
+from hitl.client.questions import LeasedPair, LeasedQuestion
 from hitl.client.teaching import TeacherClient
-from hitl.errors import NotFound, NotYours
-from hitl.events import Choice, Segment
+from hitl.errors import NotFound, NotYours, RequestError
+from hitl.events import Choice, Receipt
 
-_CURVE_WIDTH = 30
-_MOST_CURVES = 16
 _POLL_SECONDS = 1.0
 _LEASE_SECONDS = 120.0
 _DRAW_SECONDS = 0.08
 _CLIP_COLUMNS, _CLIP_ROWS = 64, 20
 _FRAME_COLUMNS = 14
 """Of the terminal's, around the clips."""
-
-_CHOICES = {
-    "1": Choice.FIRST,
-    "2": Choice.SECOND,
-    "t": Choice.TIE,
-    "s": Choice.SKIP,
-    "c": Choice.CANNOT_TELL,
-}
-_QUIT = "q"
+_HOLD_SECONDS = 1.5
+"""How long the state that is asked about stays in view."""
 
 _EXPLANATION = (
-    "You compare two short pieces of behaviour. Where you see no clips, each curve is one number over the steps "
-    "of a piece, from left to right: what the policy saw (obs) and what it did (action). Both pieces of a line "
-    "share one scale. Answer which you would rather see more of; skip freely, nothing is learnt from a skip."
-)
-_KEYS = (
-    "[b]1[/] first   [b]2[/] second   [b]t[/] equally good   [b]c[/] cannot tell   "
-    "[b]s[/] skip   [b]q[/] quit"
+    "You compare two short pieces of behaviour, or say what should be done in a state. Where you see no clips, each "
+    "curve is one number over the steps of a piece, from left to right: what the policy saw (obs) and what it did "
+    "(action). Of two pieces, both on a line share one scale; answer which you would rather see more of. Skip freely, "
+    "nothing is learnt from a skip."
 )
 
 
@@ -65,111 +50,117 @@ def teach_in_terminal(address: str, token: str, run_id: str) -> int:
         console.print(
             Panel(_EXPLANATION, title=f"teaching {run_id}", title_align="left", border_style="cyan")
         )
-        answered = 0
-        try:
-            while (question := _next(client, run_id, console)) is not None:
-                forget_keys()
-                choice = _ask(question, answered + 1, console)
-                if choice is None:
-                    question.release()
-                    break
-                answered += _answer(question, choice, console)
-        except KeyboardInterrupt:
-            # An unanswered question goes to someone else when its lease ends.
-            pass
-        console.print(f"answered {answered}; thank you")
+        person = _Person(client, run_id, console)
+        # An unanswered question goes to someone else when its lease ends.
+        with suppress(KeyboardInterrupt):
+            person.teach()
+        console.print(f"answered {len(person.receipts)}; thank you")
     return 0
 
 
-def _ask(question: LeasedQuestion, number: int, console: Console) -> Choice | None:
-    """Show a question until it is answered; None for quit, and where the input ends."""
+class _Person:
+    """One person at the terminal, and what they have answered."""
+
+    def __init__(self, client: TeacherClient, run_id: str, console: Console) -> None:
+        self._client, self._run_id, self._console = client, run_id, console
+        self.receipts: list[Receipt] = []
+        """Of answers that were not taken back."""
+
+    def teach(self) -> None:
+        """Ask until the person quits."""
+        while (question := _next(self._client, self._run_id, self._console)) is not None:
+            forget_keys()
+            while (said := _ask(question, len(self.receipts) + 1, self._console)) is Wish.TAKE_BACK:
+                self._take_back()
+            if isinstance(said, Wish):
+                question.release()
+                return
+            self._answer(question, said)
+
+    def _take_back(self) -> None:
+        """Take the newest answer back that counts."""
+        if not self.receipts:
+            self._console.print("[yellow]there is no answer to take back[/]")
+            return
+        try:
+            self._client.retract(self._run_id, self.receipts[-1].event_id)
+        except RequestError as error:
+            self._console.print(f"[yellow]the last answer stays:[/] {error}")
+        else:
+            self.receipts.pop()
+            self._console.print("[dim]the last answer is taken back[/]")
+
+    def _answer(self, question: LeasedQuestion, said: Answer) -> None:
+        try:
+            self.receipts.append(_submit(question, said))
+        except NotYours as error:
+            self._console.print(f"[yellow]that was too late and does not count:[/] {error}")
+
+
+def _submit(question: LeasedQuestion, said: Answer) -> Receipt:
+    if isinstance(question, LeasedPair):
+        assert isinstance(said, Choice)
+        return question.answer(said)
+    assert not isinstance(said, Choice)
+    return question.answer(said)
+
+
+def _ask(question: LeasedQuestion, number: int, console: Console) -> Answer | Wish:
+    """Show a question until it is answered, or the person wants something else."""
+    entry: Entry = ChoiceEntry() if isinstance(question, LeasedPair) else ActionEntry(question.action_space)
     films = _films(question) if console.is_terminal else None
     if films is None:
-        console.print(question_panel(question, number))
-        return _read_choice(console)
+        said = _ask_still(question, number, entry, console)
+    else:
+        said = _ask_moving(question, number, entry, films, console)
+    if not isinstance(said, Wish):
+        console.print(f"[dim]{spoken(said)}[/]")
+    return said
+
+
+def _ask_still(question: LeasedQuestion, number: int, entry: Entry, console: Console) -> Answer | Wish:
+    console.print(question_panel(question, number, entry))
+    while True:
+        before = entry.typed
+        said = entry.press(key(wait=True) or "")
+        if entry.typed != before:
+            # Past Rich, which would drop what moves the cursor.
+            console.file.write(f"\r{entry.typed} \b" if entry.typed else "\n")
+            console.file.flush()
+        if entry.words:
+            console.print(entry.words, style="yellow", markup=False)
+        if said is not None:
+            return said
+
+
+def _ask_moving(
+    question: LeasedQuestion, number: int, entry: Entry, films: list[Film], console: Console
+) -> Answer | Wish:
     columns = max(min(_CLIP_COLUMNS, (console.width - _FRAME_COLUMNS) // 2), 1)
     began = time.monotonic()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             clips = [film.draw(time.monotonic() - began, columns=columns, rows=_CLIP_ROWS) for film in films]
-            live.update(question_panel(question, number, clips), refresh=True)
+            live.update(question_panel(question, number, entry, clips), refresh=True)
             while (pressed := key(wait=False)) is not None:
-                if pressed in (_QUIT, ""):
-                    return None
-                if pressed in _CHOICES:
-                    return _said(_CHOICES[pressed], console)
+                if (said := entry.press(pressed)) is not None:
+                    return said
             time.sleep(_DRAW_SECONDS)
 
 
 def _films(question: LeasedQuestion) -> list[Film] | None:
-    """Fetch the clips of a question; None unless there are both."""
+    """Fetch the clips of a question, of a relabel's up to its state; None unless there are all."""
     clips = question.clips()
     try:
         films = [Film.open(clip.data) for clip in clips if clip is not None]
     except OSError:
         return None
-    return films if len(films) == len(clips) else None
-
-
-def question_panel(question: LeasedQuestion, number: int, clips: list[Text] | None = None) -> Panel:
-    """Draw a question, with what its clips show now or else with curves."""
-    body = [_curve_table(question)] if clips is None else [_side_by_side(clips)]
-    notes = []
-    curves = 0 if clips is not None else len(_curves(question.first))
-    if curves > _MOST_CURVES:
-        notes.append(Text(f"{curves - _MOST_CURVES} more numbers are not shown", style="dim"))
-    if question.true_returns is not None:
-        notes.append(Text("true returns: " + " and ".join(f"{value:g}" for value in question.true_returns)))
-    steps = f"{len(question.first)} and {len(question.second)} steps"
-    return Panel(
-        Group(*body, *notes, Text(), Text.from_markup(_KEYS)),
-        title=f"{number}. Which is better? ({steps})",
-        title_align="left",
-        border_style="cyan",
-    )
-
-
-def _side_by_side(clips: list[Text]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
-    table.add_column("1  first", style="cyan", no_wrap=True)
-    table.add_column("2  second", style="yellow", no_wrap=True)
-    table.add_row(*clips)
-    return table
-
-
-def _curve_table(question: LeasedQuestion) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
-    table.add_column("", style="dim", no_wrap=True)
-    table.add_column("1  first", style="cyan", no_wrap=True)
-    table.add_column("2  second", style="yellow", no_wrap=True)
-    table.add_column("scale", style="dim", no_wrap=True)
-    first, second = _curves(question.first), _curves(question.second)
-    for name in list(first)[:_MOST_CURVES]:
-        table.add_row(*_curve_cells(name, first[name], second[name]))
-    return table
-
-
-def _curves(segment: Segment) -> dict[str, NDArray[np.float64]]:
-    """Return every single number of a segment over its steps, by a name."""
-    arrays = {**{name: np.asarray(array) for name, array in segment.observations.items()}}
-    arrays["action"] = np.asarray(segment.actions)
-    curves: dict[str, NDArray[np.float64]] = {}
-    for name, array in arrays.items():
-        columns = np.asarray(array, np.float64).reshape(len(segment), -1)
-        if columns.shape[1] == 1:
-            curves[name] = columns[:, 0]
-        else:
-            curves |= {f"{name}[{index}]": columns[:, index] for index in range(columns.shape[1])}
-    # The action says most, so it must not fall off the end of many observations.
-    actions = {name: curve for name, curve in curves.items() if name.startswith("action")}
-    return actions | curves
-
-
-def _curve_cells(name: str, first: NDArray[np.float64], second: NDArray[np.float64]) -> list[str]:
-    both = np.concatenate([first, second])
-    low, high = float(both.min()), float(both.max())
-    drawn = [sparkline(curve.tolist(), _CURVE_WIDTH, low=low, high=high) for curve in (first, second)]
-    return [name, *drawn, f"{low:.3g} to {high:.3g}"]
+    if len(films) < len(clips):
+        return None
+    if isinstance(question, LeasedPair):
+        return films
+    share = (question.step + 1) / (len(question.segment) + 1)
+    return [film.until(share, hold_seconds=_HOLD_SECONDS) for film in films]
 
 
 def _next(client: TeacherClient, run_id: str, console: Console) -> LeasedQuestion | None:
@@ -179,32 +170,8 @@ def _next(client: TeacherClient, run_id: str, console: Console) -> LeasedQuestio
             leased = client.lease(run_id, wait_seconds=_POLL_SECONDS, lease_seconds=_LEASE_SECONDS)
             if leased:
                 return leased[0]
-            if key(wait=False) in (_QUIT, ""):
+            if key(wait=False) in (Wish.QUIT.value, ""):
                 return None
-
-
-def _read_choice(console: Console) -> Choice | None:
-    """Read keys until one is an answer; None for quit, and where the input ends."""
-    while True:
-        pressed = key(wait=True)
-        if pressed in (_QUIT, ""):
-            return None
-        if pressed in _CHOICES:
-            return _said(_CHOICES[pressed], console)
-
-
-def _said(choice: Choice, console: Console) -> Choice:
-    console.print(f"[dim]{choice.value.replace('_', ' ')}[/]")
-    return choice
-
-
-def _answer(question: LeasedQuestion, choice: Choice, console: Console) -> int:
-    try:
-        question.answer(choice)
-    except NotYours as error:
-        console.print(f"[yellow]that was too late and does not count:[/] {error}")
-        return 0
-    return 1
 
 
 @contextmanager

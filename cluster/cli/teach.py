@@ -12,7 +12,8 @@ from hitl.teachers.live import Mode
 
 HELP = "teach a run, as a person or a simulated teacher"
 DESCRIPTION = """\
-Teach a run: you see two short pieces of behaviour and say which is better, or watch it live on a stage.
+Teach a run: you see two short pieces of behaviour and say which is better, or a state and say what should be done
+there; or watch it live on a stage.
 
   handrail teach --run RUN                                 a run on this machine
   HANDRAIL_TOKEN=... handrail teach --address HOST:PORT --run-id ID    a run elsewhere
@@ -55,6 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     program.add_argument("--skip", type=float, default=0.0, help="chance to skip a question")
     program.add_argument("--answer-seconds", type=float, default=0.0, help="mean time to answer")
+    program.add_argument(
+        "--expert",
+        metavar="MODULE:CLASS",
+        help="has act(observation): what it answers where the run asks what to do",
+    )
     program.add_argument("--seed", type=int, default=0, help="of its chances (default: %(default)s)")
     live = parser.add_argument_group("simulated teachers in front of a stage (--simulated --stage)")
     live.add_argument(
@@ -93,10 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
         return teach_in_terminal(place.address, place.token, place.run_id)
     import logging
 
+    from hitl.teachers.judging import load_expert
     from hitl.teachers.program import run_teacher
     from hitl.teachers.simulated import SimulatedSettings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    expert = load_expert(arguments.expert) if arguments.expert else None
     settings = SimulatedSettings(
         rationality=arguments.rationality,
         mistake=arguments.mistake,
@@ -105,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         answer_seconds=arguments.answer_seconds,
         seed=arguments.seed,
     )
-    return run_teacher(place.address, place.token, place.run_id, settings)
+    return run_teacher(place.address, place.token, place.run_id, settings, expert=expert)
 
 
 def _watch_as_program(place: _Place, arguments: argparse.Namespace) -> int:

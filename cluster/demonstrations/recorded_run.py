@@ -1,4 +1,4 @@
-"""What a run's journal holds of stages: what teachers did and corrected there, read from disk, without a service."""
+"""What a run's journal holds of what should be done: by stages, and by questions; read from disk, without a service."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cluster.environments.making import make
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
 from hitl.errors import ConfigError
-from hitl.events import Correction, Retraction, Segment
+from hitl.events import Abstention, Correction, Relabel, Retraction, Segment
 from hitl.storage.blobs import Blobs
 from hitl.storage.engine import open_engines, sqlite_url
 from hitl.storage.journal import read_entries
@@ -37,6 +37,10 @@ class Said:
     teacher_id: str
     event_id: str
     segment_id: str
+    step: int | None = None
+    """The one that was asked about; None: all of them."""
+    action: Array | None = None
+    """Wanted in that step; None: what the segment says."""
 
 
 class RecordedRun:
@@ -81,13 +85,13 @@ class RecordedRun:
         return found
 
     def said(self) -> list[Said]:
-        """Return what teachers corrected and did with the controls, without what was taken back, in order."""
+        """Return what teachers corrected, did with the controls and answered, without what was taken back, in order."""
         with self._engine.connect() as connection:
             entries = read_entries(connection, self.folder.run_id, 0, None)
         found: dict[tuple[str, str], Said] = {}
         for entry in entries:
             message = types_pb2.FeedbackEvent.FromString(entry.body)
-            if message.WhichOneof("kind") not in ("correction", "retraction"):
+            if message.WhichOneof("kind") not in ("correction", "relabel", "retraction"):
                 continue
             event, teacher = decode_event(message), entry.teacher_id
             if isinstance(event, Retraction):
@@ -96,6 +100,15 @@ class RecordedRun:
                 (segment_id,) = entry.segment_ids
                 found[teacher, event.event_id] = Said(
                     teacher_id=teacher, event_id=event.event_id, segment_id=segment_id
+                )
+            elif isinstance(event, Relabel) and not isinstance(event.answer, Abstention):
+                (segment_id,) = entry.segment_ids
+                found[teacher, event.event_id] = Said(
+                    teacher_id=teacher,
+                    event_id=event.event_id,
+                    segment_id=segment_id,
+                    step=event.step,
+                    action=event.answer,
                 )
         return list(found.values())
 
@@ -133,7 +146,7 @@ class RecordedRun:
 def read_run(
     folder: RunFolder, observation_space: gym.Space[Any], action_space: gym.Space[Any]
 ) -> Iterator[Demonstration]:
-    """Yield what teachers corrected and did with the controls in a run.
+    """Yield what teachers corrected, did with the controls and answered in a run.
 
     Args:
         folder: of the run.
@@ -151,11 +164,11 @@ def read_run(
     said, dtype = recorded.said(), flat_dtype(observation_space)
     segments = recorded.segments([one.segment_id for one in said])
     for one, segment in zip(said, segments, strict=True):
-        address = segment.address
+        address, steps = segment.address, slice(None) if one.step is None else slice(one.step, one.step + 1)
         yield Demonstration(
             name=f"{folder.run_id}/{one.teacher_id}/{one.event_id}",
             episode=f"{folder.run_id}/{address.source}/{address.episode}",
-            observation_BO=np.asarray(segment.observations["obs"], dtype).reshape(len(segment), -1),
-            action_BA=np.asarray(segment.actions),
+            observation_BO=np.asarray(segment.observations["obs"], dtype).reshape(len(segment), -1)[steps],
+            action_BA=np.asarray(segment.actions if one.action is None else one.action[None]),
         )
     recorded.close()

@@ -1,23 +1,18 @@
-"""Asking: when questions are due, which ones, and which still wait for an answer."""
+"""Asking: when questions are due, how they reach the service, and which still wait for an answer."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import ray
 
 from cluster.feedback.publisher import Asked, Cutting
-from cluster.runs.reward_config import QuestionsConfig
-from hitl.events import PairQuestion, Run
-from hitl.reward import candidates
-from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions import STRATEGIES
+from hitl.errors import DeadlineExceeded
+from hitl.events import Question, Run
 from hitl.reward.schedule import QuestionSchedule
-from policies.experience import Rollout
 
-_SCHEDULE = {"budget", "initial", "initial_env_steps", "per_round", "round_env_steps", "max_open"}
 _EARLIER = "asked in an earlier life"
 
 
@@ -32,23 +27,33 @@ class AskingState:
 
 
 class Asking:
-    """The questions of one run, as one life of its reward trainer knows them."""
+    """The questions of one kind in a run, as one life of who asks them knows them."""
 
-    def __init__(self, questions: QuestionsConfig, run: Run, *, life: str, publisher: Any, seed: int) -> None:
+    def __init__(
+        self,
+        schedule: QuestionSchedule,
+        run: Run,
+        *,
+        prefix: str,
+        publisher: Any,
+        expire_seconds: float,
+        waits: bool,
+    ) -> None:
         """Begin.
 
         Args:
-            questions: what to ask and when.
+            schedule: when to ask how much.
             run: as the service knows it, with the questions of earlier lives.
-            life: begins the ids of questions.
+            prefix: begins the ids of questions; of the kind and the driver's life.
             publisher: handle of the actor that asks.
-            seed: of the candidates.
+            expire_seconds: after which an open question is withdrawn.
+            waits: whether `ask` returns when the service has the questions; else they are published while everything
+                else goes on.
         """
-        self.schedule = QuestionSchedule(**questions.model_dump(include=_SCHEDULE))
+        self.schedule = schedule
         self.answered: set[str] = set()
-        self._questions, self._run, self._publisher = questions, run, publisher
-        self._prefix = f"q{life}-"
-        self._rng = np.random.default_rng(seed)
+        self._prefix, self._publisher = prefix, publisher
+        self._expire_seconds, self._waits = expire_seconds, waits
         self._number = run.open_questions + run.answered_questions + run.closed_questions
         self._last_round: int | None = None
         self._publishing: ray.ObjectRef | None = None
@@ -56,7 +61,7 @@ class Asking:
         """The questions of the round that is being published."""
         self.without_clip = 0
         """Segments that were asked about though their stage could not render them."""
-        self._expire_time = {f"{_EARLIER} {n}": self._expires() for n in range(run.open_questions)}
+        self._expire_time = {f"{_EARLIER} {n}": self.expires() for n in range(run.open_questions)}
 
     @property
     def open(self) -> int:
@@ -79,10 +84,6 @@ class Asking:
         """Whether a question is one of a lost life in lockstep that comes up again later in this one."""
         number = question_id.removeprefix(self._prefix)
         return number != question_id and number.isdecimal() and int(number) > self._number
-
-    def begin_anew(self, seed: int) -> None:
-        """Choose from here on as a function of this seed."""
-        self._rng = np.random.default_rng(seed)
 
     def get_state(self) -> AskingState:
         """Return what `set_state` takes."""
@@ -113,47 +114,13 @@ class Asking:
             open_questions=self.open,
         )
 
-    def choose(
-        self,
-        count: int,
-        rollouts: Iterable[tuple[str, Rollout]],
-        model: OnlineRewardModel,
-        *,
-        reward_version: int,
-    ) -> tuple[list[PairQuestion], list[Cutting]]:
-        """Choose what to ask about among segments of these rollouts."""
-        cuttings = [
-            Cutting(segment=w.segment, rollout=name, row_L=w.row_L, column=w.column)
-            for name, rollout in rollouts
-            for w in candidates.cut(
-                rollout,
-                steps=self._questions.segment_steps,
-                task_id=self._run.task_id,
-                run_id=self._run.run_id,
-                rng=self._rng,
-            )
-        ]
-        pairs = model.choose(
-            [cutting.segment for cutting in cuttings],
-            count=count,
-            pool=self._questions.candidates,
-            strategy=STRATEGIES[self._questions.strategy],
-            rng=self._rng,
-        )
-        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in pairs]
-        questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
-        return questions, [cutting for first, second, _ in chosen for cutting in (first, second)]
-
-    def ask(self, questions: list[PairQuestion], cuttings: list[Cutting], *, env_steps: int) -> None:
-        """Publish the segments and ask; returns when the service has the questions.
-
-        Clips take a while: a round with clips is published while everything else goes on.
-        """
-        ends = {question.question_id: self._expires() for question in questions}
+    def ask(self, questions: Sequence[Question], cuttings: Sequence[Cutting], *, env_steps: int) -> None:
+        """Publish the segments and ask."""
+        ends = {question.question_id: self.expires() for question in questions}
         self._expire_time |= ends
         self._published = set(ends)
         self._publishing = self._publisher.ask.remote(questions, cuttings)
-        if not self._questions.clips:
+        if self._waits:
             self._take_published(timeout=None)
         self._last_round = env_steps
 
@@ -170,18 +137,30 @@ class Asking:
         self.without_clip += asked.without_clip
         return True
 
-    def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
-        self._number += 1
-        return PairQuestion(
-            question_id=f"{self._prefix}{self._number:05d}",
-            run_id=self._run.run_id,
-            first_segment_id=first.segment.segment_id,
-            second_segment_id=second.segment.segment_id,
-            value=value,
-            policy_version=max(first.segment.policy_version, second.segment.policy_version),
-            reward_version=reward_version,
-            expire_time=self._expires(),
-        )
+    def wait_for_answers(self, look: Callable[[], object], *, timeout_seconds: float) -> None:
+        """Wait until no question is open.
 
-    def _expires(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._questions.expire_seconds)
+        Args:
+            look: waits a moment for answers and takes them.
+            timeout_seconds: the longest wait.
+
+        Raises:
+            DeadlineExceeded: the answers did not come in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while self.open:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"{self.open} questions had no answer after {timeout_seconds:.0f} s; "
+                    "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
+                )
+            look()
+
+    def new_id(self) -> str:
+        """Return the id of the next question."""
+        self._number += 1
+        return f"{self._prefix}{self._number:05d}"
+
+    def expires(self) -> datetime:
+        """Return when a question that is asked now is withdrawn."""
+        return datetime.now(UTC) + timedelta(seconds=self._expire_seconds)

@@ -6,7 +6,6 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from cluster.runs.reward_config import QuestionsConfig
 from hitl.reward.evidence.rows import Observations
 from policies.experience import Rollout
 
@@ -17,9 +16,15 @@ Named = tuple[str, Rollout]
 class FreshRollouts:
     """What can be asked about, and what the scale of rewards is taken from."""
 
-    def __init__(self, questions: QuestionsConfig) -> None:
-        self._clips = questions.clips
-        self._batches: deque[list[Named]] = deque(maxlen=questions.fresh_batches)
+    def __init__(self, *, clips: bool, batches: int) -> None:
+        """Begin without any.
+
+        Args:
+            clips: whether questions are about what stages can render.
+            batches: of env runners that are kept.
+        """
+        self._clips = clips
+        self._batches: deque[list[Named]] = deque(maxlen=batches)
         self._played: dict[str, dict[str, Rollout]] = {}
         """By the stage: a stage has rendered nothing yet of what it plays for questions, and can do so later."""
 

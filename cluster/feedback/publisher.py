@@ -7,7 +7,7 @@ trainer never see them. Stages hand it what they have played, too, and it has th
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from hitl.client.training import TrainingClient
 from hitl.events import Question, Run, Segment
+from hitl.reward import candidates
 from hitl.stages import Clip
 from hitl.tensors import Array
+from policies.experience import Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,17 @@ class Cutting:
     row_L: NDArray[np.int64]
     """Row of each of its steps."""
     column: int
+
+
+def cuttings_of(
+    rollouts: Iterable[tuple[str, Rollout]], *, steps: int, run: Run, rng: np.random.Generator
+) -> list[Cutting]:
+    """Cut rollouts, each with its name, into segments of so many steps; see `hitl.reward.candidates.cut`."""
+    return [
+        Cutting(segment=window.segment, rollout=name, row_L=window.row_L, column=window.column)
+        for name, rollout in rollouts
+        for window in candidates.cut(rollout, steps=steps, task_id=run.task_id, run_id=run.run_id, rng=rng)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

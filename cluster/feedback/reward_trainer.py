@@ -19,23 +19,26 @@ from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Run, Segment, Signal
+from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.schedule import QuestionSchedule
 from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
+_SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
 _PROBE_STEPS = 4096
 _PROBE_BYTES = 16 * 2**20
@@ -101,7 +104,7 @@ class RewardTrainer:
             seed=seed,
         )
         self._rng = np.random.default_rng(seed)
-        self._fresh = FreshRollouts(questions)
+        self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
@@ -117,7 +120,16 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
-        self._asking = Asking(questions, known, life=life, publisher=publisher, seed=seed)
+        self._asking = Asking(
+            QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
+            known,
+            prefix=f"q{life}-",
+            publisher=publisher,
+            expire_seconds=questions.expire_seconds,
+            # Clips take a while.
+            waits=not questions.clips,
+        )
+        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
@@ -171,7 +183,7 @@ class RewardTrainer:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
         self._fresh.clear()
         self._model.begin_anew(seed)
-        self._asking.begin_anew(seed)
+        self._pairs.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -205,17 +217,13 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base)
         self._prepare()
         self._ask_if_due()
-        deadline = time.monotonic() + timeout_seconds
-        while self._asking.open:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(
-                    f"{self._asking.open} questions had no answer after {timeout_seconds:.0f} s; "
-                    "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
-                )
-            self._news.wait(_WORK_SECONDS)
-            self._read_journal()
+        self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
         self._fit_if_due()
         return self.state()
+
+    def _look(self) -> None:
+        self._news.wait(_WORK_SECONDS)
+        self._read_journal()
 
     def _work(self) -> None:
         while True:
@@ -269,6 +277,8 @@ class RewardTrainer:
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):
             self._new_live += len(entry.event.actions) if "corrections" in self._model.evidence else 0
+        elif isinstance(entry.event, Relabel) and "corrections" not in self._model.evidence:
+            return
         elif self._fit_due_since is None:
             self._fit_due_since = time.monotonic()
 
@@ -317,7 +327,7 @@ class RewardTrainer:
         if self._probe is None or not rollouts:
             return
         if count := self._asking.due(env_steps):
-            questions, cuttings = self._asking.choose(
+            questions, cuttings = self._pairs.choose(
                 count, rollouts, self._model, reward_version=self._versions.version
             )
             if questions:

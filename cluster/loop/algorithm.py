@@ -15,7 +15,7 @@ from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample
 from cluster.loop.heeding import Heeding
-from cluster.loop.imitating import Imitating
+from cluster.loop.imitating import Imitating, Life
 from cluster.loop.learner import HITLLearner, Learnt
 from cluster.loop.sampling import Sampler
 from cluster.loop.statistics import Statistics
@@ -78,6 +78,7 @@ class HITL(Algorithm):  # type: ignore[misc]
                 self.config.imitation,
                 spaces_of(self.config.environment_config),
                 people if isinstance(people, FeedbackLink) else None,
+                Life.of(self.config) if self.config.imitation.asks_people else None,
             )
         self.heeding: Heeding | None = None
         if self.config.heeds_signals and isinstance(self.config.feedback_link, FeedbackLink):
@@ -102,15 +103,20 @@ class HITL(Algorithm):  # type: ignore[misc]
             rewards=self.teaching.board if self.teaching else None,
             seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
             inputs=self.config.reward_model.inputs,
-            rehearsing=Rehearsing(
-                trainer=self.teaching.trainer,
-                publisher=self.teaching.publisher,
-                life=self.config.life,
-                segment_steps=self.config.questions.segment_steps,
-            )
-            if self.teaching and self.config.questions.clips
-            else None,
+            rehearsing=self._rehearsing(),
         )
+
+    def _rehearsing(self) -> Rehearsing | None:
+        """Return whom stages play for while nobody watches; None where questions have no clips."""
+        if self.teaching and self.config.questions.clips:
+            asks, publisher = self.teaching.trainer, self.teaching.publisher
+            steps = self.config.questions.segment_steps
+        elif self.imitating and self.imitating.publisher and self.config.imitation.questions.clips:
+            asks, publisher = self.imitating.reader, self.imitating.publisher
+            steps = self.config.imitation.questions.segment_steps
+        else:
+            return None
+        return Rehearsing(trainer=asks, publisher=publisher, life=self.config.life, segment_steps=steps)
 
     def _set_weights(self, weights: ray.ObjectRef) -> None:
         self._weights = weights
@@ -139,7 +145,9 @@ class HITL(Algorithm):  # type: ignore[misc]
             self._request()
         if not samples:
             return
-        labels = self.imitating.take(samples) if self.imitating else None
+        labels: Published | None = None
+        if self.imitating:
+            labels = self.imitating.take(samples, env_steps=self.env_steps, weights=self._weights)
         signals = self.heeding.take(self.policy_version) if self.heeding else None
         if self.imitating and self.config.imitation.alone:
             # Critics of success learn from every step, also where nobody has said anything new.
@@ -310,6 +318,8 @@ class HITL(Algorithm):  # type: ignore[misc]
         self._start = self.env_steps if self.config.lockstep else 0
         if self.teaching:
             self.teaching.begin_anew(self.config.seed_for(f"reward trainer {self._start}"))
+        if self.imitating:
+            self.imitating.begin_anew(self.config.seed_for(f"label reader {self._start}"))
 
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint."""

@@ -280,9 +280,11 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
 
     @property
     def learns_from_people(self) -> bool:
-        """Whether people teach a reward, or correct what they see on stages."""
-        return self.learns_reward or (
-            self.stages.are_open and (self.imitation.imitates or self.heeds_signals)
+        """Whether people teach a reward, say what to do, or correct what they see on stages."""
+        return (
+            self.learns_reward
+            or self.imitation.asks_people
+            or (self.stages.are_open and (self.imitation.imitates or self.heeds_signals))
         )
 
     @property

@@ -189,6 +189,8 @@ class Driver:
         state = teaching.state if teaching else None
         kinds = state.report.kinds if state and state.report else {}
         heard = algorithm.heeding.state if algorithm.heeding else None
+        imitated = algorithm.imitating.state if algorithm.imitating else None
+        without_clip = [s.segments_without_clip for s in (state, imitated) if s]
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
@@ -214,10 +216,12 @@ class Driver:
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
-            segments_without_clip=state.segments_without_clip if state else 0,
+            segments_without_clip=sum(without_clip),
             delays=dict(state.delays) if state else {},
             corrections=corrections.count,
             correction_accuracy=corrections.heldout_accuracy,
+            relabels=imitated.relabels if imitated else 0,
+            open_relabels=imitated.open_relabels if imitated else 0,
             expert_share=statistics.expert_share if self.config.imitation.expert else None,
             risk=statistics.losses.get("risk"),
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
@@ -251,6 +255,7 @@ class Driver:
             "wall_seconds": row.wall_seconds,
             "comparisons": row.comparisons,
             "asked": row.asked,
+            "relabels": row.relabels,
             "true_return_mean": sum(returns) / len(returns) if returns else None,
             "true_return_episodes": returns,
             "heldout_accuracy": row.heldout_accuracy,

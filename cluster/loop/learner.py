@@ -133,7 +133,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         imitation = self.config.imitation
         self._committee: Committee | None = None
         self._success: SuccessCritics | None = None
-        if imitation.help.gate != "never":
+        if imitation.has_committee:
             self._committee = Committee(
                 lambda: self._new_network(module),
                 members=imitation.help.members,

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
+from cluster.runs.relabel_config import relabel_complaint
 from cluster.runs.reward_config import RewardConfig
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
@@ -200,9 +201,11 @@ class RunConfig(Section):
 
     @property
     def learns_from_people(self) -> bool:
-        """Whether people teach a reward, or correct what they see on stages: a service is needed."""
-        return self.learns_reward or (
-            self.stages.are_open and (self.imitation.imitates or self.heeds_signals)
+        """Whether people teach a reward, say what to do, or correct what they see on stages: a service is needed."""
+        return (
+            self.learns_reward
+            or self.imitation.asks_people
+            or (self.stages.are_open and (self.imitation.imitates or self.heeds_signals))
         )
 
     @property
@@ -230,10 +233,16 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if imitation.alone and not (imitation.expert or imitation.demonstrations or self.stages.are_open):
+        if complaint := relabel_complaint(self):
+            raise ValueError(complaint)
+        somebody = (
+            imitation.expert or imitation.demonstrations or imitation.asks_people or self.stages.are_open
+        )
+        if imitation.alone and not somebody:
             raise ValueError(
                 "imitation.alone: there is nobody to imitate; name a program with imitation.expert or what was "
-                "done before with imitation.demonstrations, or let people correct and take over with stages.count"
+                "done before with imitation.demonstrations, ask people with imitation.questions.budget, or let them "
+                "correct and take over with stages.count"
             )
         if imitation.alone and (self.policy.recurrent or sources.learned or sources.environment):
             raise ValueError(

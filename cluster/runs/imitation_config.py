@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cluster.runs.relabel_config import RelabelQuestionsConfig
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.imitation.schedules import BetaSchedule, ExponentialBeta, IndicatorBeta, LinearBeta
 from policies.imitation.settings import CloningSettings, LossName, SuccessSettings
@@ -118,6 +119,7 @@ class ImitationConfig(Section):
     people corrected and did with the controls in them. Alone without anybody else it is behaviour cloning."""
     beta: BetaConfig = Field(default_factory=BetaConfig)
     help: HelpConfig = Field(default_factory=HelpConfig)
+    questions: RelabelQuestionsConfig = Field(default_factory=RelabelQuestionsConfig)
     asked_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the policy's steps in which the expert is asked, by chance: neighbouring states teach much the same.
     What the expert does itself is a label in any case."""
@@ -148,6 +150,16 @@ class ImitationConfig(Section):
         return self.alone or self.weight > 0
 
     @property
+    def asks_people(self) -> bool:
+        """Whether people are asked what should be done in states that the policy visits."""
+        return self.questions.budget > 0
+
+    @property
+    def has_committee(self) -> bool:
+        """Whether policies beside the policy are fitted, whose disagreement is its doubt."""
+        return self.help.gate != "never" or (self.asks_people and self.questions.strategy == "doubt")
+
+    @property
     def cloning(self) -> CloningSettings:
         """The numbers of a fit."""
         return CloningSettings(
@@ -160,11 +172,20 @@ class ImitationConfig(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        for key in ("expert", "demonstrations"):
-            if getattr(self, key) and not self.imitates:
+        for key, given in (
+            ("expert", self.expert),
+            ("demonstrations", self.demonstrations),
+            ("questions.budget", self.asks_people),
+        ):
+            if given and not self.imitates:
                 raise ValueError(
                     f"imitation.{key}: nobody learns from it; set imitation.alone or imitation.weight"
                 )
+        if self.asks_people and self.questions.strategy == "doubt" and not self.alone:
+            raise ValueError(
+                "imitation.questions.strategy: only a policy that imitates alone knows its doubt; set imitation.alone, "
+                "or the strategy to random"
+            )
         if self.help.gate == "ensemble" and self.asked_share < 1:
             raise ValueError(
                 "imitation.asked_share: ensemble needs to know in each step what the expert would do; set it to 1, "

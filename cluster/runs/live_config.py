@@ -41,6 +41,9 @@ class SimulatedTeachersConfig(Section):
 
     count: NotNegative = 0
     """Processes to start with the run."""
+    expert: str = ""
+    """`module:Class` with `act(observation)`: what they answer where they are asked what to do
+    (imitation.questions)."""
     rationality: NotNegativeReal | None = None
     """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
     mistake: Share = 0.0

@@ -31,6 +31,8 @@ _TAGS = {
     "unplaced_signals": "feedback/unplaced_signals",
     "expired_signals": "feedback/expired_signals",
     "corrections": "feedback/corrections",
+    "relabels": "feedback/relabels",
+    "open_relabels": "feedback/open_relabels",
     "segments_without_clip": "feedback/segments_without_clip",
     "expert_share": "imitation/expert_share",
     "risk": "imitation/risk",
@@ -93,10 +95,14 @@ class ProgressRow:
     """States in which the reward model has learnt from what people did instead."""
     correction_accuracy: float | None = None
     """Share of held-out corrections to which the reward model gives the highest reward."""
+    relabels: int = 0
+    """Answers of teachers to what should be done in a state, skips counted."""
+    open_relabels: int = 0
+    """Questions about that which wait for a teacher."""
     delays: dict[str, float] = field(default_factory=dict)
     """Mean delay in seconds of each teacher's live signals, as fitted."""
     segments_without_clip: int = 0
-    """Asked about though their stage could not render them (reward.questions.clips); since this driver started."""
+    """Asked about though their stage could not render them (clips of questions); since this driver started."""
     expert_share: float | None = None
     """Of the last batch's steps, those that the expert took (imitation.expert)."""
     risk: float | None = None

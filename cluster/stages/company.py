@@ -23,7 +23,7 @@ class Rehearsing:
     """Whom stages play for while nobody watches."""
 
     trainer: Any
-    """Handle of the reward trainer."""
+    """Handle of who chooses what is asked: the reward trainer, or the label reader."""
     publisher: Any
     """Handle of the publisher."""
     life: str

@@ -1,17 +1,31 @@
 """A question in the hands of a teacher."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hitl.events import Choice, Question, Receipt, Segment
-from hitl.stages import Clip
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hitl.events import (
+    Abstention,
+    Choice,
+    Comparison,
+    Event,
+    PairQuestion,
+    Question,
+    Receipt,
+    Relabel,
+    RelabelQuestion,
+    Segment,
+)
+from hitl.stages import ActionSpace, Clip
 from hitl.tensors import Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeasedQuestion:
+class _Leased:
     """A question that is this teacher's until `lease_expire_time`, with what is needed to answer it.
 
     `true_rewards` has the environment's reward of each segment, shape [steps]; only oracles get it.
@@ -21,7 +35,7 @@ class LeasedQuestion:
     lease_expire_time: datetime
     segments: tuple[Segment, ...]
     true_rewards: tuple[Array, ...] | None
-    _compare: Callable[[Question, Choice, timedelta], Receipt] = field(repr=False)
+    _submit: Callable[[Event], Receipt] = field(repr=False)
     _release: Callable[[Question], None] = field(repr=False)
     _clip: Callable[[str, str], Clip | None] = field(repr=False)
     _shown_seconds: float = field(default_factory=time.monotonic, repr=False)
@@ -30,16 +44,6 @@ class LeasedQuestion:
     def question_id(self) -> str:
         """The question's id."""
         return self.question.question_id
-
-    @property
-    def first(self) -> Segment:
-        """The first segment."""
-        return self.segments[0]
-
-    @property
-    def second(self) -> Segment:
-        """The second segment."""
-        return self.segments[1]
 
     @property
     def true_returns(self) -> tuple[float, ...] | None:
@@ -56,15 +60,45 @@ class LeasedQuestion:
         """
         return tuple(self._clip(self.question.run_id, segment.segment_id) for segment in self.segments)
 
+    def release(self) -> None:
+        """Give the question back unanswered, for someone else."""
+        self._release(self.question)
+
+    def _thinking_time(self, given: timedelta | None) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self._shown_seconds) if given is None else given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedPair(_Leased):
+    """Which of two segments is better?"""
+
+    question: PairQuestion
+
+    @property
+    def first(self) -> Segment:
+        """The first segment."""
+        return self.segments[0]
+
+    @property
+    def second(self) -> Segment:
+        """The second segment."""
+        return self.segments[1]
+
     def answer(self, choice: Choice, *, thinking_time: timedelta | None = None) -> Receipt:
         """Answer; the thinking time is measured from when the question came, unless it is given.
 
         Raises:
             NotYours: it was answered, withdrawn, has expired or is with someone else by now.
         """
-        if thinking_time is None:
-            thinking_time = timedelta(seconds=time.monotonic() - self._shown_seconds)
-        return self._compare(self.question, choice, thinking_time)
+        asked = self.question
+        return self._submit(
+            Comparison(
+                run_id=asked.run_id,
+                question_id=asked.question_id,
+                choice=choice,
+                thinking_time=self._thinking_time(thinking_time),
+            )
+        )
 
     def skip(self) -> Receipt:
         """Answer that one does not want to answer; nobody else is asked.
@@ -74,6 +108,65 @@ class LeasedQuestion:
         """
         return self.answer(Choice.SKIP)
 
-    def release(self) -> None:
-        """Give the question back unanswered, for someone else."""
-        self._release(self.question)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedRelabel(_Leased):
+    """What should be done in the state of one step of a segment?"""
+
+    question: RelabelQuestion
+
+    @property
+    def segment(self) -> Segment:
+        """The steps before `step` are context; its action is what the policy did there."""
+        return self.segments[0]
+
+    @property
+    def step(self) -> int:
+        """Which step of the segment is meant, from 0."""
+        return self.question.step
+
+    @property
+    def state(self) -> Mapping[str, Array]:
+        """The state that is asked about, under the names of the segment's observations."""
+        return {name: np.asarray(array[self.step]) for name, array in self.segment.observations.items()}
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """What can be done."""
+        return self.question.action_space
+
+    def answer(self, action: ArrayLike | Abstention, *, thinking_time: timedelta | None = None) -> Receipt:
+        """Say what should be done, or why one does not; the thinking time is as in `LeasedPair.answer`.
+
+        Args:
+            action: one of `action_space`.
+            thinking_time: None measures it.
+
+        Raises:
+            InvalidRequest: there is no such action.
+            NotYours: the question was answered, withdrawn, has expired or is with someone else by now.
+        """
+        asked, low = self.question, self.action_space.low
+        if not isinstance(action, Abstention):
+            action = np.asarray(action, None if low is None else low.dtype)
+        return self._submit(
+            Relabel(
+                run_id=asked.run_id,
+                question_id=asked.question_id,
+                step=asked.step,
+                answer=action,
+                thinking_time=self._thinking_time(thinking_time),
+            )
+        )
+
+    def skip(self) -> Receipt:
+        """Answer that one does not want to answer; nobody else is asked.
+
+        Raises:
+            NotYours: as `answer`.
+        """
+        return self.answer(Abstention.SKIP)
+
+
+LeasedQuestion = LeasedPair | LeasedRelabel
+"""Any question in the hands of a teacher."""

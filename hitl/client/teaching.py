@@ -4,13 +4,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from hitl.client.channel import Channel
-from hitl.client.questions import LeasedQuestion
+from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
 from hitl.client.watching import StageWatch
 from hitl.errors import RequestError
-from hitl.events import Choice, Comparison, Event, Question, Receipt, Retraction, Run
+from hitl.events import Choice, Comparison, Event, PairQuestion, Receipt, Retraction, Run
 from hitl.fields import decode_time, encode_duration
 from hitl.stages import Clip, Control, Stage
 from hitl.tensors import Array, decode_tensor
@@ -95,15 +95,18 @@ class TeacherClient:
         rewards: tuple[Array, ...] = tuple(
             decode_tensor(tensor, what="true_rewards") for tensor in message.true_rewards
         )
-        return LeasedQuestion(
-            question=decode_question(message.question),
-            lease_expire_time=decode_time(message.lease_expire_time, "lease_expire_time"),
-            segments=tuple(decode_segment(segment) for segment in message.segments),
-            true_rewards=rewards or None,
-            _compare=self._compare,
-            _release=lambda question: self.release(question.run_id, [question.question_id]),
-            _clip=self.clip,
-        )
+        content: dict[str, Any] = {
+            "lease_expire_time": decode_time(message.lease_expire_time, "lease_expire_time"),
+            "segments": tuple(decode_segment(segment) for segment in message.segments),
+            "true_rewards": rewards or None,
+            "_submit": self._submit_one,
+            "_release": lambda question: self.release(question.run_id, [question.question_id]),
+            "_clip": self.clip,
+        }
+        question = decode_question(message.question)
+        if isinstance(question, PairQuestion):
+            return LeasedPair(question=question, **content)
+        return LeasedRelabel(question=question, **content)
 
     def compare(
         self, run_id: str, question_id: str, choice: Choice, *, thinking_time: timedelta = timedelta(0)
@@ -112,9 +115,6 @@ class TeacherClient:
         return self._submit_one(
             Comparison(run_id=run_id, question_id=question_id, choice=choice, thinking_time=thinking_time)
         )
-
-    def _compare(self, question: Question, choice: Choice, thinking_time: timedelta) -> Receipt:
-        return self.compare(question.run_id, question.question_id, choice, thinking_time=thinking_time)
 
     def retract(self, run_id: str, event_id: str) -> Receipt:
         """Take an earlier event of this teacher back: it stays in the journal and no longer counts."""

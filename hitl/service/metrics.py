@@ -16,6 +16,7 @@ TABLE: tuple[Metric, ...] = (
         "Signals recorded; placed is no where the steps that they were about are lost.",
     ),
     Metric("hitl_feedback_corrections_total", "counter", (), "Corrections recorded."),
+    Metric("hitl_feedback_relabels_total", "counter", ("answer",), "Relabels recorded: action, or why none."),
     Metric("hitl_feedback_thinking_duration_seconds", "histogram", (), "Time from shown to answered."),
     Metric("hitl_feedback_last_answer_timestamp_seconds", "gauge", (), "When the last answer was recorded."),
     Metric(

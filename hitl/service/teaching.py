@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from hitl.errors import Busy, InvalidRequest, NotFound, RequestError, Unavailable
-from hitl.events import Comparison, Correction, Retraction, Signal
+from hitl.events import Abstention, Comparison, Correction, Relabel, Retraction, Signal
 from hitl.fields import check_count, check_id, decode_duration, encode_time
 from hitl.metrics import Metrics
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
@@ -50,6 +50,7 @@ class TeachingHandlers(WatchingHandlers):
         self._retractions = metrics.counter("hitl_feedback_retractions_total")
         self._signals = metrics.counter("hitl_feedback_signals_total")
         self._corrections = metrics.counter("hitl_feedback_corrections_total")
+        self._relabels = metrics.counter("hitl_feedback_relabels_total")
         self._thinking = metrics.histogram("hitl_feedback_thinking_duration_seconds")
         self._last_answer = metrics.gauge("hitl_feedback_last_answer_timestamp_seconds")
         self._refused = metrics.counter("hitl_feedback_refused_events_total")
@@ -222,14 +223,20 @@ class TeachingHandlers(WatchingHandlers):
         match new.event:
             case Comparison():
                 self._answers.labels(new.event.choice.value).inc()
-                self._thinking.observe(new.event.thinking_time.total_seconds())
-                self._last_answer.set(outcome.receipt.record_time.timestamp())
+                self._count_answer(new.event, outcome)
+            case Relabel(answer=answer):
+                self._relabels.labels(answer.value if isinstance(answer, Abstention) else "action").inc()
+                self._count_answer(new.event, outcome)
             case Signal():
                 self._signals.labels("yes" if outcome.segments else "no").inc()
             case Correction():
                 self._corrections.inc()
             case Retraction():
                 self._retractions.inc()
+
+    def _count_answer(self, event: Comparison | Relabel, outcome: Appended) -> None:
+        self._thinking.observe(event.thinking_time.total_seconds())
+        self._last_answer.set(outcome.receipt.record_time.timestamp())
 
     def _result(self, result: Appended | RequestError) -> teaching_pb2.EventResult:
         if isinstance(result, Appended):

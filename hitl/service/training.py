@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from hitl.errors import InvalidRequest, Unavailable
+from hitl.events import Question, RelabelQuestion
 from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
@@ -116,9 +117,28 @@ class TrainingHandlers(PlayingHandlers, PolicyHandlers):
         run = _epoch(request.run, call)
         _check_number(request.questions, "questions")
         asked = [_question(message, place, run) for place, message in enumerate(request.questions)]
+        await self._check_steps(run.run_id, [new.question for new in asked])
         await wrap_future(self._storage.write(asking.ask, run, asked))
         self._bells.questions(run.run_id).ring()
         return training_pb2.AskQuestionsResponse()
+
+    async def _check_steps(self, run_id: str, asked: Sequence[Question]) -> None:
+        """Check that the steps that questions name are there: segments never change once they are stored."""
+        relabels = [question for question in asked if isinstance(question, RelabelQuestion)]
+        if not relabels:
+            return
+        ids = sorted({question.segment_id for question in relabels})
+        bodies = await wrap_future(
+            self._storage.read(segments.load_segments, self._storage.blobs, run_id, ids)
+        )
+        addresses = [types_pb2.Segment.FromString(body).address for body in bodies]
+        steps = {id: address.end - address.begin for id, address in zip(ids, addresses, strict=True)}
+        for question in relabels:
+            if question.step >= steps[question.segment_id]:
+                raise InvalidRequest(
+                    f"question {question.question_id}: relabel.step is {question.step}, but segment "
+                    f"{question.segment_id} has the steps 0 to {steps[question.segment_id] - 1}"
+                )
 
     async def WithdrawQuestions(
         self, request: training_pb2.WithdrawQuestionsRequest, call: Call

@@ -9,7 +9,17 @@ from itertools import chain, islice
 from sqlalchemy import Connection, bindparam, insert, select
 
 from hitl.errors import Conflict, InvalidRequest, NotFound, NotYours, RequestError, Unavailable
-from hitl.events import Comparison, Correction, Event, Receipt, Retraction, Signal
+from hitl.events import (
+    Abstention,
+    Comparison,
+    Correction,
+    Event,
+    Receipt,
+    Relabel,
+    RelabelQuestion,
+    Retraction,
+    Signal,
+)
 from hitl.storage import questions, schema, showings
 from hitl.storage.clock import from_us, now_us
 from hitl.storage.runs import lock_run, set_next_offset
@@ -126,7 +136,7 @@ class _Appending:
         self._asked = questions.asked_questions(
             connection,
             run_id,
-            {new.event.question_id for new in events if isinstance(new.event, Comparison)},
+            {new.event.question_id for new in events if isinstance(new.event, Comparison | Relabel)},
         )
 
     def results(self) -> list[Appended | RequestError]:
@@ -172,6 +182,7 @@ class _Appending:
         asked = self._asked.get(event.question_id)
         if asked is None:
             raise NotFound(f"run {event.run_id} has no question {event.question_id}")
+        _check_fits(event, asked)
         _check_open(asked, event.question_id, new.teacher_id, self._now)
         asked.state, asked.answered_now = questions.ANSWERED, True
         return asked.segment_ids
@@ -225,6 +236,25 @@ def _kind(event: Event) -> str:
 
 def _named_events(event: Event) -> Iterable[str]:
     return (event.event_id, event.retracted_event_id) if isinstance(event, Retraction) else (event.event_id,)
+
+
+def _check_fits(event: Comparison | Relabel, asked: questions.Asked) -> None:
+    """Check that an answer is one to its question.
+
+    Raises:
+        InvalidRequest: it answers another kind of question, is about another step, or is none of the actions.
+    """
+    question = asked.question
+    if isinstance(question, RelabelQuestion) is not isinstance(event, Relabel):
+        wanted = "a relabel" if isinstance(question, RelabelQuestion) else "a comparison"
+        raise InvalidRequest(f"question {event.question_id} is answered by {wanted}, not by a {_kind(event)}")
+    if isinstance(event, Relabel) and isinstance(question, RelabelQuestion):
+        if event.step != question.step:
+            raise InvalidRequest(
+                f"relabel.step: {event.step}, but question {event.question_id} is about step {question.step}"
+            )
+        if not isinstance(event.answer, Abstention):
+            question.action_space.check(event.answer[None], "relabel.action")
 
 
 def _check_open(asked: questions.Asked, question_id: str, teacher_id: str, now: int) -> None:

@@ -20,6 +20,8 @@ from sqlalchemy import (
 from hitl.events import Question
 from hitl.storage import schema
 from hitl.storage.clock import from_us, now_us, to_us
+from hitl.v1 import types_pb2
+from hitl.wire.segments import decode_question
 
 _questions = schema.questions
 
@@ -38,6 +40,7 @@ _ASKED = (
         _questions.c.expire_us,
         _questions.c.lease_teacher_id,
         _questions.c.lease_end_us,
+        _questions.c.body,
     )
     .where(_THESE)
     .with_for_update()
@@ -98,7 +101,13 @@ class Asked:
     expire_us: int | None
     lease_teacher_id: str | None
     lease_end_us: int
+    body: bytes
     answered_now: bool = field(default=False)
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return decode_question(types_pb2.Question.FromString(self.body))
 
 
 def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQuestion]) -> None:

@@ -5,12 +5,14 @@ import threading
 import time
 from typing import Protocol
 
-from hitl.client.questions import LeasedQuestion
+from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
 from hitl.client.teaching import TeacherClient
 from hitl.errors import NotYours
-from hitl.events import Choice
+from hitl.events import Abstention, Choice
+from hitl.teachers.judging import Expert
 from hitl.teachers.process import POLL_SECONDS, run_until_stopped
 from hitl.teachers.simulated import SimulatedSettings, SimulatedTeacher
+from hitl.tensors import Array
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +25,12 @@ _LEASE_THOUGHTS = 5.0
 class Teacher(Protocol):
     """Something that answers questions."""
 
-    def choose(self, question: LeasedQuestion) -> Choice:
-        """Answer a question."""
+    def choose(self, question: LeasedPair) -> Choice:
+        """Answer which of two segments is better."""
+        ...
+
+    def relabel(self, question: LeasedRelabel) -> Array | Abstention:
+        """Answer what should be done in a state."""
         ...
 
     def thinking_seconds(self, question: LeasedQuestion) -> float:
@@ -38,6 +44,7 @@ def run_teacher(
     run_id: str,
     settings: SimulatedSettings,
     *,
+    expert: Expert | None = None,
     stop: threading.Event | None = None,
     patience_seconds: float = 60.0,
     wait_for_run_seconds: float = 120.0,
@@ -49,6 +56,7 @@ def run_teacher(
         token: of the role oracle.
         run_id: the run to teach; it may be opened later.
         settings: what the teacher is like.
+        expert: knows what to do where the run asks that; None where it does not.
         stop: ends the loop, from another thread.
         patience_seconds: how long to look for a service that does not answer.
         wait_for_run_seconds: how long to wait for the run to be opened.
@@ -58,24 +66,31 @@ def run_teacher(
 
     Raises:
         RequestError: the service refused, or could not be reached for `patience_seconds`.
+        ConfigError: the run asks what to do, and there is no expert, or it wants what cannot be done.
     """
     return run_until_stopped(
         address,
         token,
         run_id,
-        lambda client, told: _teach_as(settings, client, run_id, told),
+        lambda client, told: _teach_as(settings, expert, client, run_id, told),
         stop=stop,
         patience_seconds=patience_seconds,
         wait_for_run_seconds=wait_for_run_seconds,
     )
 
 
-def _teach_as(settings: SimulatedSettings, client: TeacherClient, run_id: str, stop: threading.Event) -> None:
+def _teach_as(
+    settings: SimulatedSettings,
+    expert: Expert | None,
+    client: TeacherClient,
+    run_id: str,
+    stop: threading.Event,
+) -> None:
     limit = settings.answers_per_second
     teach(
         client,
         run_id,
-        SimulatedTeacher(settings),
+        SimulatedTeacher(settings, expert),
         stop,
         pause_seconds=0.0 if limit is None else 1.0 / limit,
         lease_seconds=_LEASE_SECONDS + _LEASE_THOUGHTS * settings.answer_seconds,
@@ -104,14 +119,17 @@ def teach(
                 question.release()
                 return
             next_time = time.monotonic() + pause_seconds
-            _answer(question, teacher.choose(question))
+            _answer(question, teacher)
             if stop.is_set():
                 return
 
 
-def _answer(question: LeasedQuestion, choice: Choice) -> None:
+def _answer(question: LeasedQuestion, teacher: Teacher) -> None:
     try:
-        question.answer(choice)
+        if isinstance(question, LeasedPair):
+            question.answer(teacher.choose(question))
+        else:
+            question.answer(teacher.relabel(question))
     except NotYours as error:
         # Withdrawn or taken by someone else while we thought: nothing is lost, the next one counts.
         _log.info("an answer came too late: %s", error)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hitl.client.questions import LeasedQuestion
+from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
 from hitl.errors import ConfigError, Forbidden
-from hitl.events import Choice
+from hitl.events import Abstention, Choice
+from hitl.teachers.judging import Expert, ExpertJudge
 from hitl.tensors import Array
 
 # The time to answer is gamma distributed: never near zero, sometimes long, as people's are.
@@ -26,7 +27,7 @@ class SimulatedSettings:
     rationality: float | None = None
     """Beta: the better one is chosen with probability 1 / (1 + exp(-beta * difference)); None: always."""
     mistake: float = 0.0
-    """Chance that a choice is turned round."""
+    """Chance that a choice is turned round, or that what the policy did is wanted."""
     tie_threshold: float = 0.0
     """A difference in return of at most this is a tie."""
     skip: float = 0.0
@@ -83,11 +84,12 @@ def question_rng(seed: int, question_id: str) -> np.random.Generator:
 class SimulatedTeacher:
     """Answers questions as its settings say; needs a token of the role oracle."""
 
-    def __init__(self, settings: SimulatedSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: SimulatedSettings, expert: Expert | None = None) -> None:
+        """Take what the teacher is like, and who knows what to do where the run asks that."""
+        self._settings, self._expert = settings, expert
 
-    def choose(self, question: LeasedQuestion) -> Choice:
-        """Answer a question.
+    def choose(self, question: LeasedPair) -> Choice:
+        """Answer which of two segments is better.
 
         Raises:
             Forbidden: it came without true rewards.
@@ -99,6 +101,25 @@ class SimulatedTeacher:
             )
         first, second = question.true_rewards
         return answer(first, second, question_rng(self._settings.seed, question.question_id), self._settings)
+
+    def relabel(self, question: LeasedRelabel) -> Array | Abstention:
+        """Answer what should be done in a state: what the expert would do. By mistake, what the policy did.
+
+        Raises:
+            ConfigError: there is no expert, or it wants what cannot be done.
+        """
+        if self._expert is None:
+            raise ConfigError(
+                f"question {question.question_id} asks what to do, which a simulated teacher knows by an expert: "
+                "name one with teachers.expert in the run file, or with --expert MODULE:CLASS"
+            )
+        rng = question_rng(self._settings.seed, question.question_id)
+        if rng.random() < self._settings.skip:
+            return Abstention.SKIP
+        if rng.random() < self._settings.mistake:
+            return np.asarray(question.segment.actions[question.step])
+        observation = np.asarray(question.state["obs"], np.float32).ravel()
+        return ExpertJudge(self._expert, question.action_space).wanted(observation)
 
     def thinking_seconds(self, question: LeasedQuestion) -> float:
         """Return how long this question takes to answer."""

@@ -21,86 +21,6 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class MultiDiscreteSpace(_message.Message):
-    """As many axes as there are numbers, each with so many options."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CHOICES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        choices: _abc.Iterable[_builtins.int] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MultiDiscreteSpace: _TypeAlias = MultiDiscreteSpace  # noqa: Y015
-
-@_typing.final
-class BoxSpace(_message.Message):
-    """Actions of the shape of the bounds, which belong to it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LOW_FIELD_NUMBER: _builtins.int
-    HIGH_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def low(self) -> _types_pb2.Tensor: ...
-    @_builtins.property
-    def high(self) -> _types_pb2.Tensor: ...
-    def __init__(
-        self,
-        *,
-        low: _types_pb2.Tensor | None = ...,
-        high: _types_pb2.Tensor | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BoxSpace: _TypeAlias = BoxSpace  # noqa: Y015
-
-@_typing.final
-class ActionSpace(_message.Message):
-    """What actions there are."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DISCRETE_FIELD_NUMBER: _builtins.int
-    MULTI_DISCRETE_FIELD_NUMBER: _builtins.int
-    BOX_FIELD_NUMBER: _builtins.int
-    discrete: _builtins.int
-    """So many options, from 0."""
-    @_builtins.property
-    def multi_discrete(self) -> Global___MultiDiscreteSpace: ...
-    @_builtins.property
-    def box(self) -> Global___BoxSpace: ...
-    def __init__(
-        self,
-        *,
-        discrete: _builtins.int = ...,
-        multi_discrete: Global___MultiDiscreteSpace | None = ...,
-        box: Global___BoxSpace | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "discrete", b"discrete", "kind", b"kind", "multi_discrete", b"multi_discrete"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "discrete", b"discrete", "kind", b"kind", "multi_discrete", b"multi_discrete"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["discrete", "multi_discrete", "box"]  # noqa: Y015
-    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
-
-Global___ActionSpace: _TypeAlias = ActionSpace  # noqa: Y015
-
-@_typing.final
 class Stage(_message.Message):
     """A stage as it stands."""
 
@@ -125,7 +45,7 @@ class Stage(_message.Message):
     holder: _builtins.str
     """Who has the controls; empty: nobody."""
     @_builtins.property
-    def action_space(self) -> Global___ActionSpace: ...
+    def action_space(self) -> _types_pb2.ActionSpace: ...
     def __init__(
         self,
         *,
@@ -136,7 +56,7 @@ class Stage(_message.Message):
         paused: _builtins.bool = ...,
         rate: _builtins.float = ...,
         holder: _builtins.str = ...,
-        action_space: Global___ActionSpace | None = ...,
+        action_space: _types_pb2.ActionSpace | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

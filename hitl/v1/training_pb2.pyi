@@ -501,14 +501,14 @@ class StageOpening(_message.Message):
     @_builtins.property
     def run(self) -> Global___RunEpoch: ...
     @_builtins.property
-    def action_space(self) -> _stages_pb2.ActionSpace: ...
+    def action_space(self) -> _types_pb2.ActionSpace: ...
     def __init__(
         self,
         *,
         run: Global___RunEpoch | None = ...,
         task_id: _builtins.str = ...,
         stage_id: _builtins.str = ...,
-        action_space: _stages_pb2.ActionSpace | None = ...,
+        action_space: _types_pb2.ActionSpace | None = ...,
         newest_frame: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run"]  # noqa: Y015

@@ -80,6 +80,28 @@ CHOICE_CANNOT_TELL: Choice.ValueType  # 5
 """The teacher looked and cannot compare them. Kept and counted, never trained on."""
 Global___Choice: _TypeAlias = Choice  # noqa: Y015
 
+class _Abstention:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AbstentionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Abstention.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ABSTENTION_UNSPECIFIED: _Abstention.ValueType  # 0
+    ABSTENTION_SKIP: _Abstention.ValueType  # 1
+    """The teacher does not want to answer."""
+    ABSTENTION_CANNOT_TELL: _Abstention.ValueType  # 2
+    """The teacher looked and cannot say what should be done."""
+
+class Abstention(_Abstention, metaclass=_AbstentionEnumTypeWrapper):
+    """Why there is no answer. Kept and counted, never trained on."""
+
+ABSTENTION_UNSPECIFIED: Abstention.ValueType  # 0
+ABSTENTION_SKIP: Abstention.ValueType  # 1
+"""The teacher does not want to answer."""
+ABSTENTION_CANNOT_TELL: Abstention.ValueType  # 2
+"""The teacher looked and cannot say what should be done."""
+Global___Abstention: _TypeAlias = Abstention  # noqa: Y015
+
 @_typing.final
 class Tensor(_message.Message):
     """A dense array in C order. The size of data must equal the product of shape times the element size."""
@@ -317,6 +339,86 @@ class Segment(_message.Message):
 Global___Segment: _TypeAlias = Segment  # noqa: Y015
 
 @_typing.final
+class MultiDiscreteSpace(_message.Message):
+    """As many axes as there are numbers, each with so many options."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHOICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        choices: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MultiDiscreteSpace: _TypeAlias = MultiDiscreteSpace  # noqa: Y015
+
+@_typing.final
+class BoxSpace(_message.Message):
+    """Actions of the shape of the bounds, which belong to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def low(self) -> Global___Tensor: ...
+    @_builtins.property
+    def high(self) -> Global___Tensor: ...
+    def __init__(
+        self,
+        *,
+        low: Global___Tensor | None = ...,
+        high: Global___Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoxSpace: _TypeAlias = BoxSpace  # noqa: Y015
+
+@_typing.final
+class ActionSpace(_message.Message):
+    """What actions there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISCRETE_FIELD_NUMBER: _builtins.int
+    MULTI_DISCRETE_FIELD_NUMBER: _builtins.int
+    BOX_FIELD_NUMBER: _builtins.int
+    discrete: _builtins.int
+    """So many options, from 0."""
+    @_builtins.property
+    def multi_discrete(self) -> Global___MultiDiscreteSpace: ...
+    @_builtins.property
+    def box(self) -> Global___BoxSpace: ...
+    def __init__(
+        self,
+        *,
+        discrete: _builtins.int = ...,
+        multi_discrete: Global___MultiDiscreteSpace | None = ...,
+        box: Global___BoxSpace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "discrete", b"discrete", "kind", b"kind", "multi_discrete", b"multi_discrete"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "discrete", b"discrete", "kind", b"kind", "multi_discrete", b"multi_discrete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["discrete", "multi_discrete", "box"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___ActionSpace: _TypeAlias = ActionSpace  # noqa: Y015
+
+@_typing.final
 class PairQuestion(_message.Message):
     """Which of two segments is better?"""
 
@@ -341,6 +443,37 @@ class PairQuestion(_message.Message):
 Global___PairQuestion: _TypeAlias = PairQuestion  # noqa: Y015
 
 @_typing.final
+class RelabelQuestion(_message.Message):
+    """What should be done in the state of one step of a segment? Its steps before that are context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ACTION_SPACE_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    step: _builtins.int
+    """From 0."""
+    @_builtins.property
+    def action_space(self) -> Global___ActionSpace:
+        """What can be done."""
+
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        step: _builtins.int = ...,
+        action_space: Global___ActionSpace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space", "segment_id", b"segment_id", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelabelQuestion: _TypeAlias = RelabelQuestion  # noqa: Y015
+
+@_typing.final
 class Question(_message.Message):
     """A request for judgement."""
 
@@ -349,6 +482,7 @@ class Question(_message.Message):
     QUESTION_ID_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     PAIR_FIELD_NUMBER: _builtins.int
+    RELABEL_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     REWARD_VERSION_FIELD_NUMBER: _builtins.int
@@ -365,6 +499,8 @@ class Question(_message.Message):
     @_builtins.property
     def pair(self) -> Global___PairQuestion: ...
     @_builtins.property
+    def relabel(self) -> Global___RelabelQuestion: ...
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -376,17 +512,18 @@ class Question(_message.Message):
         question_id: _builtins.str = ...,
         run_id: _builtins.str = ...,
         pair: Global___PairQuestion | None = ...,
+        relabel: Global___RelabelQuestion | None = ...,
         value: _builtins.float = ...,
         policy_version: _builtins.int = ...,
         reward_version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair", "relabel", b"relabel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "relabel", b"relabel", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "relabel"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -415,6 +552,42 @@ class Comparison(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class Relabel(_message.Message):
+    """The answer to a RelabelQuestion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ABSTENTION_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.str
+    step: _builtins.int
+    """As in the question: the journal keeps answers without their questions."""
+    abstention: Global___Abstention.ValueType
+    @_builtins.property
+    def action(self) -> Global___Tensor:
+        """One action of the question's action space."""
+
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.str = ...,
+        step: _builtins.int = ...,
+        action: Global___Tensor | None = ...,
+        abstention: Global___Abstention.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "action", b"action", "answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "action", b"action", "answer", b"answer", "question_id", b"question_id", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["action", "abstention"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___Relabel: _TypeAlias = Relabel  # noqa: Y015
 
 @_typing.final
 class Retraction(_message.Message):
@@ -521,6 +694,7 @@ class FeedbackEvent(_message.Message):
     RETRACTION_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     CORRECTION_FIELD_NUMBER: _builtins.int
+    RELABEL_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Chosen by the teacher's program, unique per run and teacher. A repeat gets the first receipt again."""
     run_id: _builtins.str
@@ -536,6 +710,8 @@ class FeedbackEvent(_message.Message):
     def signal(self) -> Global___Signal: ...
     @_builtins.property
     def correction(self) -> Global___Correction: ...
+    @_builtins.property
+    def relabel(self) -> Global___Relabel: ...
     def __init__(
         self,
         *,
@@ -546,12 +722,13 @@ class FeedbackEvent(_message.Message):
         retraction: Global___Retraction | None = ...,
         signal: Global___Signal | None = ...,
         correction: Global___Correction | None = ...,
+        relabel: Global___Relabel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "kind", b"kind", "retraction", b"retraction", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "kind", b"kind", "relabel", b"relabel", "retraction", b"retraction", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "event_id", b"event_id", "kind", b"kind", "retraction", b"retraction", "run_id", b"run_id", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "event_id", b"event_id", "kind", b"kind", "relabel", b"relabel", "retraction", b"retraction", "run_id", b"run_id", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction", "signal", "correction"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction", "signal", "correction", "relabel"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

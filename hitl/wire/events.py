@@ -1,9 +1,20 @@
 """What teachers say, and what became of it, to messages and back."""
 
 from hitl.errors import REQUEST_ERRORS, InvalidRequest, RequestError
-from hitl.events import Choice, Comparison, Correction, Event, JournalEntry, Receipt, Retraction, Signal
+from hitl.events import (
+    Abstention,
+    Choice,
+    Comparison,
+    Correction,
+    Event,
+    JournalEntry,
+    Receipt,
+    Relabel,
+    Retraction,
+    Signal,
+)
 from hitl.fields import check_count, check_id, decode_duration, decode_time, encode_duration, encode_time
-from hitl.tensors import decode_tensor, encode_tensor
+from hitl.tensors import Array, decode_tensor, encode_tensor
 from hitl.v1 import teaching_pb2, types_pb2
 
 _CHOICES = {
@@ -14,6 +25,11 @@ _CHOICES = {
     types_pb2.CHOICE_CANNOT_TELL: Choice.CANNOT_TELL,
 }
 _CHOICE_CODES = {choice: code for code, choice in _CHOICES.items()}
+_ABSTENTIONS = {
+    types_pb2.ABSTENTION_SKIP: Abstention.SKIP,
+    types_pb2.ABSTENTION_CANNOT_TELL: Abstention.CANNOT_TELL,
+}
+_ABSTENTION_CODES = {abstention: code for code, abstention in _ABSTENTIONS.items()}
 _STATUSES = {
     2: "UNKNOWN",
     3: "INVALID_ARGUMENT",
@@ -46,6 +62,13 @@ def encode_event(event: Event) -> types_pb2.FeedbackEvent:
         message.correction.stage_id, message.correction.frame = event.stage_id, event.frame
         message.correction.offset.CopyFrom(encode_duration(event.offset))
         message.correction.actions.CopyFrom(encode_tensor(event.actions))
+    elif isinstance(event, Relabel):
+        message.thinking_time.CopyFrom(encode_duration(event.thinking_time))
+        message.relabel.question_id, message.relabel.step = event.question_id, event.step
+        if isinstance(event.answer, Abstention):
+            message.relabel.abstention = _ABSTENTION_CODES[event.answer]
+        else:
+            message.relabel.action.CopyFrom(encode_tensor(event.answer))
     else:
         message.retraction.retracted_event_id = event.retracted_event_id
     return message
@@ -79,9 +102,27 @@ def decode_event(message: types_pb2.FeedbackEvent, what: str = "event") -> Event
         return _decode_signal(message, event_id, run_id, f"{what}.signal")
     if kind == "correction":
         return _decode_correction(message, event_id, run_id, f"{what}.correction")
+    if kind == "relabel":
+        return Relabel(
+            run_id=run_id,
+            event_id=event_id,
+            question_id=check_id(message.relabel.question_id, f"{what}.relabel.question_id"),
+            step=check_count(message.relabel.step, f"{what}.relabel.step"),
+            answer=_decode_relabelled(message.relabel, f"{what}.relabel"),
+            thinking_time=decode_duration(message.thinking_time, f"{what}.thinking_time"),
+        )
     raise InvalidRequest(
-        f"{what}.kind: unset, or newer than this program; known: comparison, retraction, signal, correction"
+        f"{what}.kind: unset, or newer than this program; known: comparison, retraction, signal, correction, relabel"
     )
+
+
+def _decode_relabelled(message: types_pb2.Relabel, what: str) -> Array | Abstention:
+    if message.WhichOneof("answer") == "action":
+        return decode_tensor(message.action, what=f"{what}.action")
+    abstention = _ABSTENTIONS.get(message.abstention)
+    if abstention is None:
+        raise InvalidRequest(f"{what}.answer: neither an action nor a reason why there is none")
+    return abstention
 
 
 def _decode_signal(message: types_pb2.FeedbackEvent, event_id: str, run_id: str, what: str) -> Signal:

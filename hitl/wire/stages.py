@@ -26,7 +26,7 @@ from hitl.stages import (
     Take,
 )
 from hitl.tensors import decode_tensor, decode_tensors, encode_tensor, encode_tensors
-from hitl.v1 import stages_pb2, training_pb2
+from hitl.v1 import stages_pb2, training_pb2, types_pb2
 
 MIN_RATE, MAX_RATE = 0.1, 1000.0
 """Steps a second."""
@@ -45,17 +45,17 @@ _PLAIN: dict[str, type[Release | Pause | Resume | Advance | Reset | Stop]] = {
 _PLAIN_NAMES = {control: name for name, control in _PLAIN.items()}
 
 
-def encode_action_space(space: ActionSpace) -> stages_pb2.ActionSpace:
+def encode_action_space(space: ActionSpace) -> types_pb2.ActionSpace:
     """Put an action space into a message."""
     if space.low is not None and space.high is not None:
-        box = stages_pb2.BoxSpace(low=encode_tensor(space.low), high=encode_tensor(space.high))
-        return stages_pb2.ActionSpace(box=box)
+        box = types_pb2.BoxSpace(low=encode_tensor(space.low), high=encode_tensor(space.high))
+        return types_pb2.ActionSpace(box=box)
     if space.single:
-        return stages_pb2.ActionSpace(discrete=space.choices[0])
-    return stages_pb2.ActionSpace(multi_discrete=stages_pb2.MultiDiscreteSpace(choices=space.choices))
+        return types_pb2.ActionSpace(discrete=space.choices[0])
+    return types_pb2.ActionSpace(multi_discrete=types_pb2.MultiDiscreteSpace(choices=space.choices))
 
 
-def decode_action_space(message: stages_pb2.ActionSpace, what: str = "action_space") -> ActionSpace:
+def decode_action_space(message: types_pb2.ActionSpace, what: str = "action_space") -> ActionSpace:
     """Read an action space."""
     kind = message.WhichOneof("kind")
     if kind == "box":

@@ -16,7 +16,8 @@ from PIL import Image
 from rich.console import Console
 
 from cluster.cli.drawing import Film
-from cluster.cli.person import question_panel
+from cluster.cli.entries import ChoiceEntry
+from cluster.cli.question_panels import question_panel
 from hitl.client.training import TrainingClient
 from hitl.events import Choice, Comparison, Task
 from hitl.stages import Clip
@@ -87,7 +88,7 @@ def test_a_question_shows_every_number_on_one_scale(service: LiveService, cluste
     with service.teacher() as teacher:
         (question,) = teacher.lease("shown")
     output = io.StringIO()
-    Console(file=output, width=100).print(question_panel(question, 3))
+    Console(file=output, width=100).print(question_panel(question, 3, ChoiceEntry()))
     text = output.getvalue()
     for part in (
         "3. Which is better? (4 and 4 steps)",

@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from hitl.errors import NotYours, RequestError, Unavailable
-from hitl.events import Choice, Comparison, JournalEntry
+from hitl.events import Abstention, Choice, Comparison, JournalEntry, Relabel, RelabelQuestion
 from hitl.metrics import Metric
 from hitl.service.metrics import TABLE
 from hitl.service.options import ServiceOptions
@@ -24,7 +25,7 @@ from hitl.service.server import serve
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from tests.hitl.live import LiveRun, LiveService, eventually
-from tests.hitl.playing import Play
+from tests.hitl.playing import FOUR_ACTIONS, Play
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -204,6 +205,23 @@ def test_metrics_tell_what_happened(own_service: LiveService, own_run: LiveRun) 
         ann.submit([event])
         ann.submit([Comparison(run_id=own_run.run_id, question_id=first, choice=Choice.TIE)])
         ann.retract(own_run.run_id, event.event_id)
+        own_run.cluster.ask(
+            own_run.run,
+            [
+                RelabelQuestion(
+                    question_id=name,
+                    run_id=own_run.run_id,
+                    segment_id="low",
+                    step=0,
+                    action_space=FOUR_ACTIONS,
+                )
+                for name in ("told", "skipped")
+            ],
+        )
+        relabels = [("told", np.array(3)), ("skipped", Abstention.SKIP)]
+        ann.submit(
+            [Relabel(run_id=own_run.run_id, question_id=q, step=0, answer=said) for q, said in relabels]
+        )
         play = Play.open(own_run)
         play.step()
         with ann.watch(own_run.run_id, "stage") as watch:
@@ -223,8 +241,10 @@ def test_metrics_tell_what_happened(own_service: LiveService, own_run: LiveRun) 
     ]
     assert sum(placed) == 1
     assert float(samples["hitl_feedback_corrections_total"]) == 1
+    for how in ("action", "skip"):
+        assert float(samples[f'hitl_feedback_relabels_total{{answer="{how}"}}']) == 1
     assert float(samples["hitl_feedback_open_questions"]) == 1
-    assert float(samples["hitl_feedback_thinking_duration_seconds_count"]) == 1
+    assert float(samples["hitl_feedback_thinking_duration_seconds_count"]) == 3
     assert float(samples["hitl_feedback_last_answer_timestamp_seconds"]) == pytest.approx(time.time(), abs=60)
     assert float(samples['hitl_feedback_requests_total{code="OK"}']) >= 8
     assert float(samples["hitl_feedback_commit_duration_seconds_count"]) >= 4

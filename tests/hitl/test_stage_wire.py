@@ -163,13 +163,13 @@ def test_a_malformed_control_is_refused_by_field(field: str, control: stages_pb2
 @pytest.mark.parametrize(
     "space",
     [
-        stages_pb2.ActionSpace(),
-        stages_pb2.ActionSpace(discrete=0),
-        stages_pb2.ActionSpace(multi_discrete=stages_pb2.MultiDiscreteSpace(choices=[2, 0])),
-        stages_pb2.ActionSpace(box=stages_pb2.BoxSpace(low=_tensor(1), high=_tensor(2))),
+        types_pb2.ActionSpace(),
+        types_pb2.ActionSpace(discrete=0),
+        types_pb2.ActionSpace(multi_discrete=types_pb2.MultiDiscreteSpace(choices=[2, 0])),
+        types_pb2.ActionSpace(box=types_pb2.BoxSpace(low=_tensor(1), high=_tensor(2))),
     ],
     ids=str,
 )
-def test_a_malformed_action_space_is_refused(space: stages_pb2.ActionSpace) -> None:
+def test_a_malformed_action_space_is_refused(space: types_pb2.ActionSpace) -> None:
     with pytest.raises(InvalidRequest, match="action_space"):
         decode_action_space(space)

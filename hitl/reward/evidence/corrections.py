@@ -1,7 +1,7 @@
 """Corrections as evidence: of all that could be done in a state, this is what people want.
 
-Who says "do this instead", or does it with the controls, chooses an action by its reward. Every state in which they do
-is a piece of evidence of its own.
+Who says "do this instead", does it with the controls, or answers what should be done, chooses an action by its reward.
+Every state in which they do is a piece of evidence of its own.
 
 Source: Jeon, Milli and Dragan 2020, "Reward-rational (implicit) choice", arXiv:2002.04833, section 2: the choice set
 are the actions, each grounded in itself.
@@ -21,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hitl.events import Correction, JournalEntry, Segment
+from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
 from hitl.reward.likelihoods import correction_log_likelihood
+from hitl.tensors import Array
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator, is_heldout, number
 
@@ -113,7 +114,7 @@ class Corrections:
         Args:
             action_space: of one environment.
             alternatives: to each correction where there are too many actions to look at all; see `CandidateActions`.
-                They are a function of the event's id.
+                They are a function of the event's or the question's id.
             batch: states of a minibatch.
             heldout_share: of the states, which only judge.
             members: of the ensemble.
@@ -130,27 +131,44 @@ class Corrections:
     def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         """See `Evidence`."""
         event = entry.event
-        if not isinstance(event, Correction):
+        if not isinstance(event, Correction | Relabel):
             return
         key = (event.run_id, entry.teacher_id, event.event_id)
         if key not in self._rows_of:
             begin = self._taken
             for segment in segments:
-                self._append(event, segment)
+                if isinstance(event, Correction):
+                    self._append_correction(event, segment)
+                elif not isinstance(event.answer, Abstention):
+                    self._append_relabel(event, event.answer, segment)
             self._rows_of[key] = slice(begin, self._taken)
 
-    def _append(self, event: Correction, segment: Segment) -> None:
+    def _append_correction(self, event: Correction, segment: Segment) -> None:
+        blocks = [block_of(event, event.frame + step) for step in range(len(segment))]
         name = f"{event.run_id}/{event.event_id}"
+        self._append(name, flat_observations(segment), np.asarray(segment.actions), blocks)
+
+    def _append_relabel(self, event: Relabel, action: Array, segment: Segment) -> None:
+        here = slice(event.step, event.step + 1)
+        name = f"{event.run_id}/{event.question_id}"
+        # Held out as for comparisons: by the segment, whoever answers.
+        self._append(name, flat_observations(segment)[here], action[None], [segment.segment_id])
+
+    def _append(
+        self,
+        name: str,
+        observation_LO: Observations,
+        said_LA: NDArray[Any],
+        blocks: Sequence[str],
+    ) -> None:
         rng = generator(f"{self._seed}/{name}")
         candidates = CandidateActions(self._space, count=self._alternatives + 1, rng=rng)
-        action_LCA = np.stack([_first(said, candidates.draw()) for said in np.asarray(segment.actions)])
-        observation_LO = flat_observations(segment)
-        here = slice(self._taken, self._taken + len(segment))
+        action_LCA = np.stack([_first(said, candidates.draw()) for said in said_LA])
+        here = slice(self._taken, self._taken + len(said_LA))
         rows = (self._rows or self._no_rows(observation_LO, action_LCA)).with_room(here.stop)
         rows.observation_SO[here], rows.action_SCA[here] = observation_LO, action_LCA
         # What one takeover says is said together.
         rows.bootstrap_SK[here] = bootstrap_weights([name], members=self._members, seed=self._seed)[:, 0]
-        blocks = [block_of(event, event.frame + step) for step in range(len(segment))]
         rows.heldout_S[here] = [is_heldout(block, self._heldout_share) for block in blocks]
         rows.block_S[here] = [number(block) for block in blocks]
         rows.counts_S[here] = True

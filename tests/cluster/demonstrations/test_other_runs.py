@@ -1,15 +1,22 @@
 """Corrections of other runs on the same service, as labels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import ray
 from gymnasium import spaces
 
+from cluster.demonstrations.sources import read_sources
 from cluster.feedback.label_reader import LabelReader
 from cluster.feedback.service import FeedbackLink
-from hitl.events import Retraction, Task
+from hitl.client.questions import LeasedRelabel
+from hitl.events import Abstention, RelabelQuestion, Retraction, Task
+from policies.imitation.labels import LabelStore
+from tests.cluster.demonstrations.datasets import Four
+from tests.cluster.demonstrations.test_writing import new_run
 from tests.hitl.live import LiveRun, LiveService, eventually
-from tests.hitl.playing import Play, seen
+from tests.hitl.playing import FOUR_ACTIONS, Play, seen
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -55,3 +62,33 @@ def test_they_join_those_of_the_run_and_are_told_apart(service: LiveService) -> 
         bob.submit([Retraction(run_id="earlier", retracted_event_id="takeover/stage/1")])
     eventually(lambda: _labels(reader) == second)
     client.close()
+
+
+def test_answers_of_an_earlier_run_are_demonstrations_too(tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "runs")
+    service = LiveService(folder.feedback)
+    with service.cluster() as client:
+        client.register_task(Task(task_id="four", name="Four", fingerprint="{}"))
+        run = LiveRun(client.open_run(folder.run_id, "four"), client)
+        client.publish_segments(run.run, [(run.segment("walk", width=1), None)])
+        asked = [
+            RelabelQuestion(
+                question_id=f"q{n}", run_id=run.run_id, segment_id="walk", step=n, action_space=FOUR_ACTIONS
+            )
+            for n in range(4)
+        ]
+        client.ask(run.run, asked)
+        answers = [np.array(3), Abstention.SKIP, np.array(2), np.array(0)]
+        with service.teacher("bob") as bob:
+            receipts = [
+                one.answer(answers[one.step])
+                for one in bob.lease(run.run_id, max_questions=4)
+                if isinstance(one, LeasedRelabel)
+            ]
+            bob.retract(run.run_id, receipts[3].event_id)
+    service.kill()
+    store = LabelStore(Four.observation_space, Four.action_space, heldout_share=0.0)
+    assert read_sources([str(folder.path)], store, Four.observation_space, Four.action_space) == 2
+    labels = store.labels()
+    assert labels.observation_BO[:, 0].tolist() == [0.0, 2.0]
+    assert labels.action_BA.tolist() == [3, 2]

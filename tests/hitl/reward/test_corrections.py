@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -6,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.events import Correction, JournalEntry, Segment, StepAddress
+from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment, StepAddress
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.corrections import CorrectionExamples, Corrections
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
+from policies.splits import is_heldout
 from tests.hitl.reward.test_signals import signals
 
 SEEN = gym.spaces.Box(-1, 1, (2,))
@@ -148,6 +150,59 @@ def test_repeats_retractions_and_corrections_without_a_state_do_not_count() -> N
     inputs, _ = examples_of(kind, ensemble).of(torch.arange(4))
     said_action = (inputs * ensemble.input_std + ensemble.input_mean)[:, 0, 2:].argmax(-1)
     assert said_action.tolist() == [0, 0, 2, 2]
+
+
+def answered(
+    question: str, step: int, observations: Any, answer: Any, *, event: str = ""
+) -> tuple[JournalEntry, list[Segment]]:
+    """What an answer about one step of a segment, in which the policy did 0, stands in the journal as."""
+    entry, (segment,) = said(question, 10, observations, np.zeros(len(observations), np.int64))
+    told = Relabel(
+        run_id="run", question_id=question, step=step, answer=answer, event_id=event or f"event of {question}"
+    )
+    return dataclasses.replace(entry, event=told), [segment]
+
+
+def test_an_answer_is_a_correction_of_the_state_that_it_is_about() -> None:
+    kind = corrections()
+    states = np.random.default_rng(0).uniform(-1, 1, (3, 4, 2)).astype(np.float32)
+    kind.take(*answered("one", 2, states[0], np.array(3)))
+    kind.take(*answered("one", 2, states[0], np.array(3)))
+    kind.take(*answered("skipped", 1, states[1], Abstention.SKIP))
+    kind.take(*answered("unsure", 1, states[1], Abstention.CANNOT_TELL))
+    kind.take(*answered("two", 0, states[1], np.array(1)))
+    kind.take(*answered("back", 0, states[2], np.array(2)))
+    kind.retract("run", "ann", "event of back")
+    assert len(kind) == 2
+    ensemble = model([kind], SPACES["discrete"]).ensemble
+    inputs, chosen = examples_of(kind, ensemble).of(torch.arange(2))
+    # The policy's own action is an alternative like the others.
+    assert inputs.shape[:2] == (2, 4)
+    assert chosen.tolist() == [0, 0]
+    seen = torch.from_numpy(np.stack([states[0, 2], states[1, 0]]))
+    torch.testing.assert_close(inputs[:, 0], ensemble.inputs(seen, torch.tensor([3, 1])))
+
+
+def test_what_an_answer_is_held_against_follows_from_its_question() -> None:
+    space = SPACES["continuous"]
+
+    def inputs(question: str, event: str) -> torch.Tensor:
+        kind = corrections(space)
+        kind.take(*answered(question, 1, np.zeros((3, 2)), np.zeros(2, np.float32), event=event))
+        return examples_of(kind, model([kind], space).ensemble).of(torch.arange(1))[0]
+
+    torch.testing.assert_close(inputs("one", "a"), inputs("one", "b"))
+    assert not torch.allclose(inputs("one", "a"), inputs("two", "a"))
+
+
+def test_answers_are_held_out_with_their_segment() -> None:
+    kind = corrections(heldout_share=0.4)
+    names = [f"q{number}" for number in range(40)]
+    for name in names:
+        kind.take(*answered(name, 1, np.zeros((3, 2)), np.array(1)))
+    heldout = examples_of(kind, model([kind], SPACES["discrete"]).ensemble).heldout_E
+    assert heldout.tolist() == [is_heldout(f"stage/{name}", 0.4) for name in names]
+    assert 0 < heldout.mean() < 1
 
 
 def test_nothing_said_is_no_evidence() -> None:

@@ -1,0 +1,66 @@
+"""Which pairs of segments to ask about."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cluster.feedback.asking import Asking
+from cluster.feedback.publisher import Cutting, cuttings_of
+from cluster.runs.reward_config import QuestionsConfig
+from hitl.events import PairQuestion, Run
+from hitl.reward.online import OnlineRewardModel
+from hitl.reward.questions import STRATEGIES
+from policies.experience import Rollout
+
+
+class PairQuestions:
+    """Chooses by the reward model."""
+
+    def __init__(self, questions: QuestionsConfig, run: Run, asking: Asking, *, seed: int) -> None:
+        """Begin.
+
+        Args:
+            questions: what to ask.
+            run: that is asked about.
+            asking: names the questions.
+            seed: of the candidates.
+        """
+        self._questions, self._run, self._asking = questions, run, asking
+        self._rng = np.random.default_rng(seed)
+
+    def begin_anew(self, seed: int) -> None:
+        """Choose from here on as a function of this seed."""
+        self._rng = np.random.default_rng(seed)
+
+    def choose(
+        self,
+        count: int,
+        rollouts: Iterable[tuple[str, Rollout]],
+        model: OnlineRewardModel,
+        *,
+        reward_version: int,
+    ) -> tuple[list[PairQuestion], list[Cutting]]:
+        """Choose what to ask about among segments of these rollouts."""
+        cuttings = cuttings_of(rollouts, steps=self._questions.segment_steps, run=self._run, rng=self._rng)
+        pairs = model.choose(
+            [cutting.segment for cutting in cuttings],
+            count=count,
+            pool=self._questions.candidates,
+            strategy=STRATEGIES[self._questions.strategy],
+            rng=self._rng,
+        )
+        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in pairs]
+        questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
+        return questions, [cutting for first, second, _ in chosen for cutting in (first, second)]
+
+    def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
+        return PairQuestion(
+            question_id=self._asking.new_id(),
+            run_id=self._run.run_id,
+            first_segment_id=first.segment.segment_id,
+            second_segment_id=second.segment.segment_id,
+            value=value,
+            policy_version=max(first.segment.policy_version, second.segment.policy_version),
+            reward_version=reward_version,
+            expire_time=self._asking.expires(),
+        )
