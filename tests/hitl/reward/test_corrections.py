@@ -180,7 +180,7 @@ def test_an_answer_is_a_correction_of_the_state_that_it_is_about() -> None:
     assert inputs.shape[:2] == (2, 4)
     assert chosen.tolist() == [0, 0]
     seen = torch.from_numpy(np.stack([states[0, 2], states[1, 0]]))
-    torch.testing.assert_close(inputs[:, 0], ensemble.inputs(seen, torch.tensor([3, 1])))
+    torch.testing.assert_close((inputs[:, 0],), ensemble.inputs(seen, torch.tensor([3, 1])))
 
 
 def test_what_an_answer_is_held_against_follows_from_its_question() -> None:
