@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.intervals import interval
 from benchmarks.tamer import dial, mountaincar, tetris
+from policies.threads import use_threads
 
 FULL_SEEDS = {"tetris": 5, "mountaincar": 5, "dial": 8}
 LINES_GOAL = 65.89
@@ -104,6 +105,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many; the full size by default")
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
+    use_threads(1)
     full = FULL_SEEDS[options.task]
     count = options.seeds or full
     seeds = list(range(options.first_seed, options.first_seed + count))

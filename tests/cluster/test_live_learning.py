@@ -23,7 +23,6 @@ from cluster.runs.reward_config import (
     DelayConfig,
     PolicySignalsConfig,
     QuestionsConfig,
-    RewardModelConfig,
     RewardSourcesConfig,
     SignalsConfig,
 )
@@ -134,7 +133,6 @@ def test_an_agent_without_a_policy_learns_from_signals_alone(service: LiveServic
         service,
         "signals",
         sources=RewardSourcesConfig(environment=0.0, learned=1.0),
-        model=RewardModelConfig(members=2, hidden=(16,), learning_rate=0.01),
         questions=QuestionsConfig(budget=0, initial=0),
         signals=SignalsConfig(delay=DelayConfig(shortest_seconds=SHORTEST, scale_seconds=SCALE)),
         acting=ActingConfig(kind="reward"),
