@@ -28,6 +28,7 @@ BASELINES: tuple[Baseline, ...] = ("none", "alternatives")
 TEMPERATURES = (0.0, 0.3)
 DEFAULT = "alternatives, temperature 0.3"
 """Of a run."""
+AS_IN_THE_PAPERS = "none, temperature 0.0"
 EVALUATOR = "goes to 4 and stays"
 STEP_SECONDS = 1.0
 SECONDS = 600.0
