@@ -76,23 +76,23 @@ def of_dial(seeds: list[int]) -> dict[str, Any]:
         for baseline in dial.BASELINES
         for temperature in dial.TEMPERATURES
     }
-    figures = {
+    more = interval(
+        lambda ours, papers: float(ours[0].mean() - papers[0].mean()),
+        [_succeeded(runs[dial.DEFAULT])],
+        [_succeeded(runs[dial.AS_IN_THE_PAPERS])],
+    )
+    return {
         "evaluator": dial.EVALUATOR,
         "lesson_seconds": dial.SECONDS,
-        "succeeded": {
-            way: sum(run["learnt_seconds"] is not None for run in of_way) for way, of_way in runs.items()
-        },
+        "succeeded": {way: int(_succeeded(of_way).sum()) for way, of_way in runs.items()},
         "agreement_at_the_end": {
             way: round(float(np.mean([run["agreement"] for run in of_way])), 3)
             for way, of_way in runs.items()
         },
-        "more_than_the_papers": interval(
-            lambda ours, papers: float(ours[0].mean() - papers[0].mean()),
-            [_succeeded(runs[dial.DEFAULT])],
-            [_succeeded(runs[dial.AS_IN_THE_PAPERS])],
-        ),
+        "more_than_the_papers": more,
+        "passed": more[0] > 0,
+        "runs": runs,
     }
-    return {**figures, "passed": figures["more_than_the_papers"][0] > 0, "runs": runs}
 
 
 def _succeeded(runs: list[dict[str, Any]]) -> Any:
