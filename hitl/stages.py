@@ -3,6 +3,7 @@
 A frame shows what a step led to: its signals are about steps, and its corrections about the state that it shows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,17 @@ from hitl.errors import InvalidRequest
 from hitl.tensors import Array
 
 MAX_CLIP_BYTES = 2 * 1024 * 1024
+_OWN_STAGE = re.compile(r"stage-[0-9]+")
+
+
+def own_stage_id(number: int) -> str:
+    """Return the name of a stage that the cluster itself plays; no other may have it."""
+    return f"stage-{number}"
+
+
+def is_own_stage_id(stage_id: str) -> bool:
+    """Whether it is the name of a stage that the cluster itself plays."""
+    return _OWN_STAGE.fullmatch(stage_id) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ class Stage:
     def _perform(self) -> None:
         """Play over one connection, which holds as long as the service is not away for too long."""
         space = action_space_of(self._env.action_space)
-        with self._client.play_stage(self._run, self._stage_id, space) as player:
+        with self._client.play_stage(self._run, self._stage_id, space, is_own=True) as player:
             performance = _Performance(self._env, player, self._settings, self._pictures)
             self._begin(performance)
             due = time.monotonic()

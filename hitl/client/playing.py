@@ -38,6 +38,7 @@ class StagePlayer:
         run: Run,
         stage_id: str,
         action_space: ActionSpace,
+        is_own: bool = False,
     ) -> None:
         """Open the stage; see `TrainingClient.play_stage`."""
         self._channel, self._stub = channel, stub
@@ -46,6 +47,7 @@ class StagePlayer:
             task_id=run.task_id,
             stage_id=stage_id,
             action_space=encode_action_space(action_space),
+            is_own=is_own,
         )
         self._lock = threading.Lock()
         self._frames: deque[stages_pb2.StageFrame] = deque()

@@ -16,7 +16,7 @@ from hitl.fields import check_count, check_id
 from hitl.service.call import Call
 from hitl.service.stages import Audience, Ended, LiveStage, News, Stages, Stored
 from hitl.service.steps import Taken
-from hitl.stages import ActionSpace, Command
+from hitl.stages import ActionSpace, Command, is_own_stage_id
 from hitl.storage import asking, journal, runs, segments, showings
 from hitl.storage.journal import NewEvent
 from hitl.storage.runs import RunEpoch
@@ -72,6 +72,10 @@ class PlayingHandlers:
         run = RunEpoch(check_id(opening.run.run_id, "opening.run.run_id"), opening.run.epoch)
         call.check_run(run.run_id)
         stage_id = check_id(opening.stage_id, "opening.stage_id")
+        if is_own_stage_id(stage_id) and not opening.is_own:
+            raise InvalidRequest(
+                f"opening.stage_id: {stage_id} is a name of the cluster's own stages; choose another, such as robot"
+            )
         row = await wrap_future(self._storage.write(runs.lock_epoch, run))
         if opening.task_id != row["task_id"]:
             raise InvalidRequest(

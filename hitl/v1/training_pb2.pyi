@@ -493,11 +493,14 @@ class StageOpening(_message.Message):
     STAGE_ID_FIELD_NUMBER: _builtins.int
     ACTION_SPACE_FIELD_NUMBER: _builtins.int
     NEWEST_FRAME_FIELD_NUMBER: _builtins.int
+    IS_OWN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     stage_id: _builtins.str
     """Unique within the run."""
     newest_frame: _builtins.int
     """The newest frame that it has shown already, which comes soon; unset: none."""
+    is_own: _builtins.bool
+    """One of those that the cluster plays: stage-0, stage-1 and so on, names that are refused to all others."""
     @_builtins.property
     def run(self) -> Global___RunEpoch: ...
     @_builtins.property
@@ -510,10 +513,11 @@ class StageOpening(_message.Message):
         stage_id: _builtins.str = ...,
         action_space: _stages_pb2.ActionSpace | None = ...,
         newest_frame: _builtins.int | None = ...,
+        is_own: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run", "stage_id", b"stage_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "is_own", b"is_own", "newest_frame", b"newest_frame", "run", b"run", "stage_id", b"stage_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__newest_frame: _TypeAlias = _typing.Literal["newest_frame"]  # noqa: Y015
     _WhichOneofArgType__newest_frame: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame"]  # noqa: Y015
