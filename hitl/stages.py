@@ -130,6 +130,17 @@ class StageFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """What teachers have made of a stage; it may change while nothing new is shown."""
+
+    paused: bool = False
+    rate: float = 0.0
+    """Steps a second that the stage is paced at; 0: its program sets the pace."""
+    safe_stop: bool = False
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A stage as it stands."""
 
@@ -142,6 +153,8 @@ class Stage:
     holder: str
     """Who has the controls; empty: nobody."""
     action_space: ActionSpace
+    safe_stop: bool = False
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
 
 
 @dataclass(frozen=True, slots=True)

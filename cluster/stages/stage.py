@@ -292,13 +292,14 @@ class _Performance:
         return 1.0 / self._controls.rate
 
     def hear(self) -> None:
-        """Do what teachers want.
+        """Do what teachers want, and let all who watch know.
 
         Raises:
             RequestError: the connection has ended for good.
         """
         for command in self._player.commands():
             self._controls.take(command, time.monotonic())
+        self._player.tell(self._controls.state)
 
     def override(self) -> Override | None:
         """Return who acts instead of the policy."""
@@ -327,7 +328,7 @@ class _Performance:
                 step=step,
                 image=self._pictures.encode(pixels) if pixels is not None else b"",
                 image_type=self._pictures.type if pixels is not None else "",
-                paused=self._controls.stands_still,
+                paused=self._controls.paused,
                 rate=self._controls.rate,
                 asks_help=asks_help,
             )

@@ -94,7 +94,8 @@ class Channel:
 
 def _is_of_service(error: grpc.RpcError) -> bool:
     """Whether the service itself refused, and not gRPC on the way to it."""
-    return any((key, value) == SERVICE_MARK for key, value in error.trailing_metadata() or ())
+    metadata: Any = error.trailing_metadata() or ()
+    return SERVICE_MARK in metadata
 
 
 class Patience:

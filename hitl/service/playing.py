@@ -26,7 +26,7 @@ from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.wire.events import encode_event
 from hitl.wire.segments import encode_segment
-from hitl.wire.stages import decode_action_space, decode_frame, encode_command
+from hitl.wire.stages import decode_action_space, decode_frame, decode_state, encode_command
 
 _log = logging.getLogger(__name__)
 
@@ -101,13 +101,17 @@ class PlayingHandlers:
         return self._stages.open(run, opening.task_id, stage_id, space, end_frame=end, known_frame=known)
 
     async def _read(self, requests: AsyncIterator[training_pb2.PlayStageRequest], stage: LiveStage) -> None:
-        """Read frames to their end, and then end the connection."""
+        """Read frames and states to their end, and then end the connection."""
         storing: asyncio.Task[None] | None = None
         error: HandrailError | None = None
         try:
             async for request in requests:
-                if request.WhichOneof("message") != "frame":
-                    raise InvalidRequest("after the opening every request must be a frame")
+                kind = request.WhichOneof("message")
+                if kind == "state":
+                    stage.become(decode_state(request.state))
+                    continue
+                if kind != "frame":
+                    raise InvalidRequest("after the opening every request must be a frame or a state")
                 stage.show(decode_frame(request.frame))
                 if storing is not None and storing.done():
                     storing.result()

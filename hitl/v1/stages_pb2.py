@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14hitl/v1/stages.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13hitl/v1/types.proto\"%\n\x12MultiDiscreteSpace\x12\x0f\n\x07\x63hoices\x18\x01 \x03(\x03\"G\n\x08\x42oxSpace\x12\x1c\n\x03low\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x1d\n\x04high\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"\x82\x01\n\x0b\x41\x63tionSpace\x12\x12\n\x08\x64iscrete\x18\x01 \x01(\x03H\x00\x12\x35\n\x0emulti_discrete\x18\x02 \x01(\x0b\x32\x1b.hitl.v1.MultiDiscreteSpaceH\x00\x12 \n\x03\x62ox\x18\x03 \x01(\x0b\x32\x11.hitl.v1.BoxSpaceH\x00\x42\x06\n\x04kind\"\xa4\x01\n\x05Stage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x0e\n\x06holder\x18\x07 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x08 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\"\x9d\x02\n\tStageStep\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x1d\n\x10predicted_reward\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nteacher_id\x18\x04 \x01(\t\x12\x18\n\x0btrue_reward\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0ereward_version\x18\x06 \x01(\x03\x12\x13\n\x0bjournal_end\x18\x07 \x01(\x03\x12\x11\n\tsafe_stop\x18\x08 \x01(\x08\x12\x12\n\nterminated\x18\t \x01(\x08\x12\x11\n\ttruncated\x18\n \x01(\x08\x42\x13\n\x11_predicted_rewardB\x0e\n\x0c_true_reward\"\xbb\x02\n\nStageFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x03\x12\x0f\n\x07\x65pisode\x18\x02 \x01(\x03\x12\x14\n\x0cshow_seconds\x18\x03 \x01(\x01\x12;\n\x0cobservations\x18\x04 \x03(\x0b\x32%.hitl.v1.StageFrame.ObservationsEntry\x12 \n\x04step\x18\x05 \x01(\x0b\x32\x12.hitl.v1.StageStep\x12\r\n\x05image\x18\x06 \x01(\x0c\x12\x12\n\nimage_type\x18\x07 \x01(\t\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x0c\n\x04rate\x18\t \x01(\x01\x12\x11\n\tasks_help\x18\n \x01(\x08\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"5\n\tStageTake\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0e\n\x0cStageRelease\"T\n\x08StageAct\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\'\n\x04hold\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0c\n\nStagePause\"\r\n\x0bStageResume\"\x0e\n\x0cStageAdvance\"\x0c\n\nStageReset\"\x19\n\tStageRate\x12\x0c\n\x04rate\x18\x01 \x01(\x01\"\x0b\n\tStageStop\"\xef\x02\n\x0cStageControl\x12\"\n\x04take\x18\x01 \x01(\x0b\x32\x12.hitl.v1.StageTakeH\x00\x12(\n\x07release\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageReleaseH\x00\x12 \n\x03\x61\x63t\x18\x03 \x01(\x0b\x32\x11.hitl.v1.StageActH\x00\x12$\n\x05pause\x18\x04 \x01(\x0b\x32\x13.hitl.v1.StagePauseH\x00\x12&\n\x06resume\x18\x05 \x01(\x0b\x32\x14.hitl.v1.StageResumeH\x00\x12(\n\x07\x61\x64vance\x18\x06 \x01(\x0b\x32\x15.hitl.v1.StageAdvanceH\x00\x12$\n\x05reset\x18\x07 \x01(\x0b\x32\x13.hitl.v1.StageResetH\x00\x12\"\n\x04rate\x18\x08 \x01(\x0b\x32\x12.hitl.v1.StageRateH\x00\x12\"\n\x04stop\x18\t \x01(\x0b\x32\x12.hitl.v1.StageStopH\x00\x42\t\n\x07\x63ontrol\"\"\n\x04\x43lip\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14hitl/v1/stages.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13hitl/v1/types.proto\"%\n\x12MultiDiscreteSpace\x12\x0f\n\x07\x63hoices\x18\x01 \x03(\x03\"G\n\x08\x42oxSpace\x12\x1c\n\x03low\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x1d\n\x04high\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor\"\x82\x01\n\x0b\x41\x63tionSpace\x12\x12\n\x08\x64iscrete\x18\x01 \x01(\x03H\x00\x12\x35\n\x0emulti_discrete\x18\x02 \x01(\x0b\x32\x1b.hitl.v1.MultiDiscreteSpaceH\x00\x12 \n\x03\x62ox\x18\x03 \x01(\x0b\x32\x11.hitl.v1.BoxSpaceH\x00\x42\x06\n\x04kind\"\xb7\x01\n\x05Stage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x0e\n\x06holder\x18\x07 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x08 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\x12\x11\n\tsafe_stop\x18\t \x01(\x08\"=\n\nStageState\x12\x0e\n\x06paused\x18\x01 \x01(\x08\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\tsafe_stop\x18\x03 \x01(\x08\"\x9d\x02\n\tStageStep\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x1d\n\x10predicted_reward\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nteacher_id\x18\x04 \x01(\t\x12\x18\n\x0btrue_reward\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0ereward_version\x18\x06 \x01(\x03\x12\x13\n\x0bjournal_end\x18\x07 \x01(\x03\x12\x11\n\tsafe_stop\x18\x08 \x01(\x08\x12\x12\n\nterminated\x18\t \x01(\x08\x12\x11\n\ttruncated\x18\n \x01(\x08\x42\x13\n\x11_predicted_rewardB\x0e\n\x0c_true_reward\"\xbb\x02\n\nStageFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x03\x12\x0f\n\x07\x65pisode\x18\x02 \x01(\x03\x12\x14\n\x0cshow_seconds\x18\x03 \x01(\x01\x12;\n\x0cobservations\x18\x04 \x03(\x0b\x32%.hitl.v1.StageFrame.ObservationsEntry\x12 \n\x04step\x18\x05 \x01(\x0b\x32\x12.hitl.v1.StageStep\x12\r\n\x05image\x18\x06 \x01(\x0c\x12\x12\n\nimage_type\x18\x07 \x01(\t\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x0c\n\x04rate\x18\t \x01(\x01\x12\x11\n\tasks_help\x18\n \x01(\x08\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"5\n\tStageTake\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0e\n\x0cStageRelease\"T\n\x08StageAct\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\'\n\x04hold\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0c\n\nStagePause\"\r\n\x0bStageResume\"\x0e\n\x0cStageAdvance\"\x0c\n\nStageReset\"\x19\n\tStageRate\x12\x0c\n\x04rate\x18\x01 \x01(\x01\"\x0b\n\tStageStop\"\xef\x02\n\x0cStageControl\x12\"\n\x04take\x18\x01 \x01(\x0b\x32\x12.hitl.v1.StageTakeH\x00\x12(\n\x07release\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageReleaseH\x00\x12 \n\x03\x61\x63t\x18\x03 \x01(\x0b\x32\x11.hitl.v1.StageActH\x00\x12$\n\x05pause\x18\x04 \x01(\x0b\x32\x13.hitl.v1.StagePauseH\x00\x12&\n\x06resume\x18\x05 \x01(\x0b\x32\x14.hitl.v1.StageResumeH\x00\x12(\n\x07\x61\x64vance\x18\x06 \x01(\x0b\x32\x15.hitl.v1.StageAdvanceH\x00\x12$\n\x05reset\x18\x07 \x01(\x0b\x32\x13.hitl.v1.StageResetH\x00\x12\"\n\x04rate\x18\x08 \x01(\x0b\x32\x12.hitl.v1.StageRateH\x00\x12\"\n\x04stop\x18\t \x01(\x0b\x32\x12.hitl.v1.StageStopH\x00\x42\t\n\x07\x63ontrol\"\"\n\x04\x43lip\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,33 +42,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTIONSPACE']._serialized_start=199
   _globals['_ACTIONSPACE']._serialized_end=329
   _globals['_STAGE']._serialized_start=332
-  _globals['_STAGE']._serialized_end=496
-  _globals['_STAGESTEP']._serialized_start=499
-  _globals['_STAGESTEP']._serialized_end=784
-  _globals['_STAGEFRAME']._serialized_start=787
-  _globals['_STAGEFRAME']._serialized_end=1102
-  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_start=1034
-  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_end=1102
-  _globals['_STAGETAKE']._serialized_start=1104
-  _globals['_STAGETAKE']._serialized_end=1157
-  _globals['_STAGERELEASE']._serialized_start=1159
-  _globals['_STAGERELEASE']._serialized_end=1173
-  _globals['_STAGEACT']._serialized_start=1175
-  _globals['_STAGEACT']._serialized_end=1259
-  _globals['_STAGEPAUSE']._serialized_start=1261
-  _globals['_STAGEPAUSE']._serialized_end=1273
-  _globals['_STAGERESUME']._serialized_start=1275
-  _globals['_STAGERESUME']._serialized_end=1288
-  _globals['_STAGEADVANCE']._serialized_start=1290
-  _globals['_STAGEADVANCE']._serialized_end=1304
-  _globals['_STAGERESET']._serialized_start=1306
-  _globals['_STAGERESET']._serialized_end=1318
-  _globals['_STAGERATE']._serialized_start=1320
-  _globals['_STAGERATE']._serialized_end=1345
-  _globals['_STAGESTOP']._serialized_start=1347
-  _globals['_STAGESTOP']._serialized_end=1358
-  _globals['_STAGECONTROL']._serialized_start=1361
-  _globals['_STAGECONTROL']._serialized_end=1728
-  _globals['_CLIP']._serialized_start=1730
-  _globals['_CLIP']._serialized_end=1764
+  _globals['_STAGE']._serialized_end=515
+  _globals['_STAGESTATE']._serialized_start=517
+  _globals['_STAGESTATE']._serialized_end=578
+  _globals['_STAGESTEP']._serialized_start=581
+  _globals['_STAGESTEP']._serialized_end=866
+  _globals['_STAGEFRAME']._serialized_start=869
+  _globals['_STAGEFRAME']._serialized_end=1184
+  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_start=1116
+  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_end=1184
+  _globals['_STAGETAKE']._serialized_start=1186
+  _globals['_STAGETAKE']._serialized_end=1239
+  _globals['_STAGERELEASE']._serialized_start=1241
+  _globals['_STAGERELEASE']._serialized_end=1255
+  _globals['_STAGEACT']._serialized_start=1257
+  _globals['_STAGEACT']._serialized_end=1341
+  _globals['_STAGEPAUSE']._serialized_start=1343
+  _globals['_STAGEPAUSE']._serialized_end=1355
+  _globals['_STAGERESUME']._serialized_start=1357
+  _globals['_STAGERESUME']._serialized_end=1370
+  _globals['_STAGEADVANCE']._serialized_start=1372
+  _globals['_STAGEADVANCE']._serialized_end=1386
+  _globals['_STAGERESET']._serialized_start=1388
+  _globals['_STAGERESET']._serialized_end=1400
+  _globals['_STAGERATE']._serialized_start=1402
+  _globals['_STAGERATE']._serialized_end=1427
+  _globals['_STAGESTOP']._serialized_start=1429
+  _globals['_STAGESTOP']._serialized_end=1440
+  _globals['_STAGECONTROL']._serialized_start=1443
+  _globals['_STAGECONTROL']._serialized_end=1810
+  _globals['_CLIP']._serialized_start=1812
+  _globals['_CLIP']._serialized_end=1846
 # @@protoc_insertion_point(module_scope)

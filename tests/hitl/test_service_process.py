@@ -162,7 +162,9 @@ def test_what_is_away_is_named_and_not_the_service(own_service: LiveService, own
                 watch.next(20)
         assert str(ended.value) == "the service is shutting down; watch again"
         assert own_service.wait() == 0
-        with pytest.raises(Unavailable, match=f"the feedback service at {own_service.address} cannot be reached"):
+        with pytest.raises(
+            Unavailable, match=f"the feedback service at {own_service.address} cannot be reached"
+        ):
             ann.stages(own_run.run_id)
 
 
