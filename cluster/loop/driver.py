@@ -184,6 +184,7 @@ class Driver:
         state = teaching.state if teaching else None
         kinds = state.report.kinds if state and state.report else {}
         heard = algorithm.heeding.state if algorithm.heeding else None
+        imitated = algorithm.imitating.state if algorithm.imitating else None
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
@@ -211,8 +212,10 @@ class Driver:
             expired_signals=heard.expired if heard else 0,
             segments_without_clip=state.segments_without_clip if state else 0,
             delays=dict(state.delays) if state else {},
-            corrections=corrections.count,
+            corrections=corrections.count or (imitated.corrected if imitated else 0),
             correction_accuracy=corrections.heldout_accuracy,
+            labels=imitated.labels if imitated else 0,
+            demonstrated=imitated.demonstrated if imitated else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
             dropped_rollouts=algorithm.dropped_rollouts,
