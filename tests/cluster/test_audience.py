@@ -54,7 +54,9 @@ def playing(run: LiveRun) -> Iterator[Play]:
 
 
 @contextlib.contextmanager
-def person(service: LiveService, run_id: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+def person(
+    service: LiveService, run_id: str, *more: str, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     command = [
         sys.executable,
         "-m",
@@ -67,7 +69,12 @@ def person(service: LiveService, run_id: str, *more: str) -> Iterator[subprocess
     ]
     process = subprocess.Popen(
         [*command, "--stage", *more],
-        env={**os.environ, "HANDRAIL_TOKEN": service.token("teacher", "alice"), "COLUMNS": "100"},
+        env={
+            **os.environ,
+            "HANDRAIL_TOKEN": service.token("teacher", "alice"),
+            "COLUMNS": "100",
+            **environment,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -223,7 +230,9 @@ def test_everybody_sees_at_once_that_somebody_has_paused_the_stage(
 ) -> None:
     run = LiveRun(cluster.open_run("seen", "task"), cluster)
     play = Play.open(run)
-    with person(service, "seen") as alice, person(service, "seen") as bob:
+    # Both draw as in a terminal.
+    screen = {"FORCE_COLOR": "1", "COLUMNS": "200"}
+    with person(service, "seen", **screen) as alice, person(service, "seen", **screen) as bob:
         for who in (alice, bob):
             heard_first(who, cluster, "seen")
         # Nothing new is shown.
@@ -248,6 +257,8 @@ def test_everybody_sees_at_once_that_somebody_has_paused_the_stage(
             out, error = who.communicate(timeout=20)
             assert who.returncode == 0, error
             assert "thank you" in out
+            for seen in ("10 steps/s", "paused", "4 steps/s", "carol has the controls"):
+                assert seen in out
     play.player.close()
 
 
