@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hitl.stages import Act, Advance, Command, Pause, Rate, Release, Reset, Resume, Stop
+from hitl.stages import Act, Advance, Command, Pause, Rate, Release, Reset, Resume, StageState, Stop
 from hitl.tensors import Array
 
 
@@ -60,6 +60,11 @@ class Controls:
     def stands_still(self) -> bool:
         """Whether no step is wanted."""
         return self.paused and not self._steps_wanted
+
+    @property
+    def state(self) -> StageState:
+        """What all who watch are told."""
+        return StageState(paused=self.paused, rate=self.rate, safe_stop=bool(self._stopped_by))
 
     def stepped(self) -> None:
         """Take note of a step."""

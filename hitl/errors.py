@@ -11,7 +11,7 @@
     │   ├── Unauthenticated    UNAUTHENTICATED      no token, or one that is not ours
     │   ├── Forbidden          PERMISSION_DENIED    a good token without this right
     │   ├── Busy               RESOURCE_EXHAUSTED   too much at once; try again later
-    │   ├── Unavailable        UNAVAILABLE          nobody answers, or the service is shutting down
+    │   ├── Unavailable        UNAVAILABLE          nobody answers, or what is wanted is away for now
     │   └── DeadlineExceeded   DEADLINE_EXCEEDED    the answer took too long
     └── StorageError           the database or its folder cannot be used; exit code 2
 
@@ -87,7 +87,7 @@ class Busy(RequestError):
 
 
 class Unavailable(RequestError):
-    """Nobody answers, or the service is shutting down."""
+    """Nobody answers; or the service did, and is shutting down or waits for a stage that is away."""
 
     status = "UNAVAILABLE"
 
@@ -102,3 +102,6 @@ REQUEST_ERRORS: dict[str, type[RequestError]] = {
     error.status: error for error in RequestError.__subclasses__()
 }
 """From the name of a gRPC status to the error that means it."""
+
+SERVICE_MARK = ("hitl-refused-by", "service")
+"""In the trailing metadata of what the service refused: gRPC has statuses of its own where nobody was reached."""

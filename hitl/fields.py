@@ -8,6 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hitl.errors import InvalidRequest
 
 _MAX_ID_LENGTH = 200
+MAX_OFFSET = timedelta(hours=1)
+"""For which anybody looks at one frame: a stage may be paused while they think."""
 
 
 def check_id(value: str, what: str) -> str:
@@ -65,3 +67,17 @@ def decode_duration(message: Duration, what: str) -> timedelta:
     if duration < timedelta(0):
         raise InvalidRequest(f"{what}: {duration.total_seconds()} s is negative")
     return duration
+
+
+def check_offset(offset: timedelta, what: str) -> timedelta:
+    """Return the time for which a teacher had looked at a frame, if anybody may have looked for so long.
+
+    Raises:
+        InvalidRequest: it is above `MAX_OFFSET`.
+    """
+    if offset > MAX_OFFSET:
+        raise InvalidRequest(
+            f"{what}: {offset.total_seconds():.0f} s is above {MAX_OFFSET.total_seconds():.0f} s, so the clock that "
+            "measured it is broken, or its unit is wrong; say how long the frame had been in front of the teacher"
+        )
+    return offset

@@ -3,6 +3,7 @@
 A frame shows what a step led to: its signals are about steps, and its corrections about the state that it shows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,17 @@ from hitl.errors import InvalidRequest
 from hitl.tensors import Array
 
 MAX_CLIP_BYTES = 2 * 1024 * 1024
+_OWN_STAGE = re.compile(r"stage-[0-9]+")
+
+
+def own_stage_id(number: int) -> str:
+    """Return the name of a stage that the cluster itself plays; no other may have it."""
+    return f"stage-{number}"
+
+
+def is_own_stage_id(stage_id: str) -> bool:
+    """Whether it is the name of a stage that the cluster itself plays."""
+    return _OWN_STAGE.fullmatch(stage_id) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,17 @@ class StageFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """What teachers have made of a stage; it may change while nothing new is shown."""
+
+    paused: bool = False
+    rate: float = 0.0
+    """Steps a second that the stage is paced at; 0: its program sets the pace."""
+    safe_stop: bool = False
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A stage as it stands."""
 
@@ -130,6 +153,8 @@ class Stage:
     holder: str
     """Who has the controls; empty: nobody."""
     action_space: ActionSpace
+    safe_stop: bool = False
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cluster.cli.stage_keys import Person
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
 from hitl.errors import NotFound
-from hitl.stages import ActionSpace
+from hitl.stages import ActionSpace, StageState
 
 _COLUMNS, _ROWS = 64, 20
 _DRAW_SECONDS = 0.12
@@ -82,7 +82,7 @@ def _find(
 
 
 def _look(client: TeacherClient, person: Person, console: Console) -> None:
-    drawn, undrawn, said = 0.0, None, ""
+    drawn, undrawn, told = 0.0, None, None
     with (
         client.watch(person.run_id, person.stage_id) as watch,
         Live(console=console, auto_refresh=False, transient=True) as live,
@@ -91,11 +91,12 @@ def _look(client: TeacherClient, person: Person, console: Console) -> None:
             undrawn = watch.next(_LOOK_SECONDS) or undrawn
             now = time.monotonic()
             frame = undrawn or person.frame
-            words = _words(person, frame)
-            if frame is not None and (undrawn or words != said) and now - drawn >= _DRAW_SECONDS:
+            person.state, person.heard = watch.state, watch.heard
+            tells = (_words(person, frame), watch.state, watch.holder)
+            if frame is not None and (undrawn or tells != told) and now - drawn >= _DRAW_SECONDS:
                 # What is judged is what was drawn, and not what came since.
-                person.frame, undrawn, drawn, said = frame, None, now, words
-                live.update(stage_panel(frame, words), refresh=True)
+                person.frame, undrawn, drawn, told = frame, None, now, tells
+                live.update(stage_panel(frame, *tells), refresh=True)
             person.keep_controls(now)
             while (pressed := key(wait=False)) is not None:
                 if pressed in ("q", ""):
@@ -108,29 +109,29 @@ def _words(person: Person, frame: WatchedFrame | None) -> str:
     if person.late:
         return f"[yellow]waiting for the service, which has yet to hear of {person.late} keys[/]"
     seconds = frame.offset.total_seconds() if frame else 0.0
-    if frame is None or frame.shown.paused or seconds < max(_QUIET_SECONDS, 3 / (frame.shown.rate or 1.0)):
+    if frame is None or person.state.paused or seconds < max(_QUIET_SECONDS, 3 / (person.state.rate or 1.0)):
         return person.words
-    quiet = f"[dim]nothing new for {seconds:.0f} s: it was paused, waits for help, or is away[/]"
+    quiet = f"[dim]nothing new for {seconds:.0f} s: it waits for help, or is away[/]"
     return f"{person.words}   {quiet}"
 
 
-def stage_panel(frame: WatchedFrame, words: str) -> Panel:
-    """Draw what a stage shows."""
+def stage_panel(frame: WatchedFrame, words: str, state: StageState, holder: str) -> Panel:
+    """Draw what a stage shows, and what has been made of it since."""
     shown, step = frame.shown, frame.shown.step
-    facts = [f"frame {shown.frame}", f"{shown.rate:.3g} steps/s"]
+    facts = [f"frame {shown.frame}", f"{state.rate:.3g} steps/s" if state.rate else "at its program's pace"]
     if step is not None:
         who = f" by {step.teacher_id}" if step.teacher_id else ""
         facts += [f"action {np.asarray(step.action).tolist()}{who}", f"policy {step.policy_version}"]
         if step.predicted_reward is not None:
             facts.append(f"predicted reward {step.predicted_reward:+.2f}")
-        if step.safe_stop:
-            facts.append("safe stop: space ends it")
-    if shown.paused:
+    if state.safe_stop:
+        facts.append("safe stop: space ends it")
+    if state.paused:
         facts.append("paused")
-    if shown.asks_help and not frame.holder:
+    if shown.asks_help and not holder:
         facts.append("it asks for help: t takes the controls")
-    if frame.holder:
-        facts.append(f"{frame.holder} has the controls")
+    if holder:
+        facts.append(f"{holder} has the controls")
     picture = Text("(no picture)", style="dim")
     if shown.image:
         try:

@@ -65,7 +65,7 @@ def _table(config: RunConfig, summary: dict[str, Any]) -> Table:
         ("wall seconds", duration(summary["wall_seconds"])),
         ("env steps", number(summary.get("env_steps"))),
     ]
-    if config.learns_from_people:
+    if config.asks_questions:
         rows.insert(1, ("comparisons", number(summary.get("comparisons"))))
         rows.append(("held-out accuracy", percent(summary.get("heldout_accuracy"))))
     if config.imitation.asks_people:

@@ -75,18 +75,12 @@ class LiveView:
             f"{number(row.env_steps)}/{number(self._config.stop.env_steps)} steps",
             f"true return {number(row.true_return)}",
         ]
-        if self._config.learns_reward and budget:
+        if self._config.asks_questions:
             parts += [
                 f"held-out accuracy {percent(row.heldout_accuracy)}",
                 f"answers {row.comparisons}/{budget} ({row.open_questions} open)",
             ]
-        if self._config.imitation.asks_people:
-            budget = self._config.imitation.questions.budget
-            parts.append(f"told what to do {row.relabels}/{budget} ({row.open_relabels} open)")
-        if self._config.stages.count:
-            parts.append(f"signals {row.signals} ({percent(row.signal_accuracy)} predicted)")
-        if row.corrections:
-            parts.append(f"corrections {row.corrections} ({percent(row.correction_accuracy)} predicted)")
+        parts += [f"{name} {text}" for name, text in self._learnt_from(row)]
         parts += [
             f"{number(round(row.steps_per_second))} steps/s",
             f"policy {row.policy_version} reward {row.reward_version} lag {number(row.lag_updates)}",
@@ -130,21 +124,14 @@ class LiveView:
             ("speed", Text(f"{number(round(row.steps_per_second))} steps/s")),
             ("policy version", Text(f"{row.policy_version}, lag {number(row.lag_updates)}")),
         ]
-        if self._config.learns_from_people:
+        if self._config.asks_questions:
             budget = self._config.reward.questions.budget
-            if self._config.learns_reward and budget:
-                left += [
-                    ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
-                    ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
-                ]
-            if self._config.imitation.asks_people:
-                budget = self._config.imitation.questions.budget
-                left.append(("told what to do", Text(f"{row.relabels} / {budget}, {row.open_relabels} open")))
-            if self._config.stages.count:
-                left.append(("signals", Text(f"{row.signals}, {percent(row.signal_accuracy)} predicted")))
-            if row.corrections:
-                text = f"{row.corrections}, {percent(row.correction_accuracy)} predicted"
-                left.append(("corrections", Text(text)))
+            left += [
+                ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
+                ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
+            ]
+        left += [(name, Text(text)) for name, text in self._learnt_from(row)]
+        if self._config.learns_reward:
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
         else:
             left.append(("updates", Text(number(row.updates))))
@@ -152,6 +139,28 @@ class LiveView:
         for one, other in itertools.zip_longest(left, right, fillvalue=nothing):
             grid.add_row(*one, *other)
         return grid
+
+    def _learnt_from(self, row: ProgressRow) -> list[tuple[str, str]]:
+        """Return what there is to learn from beside answers, by its name."""
+        config, facts = self._config, []
+        corrects = (config.learns_reward and config.reward.corrections.enabled) or config.imitation.imitates
+        if config.stages.are_open and (config.learns_reward or config.heeds_signals):
+            facts.append(("signals", _predicted(row.signals, row.signal_accuracy)))
+            if row.unplaced_signals:
+                facts.append(("unplaced signals", number(row.unplaced_signals)))
+            if row.expired_signals:
+                facts.append(("expired signals", number(row.expired_signals)))
+        if row.corrections or (config.stages.are_open and corrects):
+            facts.append(("corrections", _predicted(row.corrections, row.correction_accuracy)))
+        if config.imitation.asks_people:
+            asked = config.imitation.questions.budget
+            facts.append(("told what to do", f"{row.relabels} / {asked}, {row.open_relabels} open"))
+        if config.imitation.expert:
+            budget = f" / {number(config.imitation.budget)}" if config.imitation.budget else ""
+            facts.append(("labels", f"{number(row.labels)}{budget}"))
+        if config.imitation.demonstrations:
+            facts.append(("demonstrated", number(row.demonstrated)))
+        return facts
 
     def _remember(self, row: ProgressRow | None) -> None:
         if row is None or row.time == self._last_time:
@@ -188,6 +197,10 @@ class LiveView:
 def _with_history(text: str, history: list[float]) -> Text:
     line = sparkline(history, _SPARKLINE_WIDTH) if len(history) > 1 else ""
     return Text.assemble(f"{text:<8}", (line, "cyan not bold"))
+
+
+def _predicted(count: int, accuracy: float | None) -> str:
+    return number(count) if accuracy is None else f"{number(count)}, {percent(accuracy)} predicted"
 
 
 def _refused(row: ProgressRow) -> str:

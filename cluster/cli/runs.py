@@ -76,7 +76,7 @@ def _cells(folder: "RunFolder") -> list[str]:
         config.environment.id,
         state,
         number(known.get("env_steps", 0)),
-        number(known.get("comparisons")) if config.learns_from_people else "–",
+        number(known.get("comparisons")) if config.asks_questions else "–",
         number(known.get("true_return_mean", known.get("true_return"))),
         f"{duration(time.time() - started)} ago" if started else "–",
     ]

@@ -13,13 +13,26 @@ from rich.markup import escape
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
 from hitl.errors import RequestError
-from hitl.stages import Act, ActionSpace, Advance, Control, Pause, Rate, Release, Reset, Resume, Stop, Take
+from hitl.stages import (
+    Act,
+    ActionSpace,
+    Advance,
+    Control,
+    Pause,
+    Rate,
+    Release,
+    Reset,
+    Resume,
+    StageState,
+    Stop,
+    Take,
+)
 
 _LEASE = timedelta(seconds=10)
 _RENEW_SECONDS = 4.0
 _FASTER = 1.5
 _HEARD_SECONDS = 1.0
-"""After which a stage shows that it goes on, or that it stands still."""
+"""After which a stage has said that it goes on, or that it stands still."""
 _LATE_SECONDS = 1.0
 _LEAVE_SECONDS = 3.0
 
@@ -34,6 +47,10 @@ class Person:
     space: ActionSpace
     frame: WatchedFrame | None = None
     """The last one drawn."""
+    state: StageState = field(default_factory=StageState)
+    """Of the stage, by its last word."""
+    heard: float = -math.inf
+    """When that came, in seconds of the monotonic clock."""
     words: str = ""
     """What became of the last key, as markup."""
     signals: int = 0
@@ -107,7 +124,7 @@ class Person:
             self._renewed = time.monotonic()
             self.words = "you have the controls" if self._has_controls else "the policy acts"
         elif pressed == " ":
-            still = self._is_still(frame)
+            still = self._is_still()
             self._wish(Resume() if still else Pause(), still=not still)
             self.words = "" if still else "standing still"
         elif pressed in ".s":
@@ -116,18 +133,17 @@ class Person:
         elif pressed == "n":
             self._control(Reset())
             self.words = "a new episode"
-        elif pressed in "<>," and not frame.shown.rate:
+        elif pressed in "<>," and not self.state.rate:
             self.words = "[yellow]its program sets the pace[/]"
         elif pressed in "<>,":
-            rate = frame.shown.rate
+            rate = self.state.rate
             self._control(Rate(rate * _FASTER if pressed == ">" else rate / _FASTER))
 
-    def _is_still(self, frame: WatchedFrame) -> bool:
-        """Whether the stage is paused or stopped: by what it shows, or by the last wish where that is newer."""
-        came = time.monotonic() - frame.offset.total_seconds()
-        if came < self._wished + _HEARD_SECONDS:
+    def _is_still(self) -> bool:
+        """Whether the stage is paused or stopped: by its own word, or by the last wish where that is newer."""
+        if self.heard < self._wished or time.monotonic() < self._wished + _HEARD_SECONDS:
             return self._stands_still
-        return frame.shown.paused or (frame.shown.step is not None and frame.shown.step.safe_stop)
+        return self.state.paused or self.state.safe_stop
 
     def _wish(self, control: Control, *, still: bool) -> None:
         self._control(control)

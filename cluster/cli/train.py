@@ -172,7 +172,7 @@ def _introduce(
 def ways_to_teach(config: "RunConfig") -> list[str]:
     """Return what follows `handrail teach` in a run: nothing where it asks questions, and how to watch its stages."""
     watch = [" --stage"] if config.stages.are_open else []
-    return ["", *watch] if config.learns_reward and config.reward.questions.budget else watch or [""]
+    return ["", *watch] if config.asks_questions else watch or [""]
 
 
 def _conclude(config: "RunConfig", folder: "RunFolder", outcome: "Outcome") -> int:

@@ -195,6 +195,11 @@ class RunConfig(Section):
         return self.reward.sources.learned != 0 or self.reward.augmentation.weight > 0
 
     @property
+    def asks_questions(self) -> bool:
+        """Whether teachers are asked to compare."""
+        return self.learns_reward and self.reward.questions.budget > 0
+
+    @property
     def heeds_signals(self) -> bool:
         """Whether signals are about the policy, which learns from them."""
         return self.reward.signals.reading != "reward"

@@ -33,6 +33,8 @@ _TAGS = {
     "corrections": "feedback/corrections",
     "relabels": "feedback/relabels",
     "open_relabels": "feedback/open_relabels",
+    "labels": "imitation/labels",
+    "demonstrated": "imitation/demonstrated",
     "segments_without_clip": "feedback/segments_without_clip",
     "expert_share": "imitation/expert_share",
     "risk": "imitation/risk",
@@ -92,13 +94,17 @@ class ProgressRow:
     expired_signals: int = 0
     """Live signals about a policy of too long ago, where they are about the policy."""
     corrections: int = 0
-    """States in which the reward model has learnt from what people did instead."""
+    """States in which people said or showed what to do instead: of the reward model, or else of the policy."""
     correction_accuracy: float | None = None
     """Share of held-out corrections to which the reward model gives the highest reward."""
     relabels: int = 0
     """Answers of teachers to what should be done in a state, skips counted."""
     open_relabels: int = 0
     """Questions about that which wait for a teacher."""
+    labels: int = 0
+    """States in which the run's expert, a program, has said what to do."""
+    demonstrated: int = 0
+    """States in which somebody had shown what to do before the run."""
     delays: dict[str, float] = field(default_factory=dict)
     """Mean delay in seconds of each teacher's live signals, as fitted."""
     segments_without_clip: int = 0

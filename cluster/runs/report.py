@@ -62,7 +62,7 @@ def _facts(
     known = summary or (row.to_json() if row else {})
     true_return = known.get("true_return_mean", known.get("true_return"))
     facts = [("true return", number(true_return)), ("environment steps", number(known.get("env_steps")))]
-    if config.learns_from_people:
+    if config.asks_questions:
         facts.insert(1, ("answers of teachers", number(known.get("comparisons"))))
         facts.insert(2, ("held-out accuracy", percent(known.get("heldout_accuracy"))))
     if (seconds := known.get("wall_seconds")) is not None:

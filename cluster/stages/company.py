@@ -14,6 +14,7 @@ from cluster.stages.sharing import PolicySharer
 from cluster.stages.stage import Stage
 from hitl.events import Run
 from hitl.reward.settings import InputSettings
+from hitl.stages import own_stage_id
 
 _END_SECONDS = 5.0
 
@@ -82,7 +83,7 @@ class Company:
             ray.remote(Rehearsal)
             .options(**again, max_concurrency=4)
             .remote(
-                stage_id=f"stage-{number}",
+                stage_id=own_stage_id(number),
                 life=rehearsing.life,
                 segment_steps=rehearsing.segment_steps,
                 trainer=rehearsing.trainer,
@@ -100,7 +101,7 @@ class Company:
                 address=address,
                 token=token,
                 run=run,
-                stage_id=f"stage-{number}",
+                stage_id=own_stage_id(number),
                 imitation=imitation,
                 rehearsal=self._rehearsals[number] if self._rehearsals else None,
                 seed=seed,

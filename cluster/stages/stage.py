@@ -128,7 +128,7 @@ class Stage:
     def _perform(self) -> None:
         """Play over one connection, which holds as long as the service is not away for too long."""
         space = action_space_of(self._env.action_space)
-        with self._client.play_stage(self._run, self._stage_id, space) as player:
+        with self._client.play_stage(self._run, self._stage_id, space, is_own=True) as player:
             performance = _Performance(self._env, player, self._settings, self._pictures)
             self._begin(performance)
             due = time.monotonic()
@@ -293,13 +293,14 @@ class _Performance:
         return 1.0 / self._controls.rate
 
     def hear(self) -> None:
-        """Do what teachers want.
+        """Do what teachers want, and let all who watch know.
 
         Raises:
             RequestError: the connection has ended for good.
         """
         for command in self._player.commands():
             self._controls.take(command, time.monotonic())
+        self._player.tell(self._controls.state)
 
     def override(self) -> Override | None:
         """Return who acts instead of the policy."""
@@ -328,7 +329,7 @@ class _Performance:
                 step=step,
                 image=self._pictures.encode(pixels) if pixels is not None else b"",
                 image_type=self._pictures.type if pixels is not None else "",
-                paused=self._controls.stands_still,
+                paused=self._controls.paused,
                 rate=self._controls.rate,
                 asks_help=asks_help,
             )

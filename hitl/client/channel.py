@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from hitl.errors import REQUEST_ERRORS, Busy, InvalidRequest, RequestError, Unavailable
+from hitl.errors import REQUEST_ERRORS, SERVICE_MARK, Busy, InvalidRequest, RequestError, Unavailable
 
 _CALL_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.05
@@ -76,7 +76,7 @@ class Channel:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
             return InvalidRequest(f"{details}; send less in one call")
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code is grpc.StatusCode.UNAVAILABLE and not _is_of_service(error):
             return Unavailable(f"the feedback service at {self._address} cannot be reached: {details}")
         return REQUEST_ERRORS.get(code.name, RequestError)(details or code.name)
 
@@ -90,6 +90,12 @@ class Channel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_of_service(error: grpc.RpcError) -> bool:
+    """Whether the service itself refused, and not gRPC on the way to it."""
+    metadata: Any = error.trailing_metadata() or ()
+    return SERVICE_MARK in metadata
 
 
 class Patience:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -227,7 +227,7 @@ class DrivenStage:
                 step=step,
                 image=image,
                 image_type=image_type,
-                paused=self._controls.stands_still,
+                paused=self._controls.paused,
             )
         )
         self._frame += 1
@@ -235,6 +235,8 @@ class DrivenStage:
     def _hear(self) -> None:
         for command in self._player.commands():
             self._controls.take(command, time.monotonic())
+        # Its pace is the program's.
+        self._player.tell(replace(self._controls.state, rate=0.0))
 
     def _adopt(self) -> None:
         """Act by the newest policy that has come."""

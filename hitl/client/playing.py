@@ -11,10 +11,10 @@ import grpc
 from hitl.client.channel import Channel
 from hitl.errors import RequestError, StorageError, Unavailable
 from hitl.events import Run
-from hitl.stages import ActionSpace, Command, Release, StageFrame
+from hitl.stages import ActionSpace, Command, Release, StageFrame, StageState
 from hitl.v1 import stages_pb2, training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
-from hitl.wire.stages import decode_command, encode_action_space, encode_frame
+from hitl.wire.stages import decode_command, encode_action_space, encode_frame, encode_state
 
 _REMEMBERED_FRAMES = 512
 """Sent again to a service that comes back, so that they can be corrected."""
@@ -38,6 +38,7 @@ class StagePlayer:
         run: Run,
         stage_id: str,
         action_space: ActionSpace,
+        is_own: bool = False,
     ) -> None:
         """Open the stage; see `TrainingClient.play_stage`."""
         self._channel, self._stub = channel, stub
@@ -46,12 +47,15 @@ class StagePlayer:
             task_id=run.task_id,
             stage_id=stage_id,
             action_space=encode_action_space(action_space),
+            is_own=is_own,
         )
         self._lock = threading.Lock()
         self._frames: deque[stages_pb2.StageFrame] = deque()
         """Without pictures, oldest first: those not yet durable, and some before."""
         self._end_frame = 0
-        self._outbox: queue.SimpleQueue[stages_pb2.StageFrame | None] = queue.SimpleQueue()
+        self._state: StageState | None = None
+        """The last one told."""
+        self._outbox: queue.SimpleQueue[training_pb2.PlayStageRequest | None] = queue.SimpleQueue()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._opened = threading.Event()
         self._error: RequestError | None = None
@@ -88,7 +92,14 @@ class StagePlayer:
             if len(self._frames) >= _MAX_UNSTORED_FRAMES:
                 raise StorageError(f"the service has not stored {_MAX_UNSTORED_FRAMES} steps of this stage")
             self._frames.append(kept)
-            self._outbox.put(message)
+            self._outbox.put(training_pb2.PlayStageRequest(frame=message))
+
+    def tell(self, state: StageState) -> None:
+        """Tell all who watch what teachers have made of the stage, if it has changed; returns at once."""
+        if state != self._state:
+            with self._lock:
+                self._state = state
+                self._outbox.put(training_pb2.PlayStageRequest(state=encode_state(state)))
 
     def commands(self) -> Iterator[Command]:
         """Yield what teachers have wanted since the last time.
@@ -112,16 +123,19 @@ class StagePlayer:
 
     def _requests(
         self,
-        outbox: "queue.SimpleQueue[stages_pb2.StageFrame | None]",
+        outbox: "queue.SimpleQueue[training_pb2.PlayStageRequest | None]",
         again: Sequence[stages_pb2.StageFrame],
+        state: StageState | None,
     ) -> Iterator[training_pb2.PlayStageRequest]:
         opening = training_pb2.StageOpening(newest_frame=again[-1].frame if again else None)
         opening.MergeFrom(self._opening)
         yield training_pb2.PlayStageRequest(opening=opening)
         for frame in again:
             yield training_pb2.PlayStageRequest(frame=frame)
-        while (shown := outbox.get()) is not None:
-            yield training_pb2.PlayStageRequest(frame=shown)
+        if state is not None:
+            yield training_pb2.PlayStageRequest(state=encode_state(state))
+        while (request := outbox.get()) is not None:
+            yield request
 
     def _converse(self) -> None:
         patience = self._channel.patience()
@@ -130,7 +144,7 @@ class StagePlayer:
                 # gRPC may still be reading from the old one.
                 self._outbox.put(None)
                 self._outbox = queue.SimpleQueue()
-                requests = self._requests(self._outbox, list(self._frames))
+                requests = self._requests(self._outbox, list(self._frames), self._state)
             try:
                 self._stream = self._stub.PlayStage(requests, metadata=self._channel.metadata)
                 for response in self._stream:

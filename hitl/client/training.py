@@ -178,7 +178,7 @@ class TrainingClient:
 
         Args:
             run: as `get_run` or `open_run` returned it; its stages must be open to programs (stages.driven).
-            stage_id: a name of its own within the run.
+            stage_id: a name of its own within the run; not one of the cluster's own stages, such as stage-0.
             observation_space: of the program's environment; the task's.
             action_space: of the same.
             safe_action: what a safe stop does; None: the first option, or what is nearest to 0.
@@ -196,13 +196,29 @@ class TrainingClient:
             self, run, stage_id, observation_space, action_space, safe_action=safe_action, seed=seed
         )
 
-    def play_stage(self, run: Run, stage_id: str, action_space: ActionSpace) -> StagePlayer:
+    def play_stage(
+        self, run: Run, stage_id: str, action_space: ActionSpace, *, is_own: bool = False
+    ) -> StagePlayer:
         """Open a stage for teachers to watch; there can be many, each with a name of its own within the run.
 
+        Args:
+            run: as `get_run` or `open_run` returned it.
+            stage_id: unique within the run.
+            action_space: of its actions.
+            is_own: it is one of those that the cluster plays, whose names (`own_stage_id`) nobody else may have.
+
         Raises:
-            RequestError: the service refused; `StaleEpoch` where a newer driver has opened the run.
+            RequestError: the service refused; `InvalidRequest` where the name is one of the cluster's own stages,
+                `StaleEpoch` where a newer driver has opened the run.
         """
-        return StagePlayer(self._channel, self._stub, run=run, stage_id=stage_id, action_space=action_space)
+        return StagePlayer(
+            self._channel,
+            self._stub,
+            run=run,
+            stage_id=stage_id,
+            action_space=action_space,
+            is_own=is_own,
+        )
 
     def close(self) -> None:
         """End the connection and every tail on it."""

@@ -1,5 +1,6 @@
 """A teacher's view of a stage: always the newest frame, and what they say about it."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -14,11 +15,11 @@ import numpy as np
 from hitl.client.channel import Channel
 from hitl.errors import RequestError
 from hitl.events import Correction, Event, Receipt, Signal, StepAddress
-from hitl.stages import StageFrame
+from hitl.stages import StageFrame, StageState
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
 from hitl.wire.segments import decode_address
-from hitl.wire.stages import decode_frame
+from hitl.wire.stages import decode_frame, decode_state
 
 _JOIN_SECONDS = 5.0
 _CALLS_KEPT = 16
@@ -120,6 +121,14 @@ class StageWatch:
         self._acknowledging: deque[Any] = deque(maxlen=_CALLS_KEPT)
         self._unacknowledged = 0
         self._closed = False
+        self._last = -1
+        """The newest frame's number."""
+        self.state = StageState()
+        """Of the stage, by its last word; it may change while no new frame comes."""
+        self.holder = ""
+        """Who has the controls, likewise; empty: nobody."""
+        self.heard = -math.inf
+        """When that word came, in seconds of the monotonic clock."""
         self.skipped = 0
         """Frames that came and were never taken, since newer ones came before."""
         self._thread = threading.Thread(target=self._receive, name=f"watch {stage_id}", daemon=True)
@@ -151,6 +160,12 @@ class StageWatch:
         if 2 * self._unacknowledged >= self._request.max_unacknowledged:
             self._acknowledge(response)
         with self._news:
+            self.state, self.holder = decode_state(response.state), response.holder
+            self.heard = time.monotonic()
+            # Sent again, with another state or another holder alone.
+            if response.frame.frame == self._last:
+                return
+            self._last = response.frame.frame
             self.skipped += self._newest is not None
             self._newest = time.monotonic(), response
             self._news.notify_all()

@@ -10,7 +10,14 @@ from typing import Any, Final
 import grpc
 from grpc import aio
 
-from hitl.errors import Forbidden, HandrailError, RequestError, Unauthenticated, Unavailable
+from hitl.errors import (
+    SERVICE_MARK,
+    Forbidden,
+    HandrailError,
+    RequestError,
+    Unauthenticated,
+    Unavailable,
+)
 from hitl.metrics import Metrics
 from hitl.service.call import Call
 from hitl.tokens import Principal, Role, verify
@@ -148,4 +155,4 @@ class Border(aio.ServerInterceptor):
             _log.error("a call failed in a way that was not foreseen", exc_info=error)
             code, message = grpc.StatusCode.INTERNAL, "the service failed; its log says why"
         self._requests.labels(code.name).inc()
-        await context.abort(code, message)
+        await context.abort(code, message, (SERVICE_MARK,))

@@ -16,7 +16,7 @@ from hitl.fields import check_count, check_id
 from hitl.service.call import Call
 from hitl.service.stages import Audience, Ended, LiveStage, News, Stages, Stored
 from hitl.service.steps import Taken
-from hitl.stages import ActionSpace, Command
+from hitl.stages import ActionSpace, Command, is_own_stage_id
 from hitl.storage import asking, journal, runs, segments, showings
 from hitl.storage.journal import NewEvent
 from hitl.storage.runs import RunEpoch
@@ -26,7 +26,7 @@ from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.wire.events import encode_event
 from hitl.wire.segments import encode_segment
-from hitl.wire.stages import decode_action_space, decode_frame, encode_command
+from hitl.wire.stages import decode_action_space, decode_frame, decode_state, encode_command
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +72,10 @@ class PlayingHandlers:
         run = RunEpoch(check_id(opening.run.run_id, "opening.run.run_id"), opening.run.epoch)
         call.check_run(run.run_id)
         stage_id = check_id(opening.stage_id, "opening.stage_id")
+        if is_own_stage_id(stage_id) and not opening.is_own:
+            raise InvalidRequest(
+                f"opening.stage_id: {stage_id} is a name of the cluster's own stages; choose another, such as robot"
+            )
         row = await wrap_future(self._storage.write(runs.lock_epoch, run))
         if opening.task_id != row["task_id"]:
             raise InvalidRequest(
@@ -97,13 +101,17 @@ class PlayingHandlers:
         return self._stages.open(run, opening.task_id, stage_id, space, end_frame=end, known_frame=known)
 
     async def _read(self, requests: AsyncIterator[training_pb2.PlayStageRequest], stage: LiveStage) -> None:
-        """Read frames to their end, and then end the connection."""
+        """Read frames and states to their end, and then end the connection."""
         storing: asyncio.Task[None] | None = None
         error: HandrailError | None = None
         try:
             async for request in requests:
-                if request.WhichOneof("message") != "frame":
-                    raise InvalidRequest("after the opening every request must be a frame")
+                kind = request.WhichOneof("message")
+                if kind == "state":
+                    stage.become(decode_state(request.state))
+                    continue
+                if kind != "frame":
+                    raise InvalidRequest("after the opening every request must be a frame or a state")
                 stage.show(decode_frame(request.frame))
                 if storing is not None and storing.done():
                     storing.result()

@@ -18,7 +18,7 @@ from hitl.events import Correction, Segment, StepAddress
 from hitl.service.bells import Bell
 from hitl.service.lease import Lease
 from hitl.service.steps import SEGMENT_STEPS, Steps
-from hitl.stages import ActionSpace, Command, Control, Stage, StageFrame
+from hitl.stages import ActionSpace, Command, Control, Stage, StageFrame, StageState
 from hitl.storage.runs import RunEpoch
 from hitl.v1 import stages_pb2
 
@@ -103,6 +103,8 @@ class LiveStage:
         self.news: asyncio.Queue[News] = asyncio.Queue()
         """For the stage."""
         self.newest: StageFrame | None = None
+        self.state = StageState()
+        """By its last word, which may be a frame."""
         self.encoded: dict[tuple[bool, bool, bool], stages_pb2.StageFrame] = {}
         """The newest frame as messages: with picture or without, with its state, with the true reward."""
         self._known_frame = known_frame
@@ -150,7 +152,13 @@ class LiveStage:
         if len(self._frames) > REMEMBERED_FRAMES:
             del self._frames[next(iter(self._frames))]
         self.newest = frame
+        self.state = replace(self.state, paused=frame.paused, rate=frame.rate)
         self.encoded.clear()
+        self.bell.ring()
+
+    def become(self, state: StageState) -> None:
+        """Take note of what teachers have made of the stage."""
+        self.state = state
         self.bell.ring()
 
     @property
@@ -252,10 +260,11 @@ class LiveStage:
             stage_id=self.stage_id,
             frame=newest.frame if newest else 0,
             watchers=len(self.watches),
-            paused=newest.paused if newest else False,
-            rate=newest.rate if newest else 0.0,
+            paused=self.state.paused,
+            rate=self.state.rate,
             holder=self.lease.holder,
             action_space=self.action_space,
+            safe_stop=self.state.safe_stop,
         )
 
 

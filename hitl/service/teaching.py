@@ -11,7 +11,7 @@ from typing import Final
 
 from hitl.errors import Busy, InvalidRequest, NotFound, RequestError, Unavailable
 from hitl.events import Abstention, Comparison, Correction, Relabel, Retraction, Signal
-from hitl.fields import check_count, check_id, decode_duration, encode_time
+from hitl.fields import check_count, check_id, check_offset, decode_duration, encode_time
 from hitl.metrics import Metrics
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
@@ -188,6 +188,7 @@ class TeachingHandlers(WatchingHandlers):
         """Queue what the event is about for the disk, and name it, or say why the event cannot be recorded."""
         stage = self._stages.find(event.run_id, event.stage_id)
         try:
+            check_offset(event.offset, "offset")
             if stage is None or not stage.open:
                 await self._check_known(event)
                 return new

@@ -11,12 +11,12 @@ from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
 from hitl.service.stages import LiveStage, Stages, Watch
-from hitl.stages import StageFrame
+from hitl.stages import StageFrame, StageState
 from hitl.storage import runs
 from hitl.storage.storage import Storage
 from hitl.v1 import stages_pb2, teaching_pb2
 from hitl.wire.segments import encode_address
-from hitl.wire.stages import decode_control, encode_frame, encode_stage
+from hitl.wire.stages import decode_control, encode_frame, encode_stage, encode_state
 
 _DEFAULT_WINDOW: Final = 3
 _MAX_WINDOW: Final = 64
@@ -41,24 +41,25 @@ class WatchingHandlers:
     async def WatchStage(
         self, request: teaching_pb2.WatchStageRequest, call: Call
     ) -> AsyncIterator[teaching_pb2.WatchStageResponse]:
-        """Send each newest frame that the watcher has room for."""
+        """Send each newest frame that the watcher has room for, and again when the stage's state has changed."""
         run_id = await self._run(request.run_id, call)
         stage_id = check_id(request.stage_id, "stage_id")
         window = min(
             check_count(request.max_unacknowledged, "max_unacknowledged") or _DEFAULT_WINDOW, _MAX_WINDOW
         )
         stage = await self._wait_for(run_id, stage_id)
-        watch, last = stage.watch(call.principal.name, window), -1
+        watch, told = stage.watch(call.principal.name, window), (-1, StageState(), "")
         try:
             while not self._bells.closing:
                 # Anew each time: it may have died and come back.
                 stage = self._stages.find(run_id, stage_id) or stage
                 rings, newest = stage.bell.count, stage.current
-                if newest is None or newest.frame <= last or not watch.ready:
+                news = (newest.frame if newest else -1, stage.state, stage.lease.holder)
+                if newest is None or newest.frame < told[0] or news == told or not watch.ready:
                     await stage.bell.wait(rings, SLOW_POLL_SECONDS)
                     continue
-                last = newest.frame
-                watch.on_their_way.append(last)
+                told = news
+                watch.on_their_way.append(newest.frame)
                 yield _seen(stage, newest, watch, request, call)
             raise Unavailable("the service is shutting down; watch again")
         finally:
@@ -112,7 +113,11 @@ def _seen(
     message = stage.encoded.get(kind) or stage.encoded.setdefault(kind, _encode(frame, *kind))
     address = encode_address(stage.address(frame)) if frame.step else None
     return teaching_pb2.WatchStageResponse(
-        watch_id=watch.watch_id, frame=message, address=address, holder=stage.lease.holder
+        watch_id=watch.watch_id,
+        frame=message,
+        address=address,
+        holder=stage.lease.holder,
+        state=encode_state(stage.state),
     )
 
 

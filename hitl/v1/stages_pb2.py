@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14hitl/v1/stages.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13hitl/v1/types.proto\"\xa4\x01\n\x05Stage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x0e\n\x06holder\x18\x07 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x08 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\"\x9d\x02\n\tStageStep\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x1d\n\x10predicted_reward\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nteacher_id\x18\x04 \x01(\t\x12\x18\n\x0btrue_reward\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0ereward_version\x18\x06 \x01(\x03\x12\x13\n\x0bjournal_end\x18\x07 \x01(\x03\x12\x11\n\tsafe_stop\x18\x08 \x01(\x08\x12\x12\n\nterminated\x18\t \x01(\x08\x12\x11\n\ttruncated\x18\n \x01(\x08\x42\x13\n\x11_predicted_rewardB\x0e\n\x0c_true_reward\"\xbb\x02\n\nStageFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x03\x12\x0f\n\x07\x65pisode\x18\x02 \x01(\x03\x12\x14\n\x0cshow_seconds\x18\x03 \x01(\x01\x12;\n\x0cobservations\x18\x04 \x03(\x0b\x32%.hitl.v1.StageFrame.ObservationsEntry\x12 \n\x04step\x18\x05 \x01(\x0b\x32\x12.hitl.v1.StageStep\x12\r\n\x05image\x18\x06 \x01(\x0c\x12\x12\n\nimage_type\x18\x07 \x01(\t\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x0c\n\x04rate\x18\t \x01(\x01\x12\x11\n\tasks_help\x18\n \x01(\x08\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"5\n\tStageTake\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0e\n\x0cStageRelease\"T\n\x08StageAct\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\'\n\x04hold\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0c\n\nStagePause\"\r\n\x0bStageResume\"\x0e\n\x0cStageAdvance\"\x0c\n\nStageReset\"\x19\n\tStageRate\x12\x0c\n\x04rate\x18\x01 \x01(\x01\"\x0b\n\tStageStop\"\xef\x02\n\x0cStageControl\x12\"\n\x04take\x18\x01 \x01(\x0b\x32\x12.hitl.v1.StageTakeH\x00\x12(\n\x07release\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageReleaseH\x00\x12 \n\x03\x61\x63t\x18\x03 \x01(\x0b\x32\x11.hitl.v1.StageActH\x00\x12$\n\x05pause\x18\x04 \x01(\x0b\x32\x13.hitl.v1.StagePauseH\x00\x12&\n\x06resume\x18\x05 \x01(\x0b\x32\x14.hitl.v1.StageResumeH\x00\x12(\n\x07\x61\x64vance\x18\x06 \x01(\x0b\x32\x15.hitl.v1.StageAdvanceH\x00\x12$\n\x05reset\x18\x07 \x01(\x0b\x32\x13.hitl.v1.StageResetH\x00\x12\"\n\x04rate\x18\x08 \x01(\x0b\x32\x12.hitl.v1.StageRateH\x00\x12\"\n\x04stop\x18\t \x01(\x0b\x32\x12.hitl.v1.StageStopH\x00\x42\t\n\x07\x63ontrol\"\"\n\x04\x43lip\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14hitl/v1/stages.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13hitl/v1/types.proto\"\xb7\x01\n\x05Stage\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x03\x12\x10\n\x08watchers\x18\x04 \x01(\x05\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x0e\n\x06holder\x18\x07 \x01(\t\x12*\n\x0c\x61\x63tion_space\x18\x08 \x01(\x0b\x32\x14.hitl.v1.ActionSpace\x12\x11\n\tsafe_stop\x18\t \x01(\x08\"=\n\nStageState\x12\x0e\n\x06paused\x18\x01 \x01(\x08\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\tsafe_stop\x18\x03 \x01(\x08\"\x9d\x02\n\tStageStep\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\x16\n\x0epolicy_version\x18\x02 \x01(\x03\x12\x1d\n\x10predicted_reward\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nteacher_id\x18\x04 \x01(\t\x12\x18\n\x0btrue_reward\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0ereward_version\x18\x06 \x01(\x03\x12\x13\n\x0bjournal_end\x18\x07 \x01(\x03\x12\x11\n\tsafe_stop\x18\x08 \x01(\x08\x12\x12\n\nterminated\x18\t \x01(\x08\x12\x11\n\ttruncated\x18\n \x01(\x08\x42\x13\n\x11_predicted_rewardB\x0e\n\x0c_true_reward\"\xbb\x02\n\nStageFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x03\x12\x0f\n\x07\x65pisode\x18\x02 \x01(\x03\x12\x14\n\x0cshow_seconds\x18\x03 \x01(\x01\x12;\n\x0cobservations\x18\x04 \x03(\x0b\x32%.hitl.v1.StageFrame.ObservationsEntry\x12 \n\x04step\x18\x05 \x01(\x0b\x32\x12.hitl.v1.StageStep\x12\r\n\x05image\x18\x06 \x01(\x0c\x12\x12\n\nimage_type\x18\x07 \x01(\t\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x0c\n\x04rate\x18\t \x01(\x01\x12\x11\n\tasks_help\x18\n \x01(\x08\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"5\n\tStageTake\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0e\n\x0cStageRelease\"T\n\x08StageAct\x12\x1f\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12\'\n\x04hold\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0c\n\nStagePause\"\r\n\x0bStageResume\"\x0e\n\x0cStageAdvance\"\x0c\n\nStageReset\"\x19\n\tStageRate\x12\x0c\n\x04rate\x18\x01 \x01(\x01\"\x0b\n\tStageStop\"\xef\x02\n\x0cStageControl\x12\"\n\x04take\x18\x01 \x01(\x0b\x32\x12.hitl.v1.StageTakeH\x00\x12(\n\x07release\x18\x02 \x01(\x0b\x32\x15.hitl.v1.StageReleaseH\x00\x12 \n\x03\x61\x63t\x18\x03 \x01(\x0b\x32\x11.hitl.v1.StageActH\x00\x12$\n\x05pause\x18\x04 \x01(\x0b\x32\x13.hitl.v1.StagePauseH\x00\x12&\n\x06resume\x18\x05 \x01(\x0b\x32\x14.hitl.v1.StageResumeH\x00\x12(\n\x07\x61\x64vance\x18\x06 \x01(\x0b\x32\x15.hitl.v1.StageAdvanceH\x00\x12$\n\x05reset\x18\x07 \x01(\x0b\x32\x13.hitl.v1.StageResetH\x00\x12\"\n\x04rate\x18\x08 \x01(\x0b\x32\x12.hitl.v1.StageRateH\x00\x12\"\n\x04stop\x18\t \x01(\x0b\x32\x12.hitl.v1.StageStopH\x00\x42\t\n\x07\x63ontrol\"\"\n\x04\x43lip\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +36,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGEFRAME_OBSERVATIONSENTRY']._loaded_options = None
   _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_options = b'8\001'
   _globals['_STAGE']._serialized_start=87
-  _globals['_STAGE']._serialized_end=251
-  _globals['_STAGESTEP']._serialized_start=254
-  _globals['_STAGESTEP']._serialized_end=539
-  _globals['_STAGEFRAME']._serialized_start=542
-  _globals['_STAGEFRAME']._serialized_end=857
-  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_start=789
-  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_end=857
-  _globals['_STAGETAKE']._serialized_start=859
-  _globals['_STAGETAKE']._serialized_end=912
-  _globals['_STAGERELEASE']._serialized_start=914
-  _globals['_STAGERELEASE']._serialized_end=928
-  _globals['_STAGEACT']._serialized_start=930
-  _globals['_STAGEACT']._serialized_end=1014
-  _globals['_STAGEPAUSE']._serialized_start=1016
-  _globals['_STAGEPAUSE']._serialized_end=1028
-  _globals['_STAGERESUME']._serialized_start=1030
-  _globals['_STAGERESUME']._serialized_end=1043
-  _globals['_STAGEADVANCE']._serialized_start=1045
-  _globals['_STAGEADVANCE']._serialized_end=1059
-  _globals['_STAGERESET']._serialized_start=1061
-  _globals['_STAGERESET']._serialized_end=1073
-  _globals['_STAGERATE']._serialized_start=1075
-  _globals['_STAGERATE']._serialized_end=1100
-  _globals['_STAGESTOP']._serialized_start=1102
-  _globals['_STAGESTOP']._serialized_end=1113
-  _globals['_STAGECONTROL']._serialized_start=1116
-  _globals['_STAGECONTROL']._serialized_end=1483
-  _globals['_CLIP']._serialized_start=1485
-  _globals['_CLIP']._serialized_end=1519
+  _globals['_STAGE']._serialized_end=270
+  _globals['_STAGESTATE']._serialized_start=272
+  _globals['_STAGESTATE']._serialized_end=333
+  _globals['_STAGESTEP']._serialized_start=336
+  _globals['_STAGESTEP']._serialized_end=621
+  _globals['_STAGEFRAME']._serialized_start=624
+  _globals['_STAGEFRAME']._serialized_end=939
+  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_start=871
+  _globals['_STAGEFRAME_OBSERVATIONSENTRY']._serialized_end=939
+  _globals['_STAGETAKE']._serialized_start=941
+  _globals['_STAGETAKE']._serialized_end=994
+  _globals['_STAGERELEASE']._serialized_start=996
+  _globals['_STAGERELEASE']._serialized_end=1010
+  _globals['_STAGEACT']._serialized_start=1012
+  _globals['_STAGEACT']._serialized_end=1096
+  _globals['_STAGEPAUSE']._serialized_start=1098
+  _globals['_STAGEPAUSE']._serialized_end=1110
+  _globals['_STAGERESUME']._serialized_start=1112
+  _globals['_STAGERESUME']._serialized_end=1125
+  _globals['_STAGEADVANCE']._serialized_start=1127
+  _globals['_STAGEADVANCE']._serialized_end=1141
+  _globals['_STAGERESET']._serialized_start=1143
+  _globals['_STAGERESET']._serialized_end=1155
+  _globals['_STAGERATE']._serialized_start=1157
+  _globals['_STAGERATE']._serialized_end=1182
+  _globals['_STAGESTOP']._serialized_start=1184
+  _globals['_STAGESTOP']._serialized_end=1195
+  _globals['_STAGECONTROL']._serialized_start=1198
+  _globals['_STAGECONTROL']._serialized_end=1565
+  _globals['_CLIP']._serialized_start=1567
+  _globals['_CLIP']._serialized_end=1601
 # @@protoc_insertion_point(module_scope)

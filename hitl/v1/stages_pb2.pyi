@@ -34,6 +34,7 @@ class Stage(_message.Message):
     RATE_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     ACTION_SPACE_FIELD_NUMBER: _builtins.int
+    SAFE_STOP_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     stage_id: _builtins.str
     frame: _builtins.int
@@ -44,6 +45,8 @@ class Stage(_message.Message):
     """Steps a second that it is paced at."""
     holder: _builtins.str
     """Who has the controls; empty: nobody."""
+    safe_stop: _builtins.bool
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
     @_builtins.property
     def action_space(self) -> _types_pb2.ActionSpace: ...
     def __init__(
@@ -57,14 +60,44 @@ class Stage(_message.Message):
         rate: _builtins.float = ...,
         holder: _builtins.str = ...,
         action_space: _types_pb2.ActionSpace | None = ...,
+        safe_stop: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space", "frame", b"frame", "holder", b"holder", "paused", b"paused", "rate", b"rate", "run_id", b"run_id", "stage_id", b"stage_id", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_space", b"action_space", "frame", b"frame", "holder", b"holder", "paused", b"paused", "rate", b"rate", "run_id", b"run_id", "safe_stop", b"safe_stop", "stage_id", b"stage_id", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
+
+@_typing.final
+class StageState(_message.Message):
+    """What teachers have made of a stage; it may change while nothing new is shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSED_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    SAFE_STOP_FIELD_NUMBER: _builtins.int
+    paused: _builtins.bool
+    rate: _builtins.float
+    """Steps a second that it is paced at; 0: its program sets the pace."""
+    safe_stop: _builtins.bool
+    """Somebody has stopped it: it does the run's safe action until someone resumes."""
+    def __init__(
+        self,
+        *,
+        paused: _builtins.bool = ...,
+        rate: _builtins.float = ...,
+        safe_stop: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "rate", b"rate", "safe_stop", b"safe_stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageState: _TypeAlias = StageState  # noqa: Y015
 
 @_typing.final
 class StageStep(_message.Message):

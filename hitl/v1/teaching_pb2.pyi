@@ -436,6 +436,7 @@ class WatchStageResponse(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     watch_id: _builtins.str
     """For AcknowledgeFrame."""
     holder: _builtins.str
@@ -448,6 +449,10 @@ class WatchStageResponse(_message.Message):
     def address(self) -> _types_pb2.StepAddress:
         """Of the step whose outcome the frame shows; unset in the frame that begins an episode."""
 
+    @_builtins.property
+    def state(self) -> _stages_pb2.StageState:
+        """As it is now. When it changes, or the holder does, the frame is sent again."""
+
     def __init__(
         self,
         *,
@@ -455,10 +460,11 @@ class WatchStageResponse(_message.Message):
         frame: _stages_pb2.StageFrame | None = ...,
         address: _types_pb2.StepAddress | None = ...,
         holder: _builtins.str = ...,
+        state: _stages_pb2.StageState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame", "holder", b"holder", "watch_id", b"watch_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "frame", b"frame", "holder", b"holder", "state", b"state", "watch_id", b"watch_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -493,11 +493,14 @@ class StageOpening(_message.Message):
     STAGE_ID_FIELD_NUMBER: _builtins.int
     ACTION_SPACE_FIELD_NUMBER: _builtins.int
     NEWEST_FRAME_FIELD_NUMBER: _builtins.int
+    IS_OWN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     stage_id: _builtins.str
     """Unique within the run."""
     newest_frame: _builtins.int
     """The newest frame that it has shown already, which comes soon; unset: none."""
+    is_own: _builtins.bool
+    """One of those that the cluster plays: stage-0, stage-1 and so on, names that are refused to all others."""
     @_builtins.property
     def run(self) -> Global___RunEpoch: ...
     @_builtins.property
@@ -510,10 +513,11 @@ class StageOpening(_message.Message):
         stage_id: _builtins.str = ...,
         action_space: _types_pb2.ActionSpace | None = ...,
         newest_frame: _builtins.int | None = ...,
+        is_own: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "newest_frame", b"newest_frame", "run", b"run", "stage_id", b"stage_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame", "action_space", b"action_space", "is_own", b"is_own", "newest_frame", b"newest_frame", "run", b"run", "stage_id", b"stage_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__newest_frame: _TypeAlias = _typing.Literal["newest_frame"]  # noqa: Y015
     _WhichOneofArgType__newest_frame: _TypeAlias = _typing.Literal["_newest_frame", b"_newest_frame"]  # noqa: Y015
@@ -527,21 +531,27 @@ class PlayStageRequest(_message.Message):
 
     OPENING_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opening(self) -> Global___StageOpening: ...
     @_builtins.property
     def frame(self) -> _stages_pb2.StageFrame: ...
+    @_builtins.property
+    def state(self) -> _stages_pb2.StageState:
+        """As soon as it changes; a frame comes with one of its own."""
+
     def __init__(
         self,
         *,
         opening: Global___StageOpening | None = ...,
         frame: _stages_pb2.StageFrame | None = ...,
+        state: _stages_pb2.StageState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "opening", b"opening", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opening", "frame"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opening", "frame", "state"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

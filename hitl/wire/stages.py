@@ -21,6 +21,7 @@ from hitl.stages import (
     Resume,
     Stage,
     StageFrame,
+    StageState,
     StageStep,
     Stop,
     Take,
@@ -141,7 +142,7 @@ def decode_frame(message: stages_pb2.StageFrame, what: str = "frame") -> StageFr
         image=message.image,
         image_type=message.image_type,
         paused=message.paused,
-        rate=message.rate,
+        rate=_check_pace(message.rate, f"{what}.rate"),
         asks_help=message.asks_help,
     )
 
@@ -226,6 +227,23 @@ def decode_command(message: training_pb2.StageCommand) -> Command:
     return Command(message.teacher_id, decode_control(message.control))
 
 
+def encode_state(state: StageState) -> stages_pb2.StageState:
+    """Put what teachers have made of a stage into a message."""
+    return stages_pb2.StageState(paused=state.paused, rate=state.rate, safe_stop=state.safe_stop)
+
+
+def decode_state(message: stages_pb2.StageState, what: str = "state") -> StageState:
+    """Read what teachers have made of a stage."""
+    rate = _check_pace(message.rate, f"{what}.rate")
+    return StageState(paused=message.paused, rate=rate, safe_stop=message.safe_stop)
+
+
+def _check_pace(rate: float, what: str) -> float:
+    if not 0 <= rate < math.inf:
+        raise InvalidRequest(f"{what}: {rate} is no number of steps a second")
+    return rate
+
+
 def encode_stage(stage: Stage) -> stages_pb2.Stage:
     """Put a stage as it stands into a message."""
     return stages_pb2.Stage(
@@ -237,6 +255,7 @@ def encode_stage(stage: Stage) -> stages_pb2.Stage:
         rate=stage.rate,
         holder=stage.holder,
         action_space=encode_action_space(stage.action_space),
+        safe_stop=stage.safe_stop,
     )
 
 
@@ -251,4 +270,5 @@ def decode_stage(message: stages_pb2.Stage) -> Stage:
         rate=message.rate,
         holder=message.holder,
         action_space=decode_action_space(message.action_space),
+        safe_stop=message.safe_stop,
     )

@@ -21,7 +21,7 @@ from hitl.client.training import TrainingClient
 from hitl.client.watching import WatchedFrame
 from hitl.errors import NotFound
 from hitl.events import Correction, Signal, Task
-from hitl.stages import Act, Pause, Release, Resume, StageFrame, StageStep, Take
+from hitl.stages import Act, Pause, Rate, Release, Resume, StageFrame, StageState, StageStep, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.playing import FOUR_ACTIONS, Play
 
@@ -54,7 +54,9 @@ def playing(run: LiveRun) -> Iterator[Play]:
 
 
 @contextlib.contextmanager
-def person(service: LiveService, run_id: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+def person(
+    service: LiveService, run_id: str, *more: str, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     command = [
         sys.executable,
         "-m",
@@ -67,7 +69,12 @@ def person(service: LiveService, run_id: str, *more: str) -> Iterator[subprocess
     ]
     process = subprocess.Popen(
         [*command, "--stage", *more],
-        env={**os.environ, "HANDRAIL_TOKEN": service.token("teacher", "alice"), "COLUMNS": "100"},
+        env={
+            **os.environ,
+            "HANDRAIL_TOKEN": service.token("teacher", "alice"),
+            "COLUMNS": "100",
+            **environment,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -150,7 +157,7 @@ def test_space_ends_the_safe_stop_of_somebody_else(service: LiveService, cluster
         press(alice, " ")
         (resumed,) = play.next_commands()
         assert resumed.control == Resume()
-        play.teacher_id, play.safe_stop = "bob", True
+        play.player.tell(StageState(rate=10.0, safe_stop=True))
         time.sleep(1.5)
         press(alice, " ")
         (ended,) = play.next_commands()
@@ -218,7 +225,44 @@ def test_an_unknown_stage_is_told_those_that_are_known(service: LiveService, clu
         assert "no stage another; it plays stage" in " ".join(error.split())
 
 
-def shown_frame(step: StageStep, *, age: float = 0.0, paused: bool = False) -> WatchedFrame:
+def test_everybody_sees_at_once_that_somebody_has_paused_the_stage(
+    service: LiveService, cluster: TrainingClient
+) -> None:
+    run = LiveRun(cluster.open_run("seen", "task"), cluster)
+    play = Play.open(run)
+    # Both draw as in a terminal.
+    screen = {"FORCE_COLOR": "1", "COLUMNS": "200"}
+    with person(service, "seen", **screen) as alice, person(service, "seen", **screen) as bob:
+        for who in (alice, bob):
+            heard_first(who, cluster, "seen")
+        # Nothing new is shown.
+        play.player.tell(StageState(paused=True, rate=10.0))
+        time.sleep(1.0)
+        press(bob, " ")
+        (resumed,) = play.next_commands()
+        assert resumed.control == Resume()
+        play.player.tell(StageState(rate=4.0))
+        time.sleep(1.5)
+        press(bob, ">")
+        (faster,) = play.next_commands()
+        assert faster.control == Rate(6.0)
+        press(bob, " ")
+        (paused,) = play.next_commands()
+        assert paused.control == Pause()
+        with service.teacher("carol") as carol:
+            carol.control("seen", "stage", Take())
+        time.sleep(1.0)
+        for who in (alice, bob):
+            press(who, "q")
+            out, error = who.communicate(timeout=20)
+            assert who.returncode == 0, error
+            assert "thank you" in out
+            for seen in ("10 steps/s", "paused", "4 steps/s", "carol has the controls"):
+                assert seen in out
+    play.player.close()
+
+
+def shown_frame(step: StageStep, *, age: float = 0.0) -> WatchedFrame:
     image = io.BytesIO()
     Image.new("RGB", (8, 4), (255, 0, 0)).save(image, "PNG")
     return WatchedFrame(
@@ -232,11 +276,9 @@ def shown_frame(step: StageStep, *, age: float = 0.0, paused: bool = False) -> W
             step=step,
             image=image.getvalue(),
             image_type="image/png",
-            paused=paused,
-            rate=15.0,
         ),
         address=None,
-        holder="bob",
+        holder="",
         _watch=None,  # type: ignore[arg-type]
         _since=time.monotonic() - age,
     )
@@ -247,10 +289,23 @@ def test_a_panel_says_what_is_predicted_and_who_stopped_the_stage() -> None:
         action=np.array(0), policy_version=5, teacher_id="bob", safe_stop=True, predicted_reward=0.314
     )
     console = Console(record=True, width=200, file=io.StringIO())
-    console.print(stage_panel(shown_frame(step), ""))
+    console.print(stage_panel(shown_frame(step), "", StageState(safe_stop=True, rate=12.5), ""))
     text = console.export_text()
     assert "action 0 by bob" in text
     assert "predicted reward +0.31   safe stop: space ends it" in text
+    assert "12.5 steps/s" in text
+    assert "paused" not in text
+    assert "has the controls" not in text
+
+
+def test_a_panel_of_a_program_shows_no_pace() -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(
+        stage_panel(shown_frame(StageStep(action=np.array(0), policy_version=5)), "", StageState(), "")
+    )
+    text = console.export_text()
+    assert "at its program's pace" in text
+    assert "steps/s" not in text
 
 
 @pytest.mark.parametrize(
@@ -258,17 +313,16 @@ def test_a_panel_says_what_is_predicted_and_who_stopped_the_stage() -> None:
 )
 def test_a_stage_that_shows_nothing_new_says_so(age: float, paused: bool, said: bool) -> None:
     person = Person(None, "run", "stage", FOUR_ACTIONS, words="good")  # type: ignore[arg-type]
-    words = _words(
-        person, shown_frame(StageStep(action=np.array(2), policy_version=5), age=age, paused=paused)
-    )
+    person.state = StageState(paused=paused, rate=15.0)
+    words = _words(person, shown_frame(StageStep(action=np.array(2), policy_version=5), age=age))
     assert words.startswith("good")
     assert ("nothing new for 4 s" in words) is said
 
 
 def test_a_panel_shows_the_picture_and_who_acts() -> None:
-    frame = shown_frame(StageStep(action=np.array(2), policy_version=5, teacher_id="bob"), paused=True)
+    frame = shown_frame(StageStep(action=np.array(2), policy_version=5, teacher_id="bob"))
     console = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor")
-    console.print(stage_panel(frame, "good"))
+    console.print(stage_panel(frame, "good", StageState(paused=True), "bob"))
     drawn = console.export_text(styles=True)
     # Two rows of characters stand for four of pixels, upper and lower halves in colours of their own.
     assert drawn.count("▀") == 16

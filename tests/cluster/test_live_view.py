@@ -2,6 +2,7 @@
 
 import io
 import time
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -66,6 +67,79 @@ def test_a_run_without_people_shows_no_answers() -> None:
     assert "answers" not in output.getvalue()
     assert "33" in output.getvalue()
     assert "answers" not in live.line(row())
+
+
+STAGE = {"stages": {"count": 1}}
+NO_REWARD: dict[str, Any] = {"sources": {"environment": 0, "learned": 0}}
+PEOPLE = {"imitation": {"alone": True}, "reward": NO_REWARD}
+NOTHING = (
+    "answers",
+    "held-out accuracy",
+    "signals",
+    "unplaced",
+    "expired",
+    "corrections",
+    "labels",
+    "demonstrated",
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "said"),
+    [
+        ({}, {}, ("answers", "held-out accuracy")),
+        # TAMER, in front of a stage of the cluster or of a program.
+        (
+            {"reward": {"questions": {"budget": 0, "initial": 0}}, **STAGE},
+            {"signals": 12, "signal_accuracy": 0.75, "unplaced_signals": 3},
+            ("signals 12, 75 % predicted", "unplaced signals 3", "corrections 0"),
+        ),
+        (
+            {"reward": {"questions": {"budget": 0, "initial": 0}}, "stages": {"driven": True}},
+            {"signals": 1200, "corrections": 7, "correction_accuracy": 0.5},
+            ("signals 1,200", "corrections 7, 50 % predicted"),
+        ),
+        (
+            {
+                "reward": {"questions": {"budget": 0, "initial": 0}, "corrections": {"enabled": False}},
+                **STAGE,
+            },
+            {},
+            ("signals 0",),
+        ),
+        # COACH.
+        (
+            {"reward": {**NO_REWARD, "signals": {"reading": "advantage"}}, **STAGE},
+            {"signals": 12, "unplaced_signals": 3, "expired_signals": 4},
+            ("signals 12", "unplaced signals 3", "expired signals 4"),
+        ),
+        # DAgger, with people and with a program, and behaviour cloning.
+        (PEOPLE | STAGE, {"corrections": 9}, ("corrections 9",)),
+        (
+            {**PEOPLE, "imitation": {"alone": True, "expert": "m:Expert", "budget": 2000}},
+            {"labels": 400},
+            ("labels 400 / 2,000",),
+        ),
+        (
+            {**PEOPLE, "imitation": {"alone": True, "demonstrations": ["data"]}},
+            {"demonstrated": 5000},
+            ("demonstrated 5,000",),
+        ),
+    ],
+)
+def test_what_a_run_learns_from_is_shown_and_nothing_else(
+    settings: dict[str, Any], changes: dict[str, object], said: tuple[str, ...]
+) -> None:
+    live, _ = view(RunConfig.model_validate(settings), terminal=False)
+    now = row(**{"comparisons": 0, **changes})
+    output = io.StringIO()
+    Console(file=output, width=80).print(live.panel(now, []))
+    panel = " ".join(output.getvalue().split())
+    assert "…" not in panel
+    for word in (*said, *NOTHING):
+        wanted = any(word in part for part in said)
+        assert (word in live.line(now)) is wanted, word
+        assert (word in panel) is wanted, word
 
 
 def test_before_the_first_row_it_is_starting() -> None:

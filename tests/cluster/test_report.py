@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.finish import finish
+from cluster.cli.main import main
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.goal import goal_met
@@ -110,6 +112,22 @@ def test_a_run_without_people_has_the_learning_curve_only(tmp_path: Path) -> Non
     page = write_report(folder).read_text()
     assert "answers of teachers" not in page
     assert "not finished" in page
+
+
+def test_a_run_that_asks_nobody_counts_no_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"reward": {"questions": {"budget": 0, "initial": 0}}, "stages": {"count": 1}}
+    folder = make_run(tmp_path, settings, learning(3))
+    write_json(folder.summary_file, {key: value for key, value in SUMMARY.items() if key != "goal_met"})
+    assert "answers of teachers" not in write_report(folder).read_text()
+    config = RunConfig.model_validate(settings)
+    assert finish(config, folder) is True
+    said = capsys.readouterr().out
+    for word in ("comparisons", "accuracy", " 100 ", "93 %"):
+        assert word not in said
+    assert main(["runs", "--runs-folder", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert " 100 " not in said
+    assert "487.2" in said
 
 
 def test_a_run_without_true_return_shows_its_reward_model(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import numpy as np
 
 from hitl.controls import Controls
-from hitl.stages import Act, Advance, Command, Control, Pause, Rate, Release, Reset, Resume, Stop
+from hitl.stages import Act, Advance, Command, Control, Pause, Rate, Release, Reset, Resume, StageState, Stop
 
 SAFE = np.array(0)
 
@@ -80,3 +80,19 @@ def test_pace_and_reset_are_as_wanted() -> None:
     take(held, Rate(3.0), Reset())
     assert held.rate == 3.0
     assert held.reset_wanted
+
+
+def test_what_is_told_of_a_stage_is_what_has_been_made_of_it() -> None:
+    held = controls()
+    assert held.state == StageState(rate=15.0)
+    take(held, Rate(3.0), Pause())
+    assert held.state == StageState(rate=3.0, paused=True)
+    # One step after the other is still a pause.
+    take(held, Advance(), Advance())
+    assert held.state.paused
+    held.stepped()
+    assert held.state.paused
+    take(held, Stop())
+    assert held.state == StageState(rate=3.0, paused=True, safe_stop=True)
+    take(held, Resume())
+    assert held.state == StageState(rate=3.0)

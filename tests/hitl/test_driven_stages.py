@@ -14,8 +14,9 @@ from hitl.client.training import TrainingClient
 from hitl.errors import Forbidden, InvalidRequest, NotFound, RequestError, StaleEpoch, Unavailable
 from hitl.events import Correction, Task
 from hitl.policies import SharedPolicy
-from hitl.stages import Act, Pause, Release, Reset, Resume, Stop, Take
+from hitl.stages import Act, Pause, Release, Reset, Resume, StageState, Stop, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
+from tests.hitl.playing import FOUR_ACTIONS
 from tests.hitl.test_journal import entries_of
 
 SEEN = gym.spaces.Box(-100.0, 100.0, (1,), np.float32)
@@ -108,14 +109,44 @@ def test_the_controls_are_the_peoples(service: LiveService, live_run: LiveRun, r
         eventually(lambda: not robot.act().safe_stop)
         control(Release())
         eventually(lambda: robot.act().teacher_id == "")
-        control(Pause())
-        eventually(lambda: robot.stands_still)
-        control(Resume())
+        with ann.watch(live_run.run_id, "robot") as watch:
+            control(Pause())
+            eventually(lambda: robot.stands_still)
+            # Everybody is told before there is another step; the pace is the program's.
+            eventually(lambda: watch.state == StageState(paused=True))
+            control(Stop())
+            eventually(
+                lambda: not robot.wants_reset and watch.state == StageState(paused=True, safe_stop=True)
+            )
+            step(robot)
+            eventually(lambda: watch.next(0.1) is not None)
+            assert watch.state == StageState(paused=True, safe_stop=True)
+            control(Resume())
+            eventually(lambda: not robot.stands_still and watch.state == StageState())
         eventually(lambda: not robot.stands_still)
         control(Reset())
         eventually(lambda: robot.wants_reset)
         robot.begin(at(0))
         assert not robot.wants_reset
+
+
+@pytest.mark.parametrize("name", ["stage-0", "stage-17"])
+def test_the_names_of_the_clusters_own_stages_are_refused(live_run: LiveRun, name: str) -> None:
+    with live_run.cluster.play_stage(live_run.run, name, FOUR_ACTIONS, is_own=True) as own:
+        with pytest.raises(
+            InvalidRequest, match=f"{name} is a name of the cluster's own stages; choose another"
+        ):
+            live_run.cluster.drive_stage(live_run.run, name, SEEN, ACTIONS)
+        with pytest.raises(InvalidRequest, match="cluster's own stages"):
+            live_run.cluster.play_stage(live_run.run, name, FOUR_ACTIONS)
+        # A later life of it takes its place.
+        with (
+            live_run.cluster.play_stage(live_run.run, name, FOUR_ACTIONS, is_own=True),
+            pytest.raises(StaleEpoch, match="opened by somebody else"),
+        ):
+            eventually(lambda: bool(list(own.commands())))
+    for free in ("stage", "stage-", "stage-0b", "my-stage-0", "stage-one"):
+        live_run.cluster.play_stage(live_run.run, free, FOUR_ACTIONS).close()
 
 
 def test_what_cannot_be_is_said_to_the_program(robot: DrivenStage) -> None:

@@ -22,6 +22,7 @@ from hitl.metrics import Metric
 from hitl.service.metrics import TABLE
 from hitl.service.options import ServiceOptions
 from hitl.service.server import serve
+from hitl.stages import Pause
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from tests.hitl.live import LiveRun, LiveService, eventually
@@ -146,6 +147,26 @@ def test_a_call_waits_for_a_service_that_comes_back(own_service: LiveService, ow
         answering = pool.submit(ann.compare, own_run.run_id, question_id, Choice.FIRST)
         own_service.start()
         assert answering.result(timeout=30).offset == 0
+
+
+def test_what_is_away_is_named_and_not_the_service(own_service: LiveService, own_run: LiveRun) -> None:
+    Play.open(own_run).player.close()
+    with own_service.teacher(patience_seconds=0) as ann:
+        eventually(lambda: ann.stages(own_run.run_id) == [])
+        with pytest.raises(Unavailable) as away:
+            ann.control(own_run.run_id, "stage", Pause())
+        assert str(away.value) == "stage stage is away; try again"
+        with ann.watch(own_run.run_id, "stage") as watch:
+            assert watch.next(20) is not None
+            own_service.signal(signal.SIGTERM)
+            with pytest.raises(Unavailable) as ended:
+                watch.next(20)
+        assert str(ended.value) == "the service is shutting down; watch again"
+        assert own_service.wait() == 0
+        with pytest.raises(
+            Unavailable, match=f"the feedback service at {own_service.address} cannot be reached"
+        ):
+            ann.stages(own_run.run_id)
 
 
 def test_a_port_in_use_is_told_so(tmp_path: Path, service: LiveService) -> None:

@@ -1,5 +1,6 @@
 import time
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hitl.errors import (
     NotFound,
 )
 from hitl.events import Correction, JournalEntry, Receipt, Segment, Signal
+from hitl.fields import MAX_OFFSET
 from tests.hitl.live import LiveRun, LiveService, eventually
-from tests.hitl.playing import Play, seen
+from tests.hitl.playing import Play, seen, stored_lengths
 from tests.hitl.test_journal import entries_of
 
 
@@ -130,6 +132,27 @@ class TestSignals:
             (refused,) = ann.submit([Signal(run_id=live_run.run_id, **fields)])  # type: ignore[arg-type]
         assert isinstance(refused, InvalidRequest)
         assert named in str(refused)
+
+    @pytest.mark.parametrize("away", [False, True])
+    def test_a_time_for_which_nobody_looks_is_a_broken_clock(
+        self, service: LiveService, live_run: LiveRun, play: Play, away: bool
+    ) -> None:
+        play.step()
+        seen(service, live_run, 1)
+        if away:
+            play.player.close()
+            eventually(lambda: bool(stored_lengths(live_run, ["stage/1"])))
+        at: dict[str, Any] = {"run_id": live_run.run_id, "stage_id": "stage", "frame": 1}
+        with service.teacher() as ann:
+            for offset in (timedelta(days=400), MAX_OFFSET + timedelta(milliseconds=1)):
+                signal = Signal(**at, value=1.0, offset=offset)
+                correction = Correction(**at, actions=np.array([1]), offset=offset)
+                for refused in ann.submit([signal, correction]):
+                    assert isinstance(refused, InvalidRequest)
+                    assert "the clock that measured it is broken" in str(refused)
+            assert live_run.cluster.get_run(live_run.run_id).journal_end == 0
+            longest = Signal(**at, value=1.0, offset=MAX_OFFSET)
+            assert isinstance(ann.submit([longest])[0], Receipt)
 
     def test_a_repeat_gets_the_first_receipt_also_once_its_frame_is_forgotten(
         self, service: LiveService, live_run: LiveRun, play: Play

@@ -9,7 +9,7 @@ from hitl.credit import UniformDelay
 from hitl.errors import Unavailable
 from hitl.events import Receipt, Signal
 from hitl.reward.evidence.crediting import Crediting
-from hitl.stages import Act, Release, Take
+from hitl.stages import Act, Release, StageState, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.playing import Play, seen, stored_lengths
 from tests.hitl.test_journal import entries_of
@@ -26,6 +26,24 @@ def break_connection(play: Play) -> None:
 
 
 class TestKills:
+    def test_a_service_that_comes_back_is_told_how_a_stage_stands(
+        self, own_service: LiveService, own_run: LiveRun
+    ) -> None:
+        play, paused = Play.open(own_run), StageState(paused=True, rate=3.0, safe_stop=True)
+        play.step(3)
+        with own_service.teacher() as ann, ann.watch(own_run.run_id, "stage") as watch:
+            play.player.tell(paused)
+            eventually(lambda: watch.state == paused)
+            own_service.kill()
+            own_service.start()
+            eventually(lambda: [stage.paused for stage in ann.stages(own_run.run_id)] == [True])
+            (stage,) = ann.stages(own_run.run_id)
+            assert (stage.frame, stage.rate, stage.safe_stop) == (3, 3.0, True)
+            resumed = StageState(rate=3.0)
+            play.player.tell(resumed)
+            eventually(lambda: watch.state == resumed)
+        play.player.close()
+
     def test_a_service_that_dies_while_a_teacher_teaches_loses_nothing(
         self, own_service: LiveService, own_run: LiveRun
     ) -> None:

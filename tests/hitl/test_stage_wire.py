@@ -19,6 +19,7 @@ from hitl.stages import (
     Resume,
     Stage,
     StageFrame,
+    StageState,
     StageStep,
     Stop,
     Take,
@@ -31,11 +32,13 @@ from hitl.wire.stages import (
     decode_control,
     decode_frame,
     decode_stage,
+    decode_state,
     encode_action_space,
     encode_command,
     encode_control,
     encode_frame,
     encode_stage,
+    encode_state,
 )
 
 
@@ -75,6 +78,7 @@ def test_an_action_space_comes_back_as_it_was(space: ActionSpace) -> None:
         rate=3.5,
         holder="ann",
         action_space=space,
+        safe_stop=True,
     )
     assert str(decode_stage(encode_stage(stage))) == str(stage)
 
@@ -102,6 +106,8 @@ def test_a_frame_comes_back_as_it_was(frame: StageFrame) -> None:
         ("frame.episode", lambda m: m.ClearField("step")),
         ("frame.show_seconds", lambda m: setattr(m, "show_seconds", float("nan"))),
         ("frame.image", lambda m: setattr(m, "image", b"x" * (4 * 1024 * 1024 + 1))),
+        ("frame.rate", lambda m: setattr(m, "rate", float("nan"))),
+        ("frame.rate", lambda m: setattr(m, "rate", -1.0)),
         ("frame.step.action", lambda m: m.step.action.Clear()),
         ("frame.step.policy_version", lambda m: setattr(m.step, "policy_version", -1)),
         ("frame.step.teacher_id", lambda m: setattr(m.step, "teacher_id", "a\nb")),
@@ -116,6 +122,19 @@ def test_a_malformed_frame_is_refused_by_field(
     with pytest.raises(InvalidRequest) as refused:
         decode_frame(message)
     assert str(refused.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "state", [StageState(), StageState(paused=True, rate=2.5), StageState(safe_stop=True)]
+)
+def test_a_state_comes_back_as_it_was(state: StageState) -> None:
+    assert decode_state(encode_state(state)) == state
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_malformed_state_is_refused_by_field(rate: float) -> None:
+    with pytest.raises(InvalidRequest, match=r"^state\.rate: "):
+        decode_state(stages_pb2.StageState(rate=rate))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hitl.errors import (
     NotFound,
     StaleEpoch,
 )
-from hitl.stages import ActionSpace, Take
+from hitl.stages import ActionSpace, StageState, Take
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
 from tests.hitl.live import LiveRun, LiveService, eventually
@@ -118,6 +119,72 @@ class TestWatching:
                 (stage,) = ann.stages(live_run.run_id)
                 assert (stage.stage_id, stage.watchers, stage.rate, stage.holder) == ("stage", 2, 10.0, "")
             eventually(lambda: play.player.watchers == 0)
+
+    def test_what_is_made_of_a_stage_is_told_at_once_and_no_frame_comes_twice(
+        self, service: LiveService, live_run: LiveRun, play: Play
+    ) -> None:
+        play.step()
+        seen(service, live_run, 1)
+        with (
+            service.teacher() as ann,
+            service.teacher("bob") as bob,
+            ann.watch(live_run.run_id, "stage") as watch,
+            bob.watch(live_run.run_id, "stage") as other,
+        ):
+            frame = watch.next(10)
+            assert frame is not None
+            assert watch.state == StageState(rate=10.0)
+            for state in (
+                StageState(paused=True, rate=10.0),
+                StageState(paused=True, rate=2.5),
+                StageState(paused=True, rate=2.5, safe_stop=True),
+                StageState(rate=2.5),
+            ):
+                heard = watch.heard
+                play.player.tell(state)
+                eventually(lambda: watch.state == other.state == state)  # noqa: B023
+                assert watch.heard > heard
+                (stage,) = ann.stages(live_run.run_id)
+                assert (stage.paused, stage.rate, stage.safe_stop) == (
+                    state.paused,
+                    state.rate,
+                    state.safe_stop,
+                )
+            bob.control(live_run.run_id, "stage", Take(timedelta(seconds=0.5)))
+            eventually(lambda: watch.holder == "bob")
+            assert ann.stages(live_run.run_id)[0].frame == 1
+            eventually(lambda: watch.holder == "")
+            assert watch.next(0.1) is None
+            assert watch.skipped == 0
+            # A frame says how the stage goes, too; that it was stopped is kept.
+            play.player.tell(StageState(paused=True, rate=1.0, safe_stop=True))
+            play.step()
+            newer = watch.next(10)
+            assert newer is not None
+            assert newer.shown.frame == 2
+            eventually(lambda: watch.state == StageState(rate=10.0, safe_stop=True))
+
+    def test_a_state_waits_as_frames_do_for_whoever_acknowledges_nothing(
+        self, service: LiveService, live_run: LiveRun, play: Play
+    ) -> None:
+        request = teaching_pb2.WatchStageRequest(
+            run_id=live_run.run_id, stage_id="stage", max_unacknowledged=2
+        )
+        with Channel(service.address, service.token("teacher"), patience_seconds=5) as channel:
+            stub = TeachingServiceStub(channel.grpc)
+            stream = stub.WatchStage(request, metadata=channel.metadata)
+            first = next(stream)
+            play.player.tell(StageState(paused=True))
+            again = next(stream)
+            assert (first.frame, again.frame.frame, again.state.paused) == (again.frame, 0, True)
+            for rate in range(1, 20):
+                play.player.tell(StageState(rate=float(rate)))
+            with service.teacher() as ann:
+                eventually(lambda: ann.stages(live_run.run_id)[0].rate == 19.0)
+            acknowledgement = teaching_pb2.AcknowledgeFrameRequest(watch_id=first.watch_id, frame=0)
+            channel.call(stub.AcknowledgeFrame, acknowledgement)
+            assert next(stream).state.rate == 19.0
+            stream.cancel()
 
     def test_a_stage_that_nobody_plays_is_not_found(self, service: LiveService, live_run: LiveRun) -> None:
         with service.teacher() as ann, ann.watch(live_run.run_id, "nowhere") as watch:

@@ -10,16 +10,19 @@ import pytest
 
 from hitl.errors import Unavailable
 from hitl.metrics import build
-from hitl.service import teaching, training
+from hitl.service import teaching, training, watching
 from hitl.service.bells import Bell, Bells
 from hitl.service.call import Call
 from hitl.service.metrics import TABLE
 from hitl.service.stages import Stages
+from hitl.stages import StageFrame, StageState
+from hitl.storage.runs import RunEpoch
 from hitl.storage.storage import Storage
 from hitl.tokens import Principal, Role
 from hitl.v1 import teaching_pb2, training_pb2, types_pb2
 from hitl.wire.segments import encode_segment
 from tests.hitl.live import make_segment
+from tests.hitl.playing import FOUR_ACTIONS
 
 # Far above what waking takes, and far below the slow poll.
 SOON_SECONDS = 20
@@ -72,6 +75,7 @@ class Handlers:
 @pytest.fixture
 async def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Handlers]:
     monkeypatch.setattr(teaching, "SLOW_POLL_SECONDS", NEVER_SECONDS)
+    monkeypatch.setattr(watching, "SLOW_POLL_SECONDS", NEVER_SECONDS)
     monkeypatch.setattr(training, "SLOW_POLL_SECONDS", NEVER_SECONDS)
     storage = Storage(tmp_path)
     opened = Handlers(storage)
@@ -131,6 +135,19 @@ async def test_an_answer_wakes_the_tail(handlers: Handlers) -> None:
     handlers.bells.close()
     with pytest.raises(Unavailable, match="tail again"):
         await soon(ending)
+
+
+async def test_what_is_made_of_a_stage_wakes_those_who_watch(handlers: Handlers) -> None:
+    stage = handlers.stages.open(
+        RunEpoch("run", 1), "task", "stage", FOUR_ACTIONS, end_frame=0, known_frame=-1
+    )
+    stage.show(StageFrame(frame=0, episode=0, show_seconds=0.0, observations={}, step=None))
+    request = teaching_pb2.WatchStageRequest(run_id="run", stage_id="stage")
+    watch = handlers.teaching.WatchStage(request, call("ann"))
+    assert not (await soon(asyncio.create_task(anext(watch)))).state.paused  # type: ignore[arg-type]
+    waiting = await started(anext(watch))  # type: ignore[arg-type]
+    stage.become(StageState(paused=True))
+    assert (await soon(waiting)).state.paused
 
 
 async def test_a_bell_that_rang_before_the_wait_is_not_missed() -> None:

@@ -1,5 +1,8 @@
 """Behaviour cloning as a run: demonstrations, a fit, and nobody who is asked."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+import yaml
 from pydantic import ValidationError
 
 from cluster.environments.making import make_vector
@@ -17,8 +21,10 @@ from cluster.loop.collector import Collector
 from cluster.loop.evaluation import evaluate
 from cluster.loop.imitating import Imitating
 from cluster.runs.config import EnvironmentConfig, RunConfig
+from cluster.runs.folder import RunFolder
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.loading import load_run
+from cluster.runs.progress import read_status
 from hitl.errors import ConfigError
 from hitl.teachers.cartpole import Balancer
 from policies.acting.inference import acting_policy
@@ -98,6 +104,39 @@ def test_a_clone_does_far_better_than_chance_learns_once_and_again_to_the_same_b
         np.testing.assert_array_equal(value, again.network_state[name])
     algorithm.stop()
     again.stop()
+
+
+def test_handrail_train_shows_the_labels_and_demonstrations_of_a_run_that_asks_nobody(
+    dataset: str, tmp_path: Path, ray_session: str
+) -> None:
+    run_file, imitation = tmp_path / "run.yaml", {"alone": True, "demonstrations": [dataset], "budget": 150}
+    settings = {
+        "runs_folder": str(tmp_path / "runs"),
+        "mode": "lockstep",
+        "environment": {"id": "CartPole-v1"},
+        "rollouts": {"envs_per_runner": 2, "steps": 25},
+        "policy": {"hidden": list(HIDDEN)},
+        "reward": {"sources": {"environment": 0.0, "learned": 0.0}},
+        "imitation": {**imitation, "expert": "hitl.teachers.cartpole:Balancer"},
+        "stop": {"env_steps": 300},
+        "evaluation": {"episodes": 0},
+    }
+    run_file.write_text(yaml.safe_dump(settings))
+    trained = subprocess.run(
+        [sys.executable, "-m", "cluster.cli.main", "train", str(run_file)],
+        env=os.environ | {"RAY_ADDRESS": ray_session},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert trained.returncode == 0, trained.stderr
+    (folder,) = RunFolder.list(tmp_path / "runs")
+    row = read_status(folder)
+    assert row is not None
+    assert (row.labels, row.demonstrated) == (150, 2500)
+    assert "labels 150 / 150  demonstrated 2,500" in trained.stdout
+    for nothing in ("answers", "held-out", "comparisons", "signals", "corrections"):
+        assert nothing not in trained.stdout
 
 
 def test_on_resume_only_other_demonstrations_are_learnt_again(dataset: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from hitl.events import Receipt
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
 from hitl.spaces import safe_action
-from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, Stop, Take
+from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, StageState, Stop, Take
 from policies.networks import ActorCritic
 from tests.cluster.stages.dial import END, LEFT, RIGHT, STAY
 from tests.hitl.live import LiveService, eventually
@@ -222,7 +222,17 @@ def test_it_pauses_and_goes_step_by_step(show: Show) -> None:
     with show.watch() as watch:
         until(watch, lambda frame: frame.shown.frame > 3)
         show.control(Pause())
-        time.sleep(0.5)
+        eventually(lambda: watch.state == StageState(paused=True, rate=50.0))
+        (stage,) = show.ann.stages(show.run_id)
+        assert stage.paused
+        show.control(Rate(25.0))
+        eventually(lambda: watch.state == StageState(paused=True, rate=25.0))
+        show.control(Stop())
+        eventually(lambda: show.ann.stages(show.run_id)[0].safe_stop)
+        assert show.ann.stages(show.run_id)[0].frame == stage.frame
+        show.control(Resume())
+        show.control(Pause())
+        eventually(lambda: watch.state == StageState(paused=True, rate=25.0))
         (stage,) = show.ann.stages(show.run_id)
         show.control(Advance())
         advanced = until(watch, lambda frame: frame.shown.frame > stage.frame)
