@@ -5,6 +5,7 @@ tried there, to stay, looks as bad to a network as staying elsewhere: a greedy a
 """
 
 import heapq
+import itertools
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.feedback.evidence import evidence_of
+from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward_config import CorrectionsConfig, RewardModelConfig, SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
@@ -25,8 +27,8 @@ from policies.acting.on_reward import ActingOnReward, CandidateActions
 
 Baseline = Literal["none", "alternatives"]
 BASELINES: tuple[Baseline, ...] = ("none", "alternatives")
-TEMPERATURES = (0.0, 0.3)
-DEFAULT = "alternatives, temperature 0.3"
+TEMPERATURES = (0.0, ActingConfig().temperature)
+DEFAULT = f"alternatives, temperature {ActingConfig().temperature}"
 """Of a run."""
 EVALUATOR = "goes to 4 and stays"
 STEP_SECONDS = 1.0
@@ -93,6 +95,7 @@ def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, An
     teacher = LiveTeacher(LiveSettings(seed=seed, miss=0.2, mistake=0.05))
     dial, agreed, shown = Dial(), deque[bool](maxlen=_JUDGED), deque[Segment](maxlen=_REMEMBERED)
     under_way: list[tuple[float, float]] = []
+    numbers_said = itertools.count()
     learnt_seconds: float | None = None
     refused = 0
     for frame in range(1, int(SECONDS / STEP_SECONDS)):
@@ -107,7 +110,7 @@ def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, An
         new = len(told)
         while under_way and under_way[0][0] <= now + STEP_SECONDS:
             seconds, value = heapq.heappop(under_way)
-            told.take(_said(frame, seconds - now, value), list(shown))
+            told.take(_said(next(numbers_said), frame, seconds - now, value), list(shown))
         if len(told) > new:
             report = model.fit(quick_steps=signals.gradient_steps, newest=len(told) - new, is_first=not new)
             refused += report is not None and not report.accepted
@@ -161,13 +164,19 @@ def _shown(dial: Dial, action: int, frame: int) -> Segment:
     )
 
 
-def _said(frame: int, seconds: float, value: float) -> JournalEntry:
+def _said(number: int, frame: int, seconds: float, value: float) -> JournalEntry:
     """Return a signal so many seconds after a frame, as the journal keeps it."""
     signal = Signal(
-        run_id="lesson", stage_id="stage", frame=frame, offset=timedelta(seconds=seconds), value=value
+        run_id="lesson",
+        stage_id="stage",
+        frame=frame,
+        offset=timedelta(seconds=seconds),
+        value=value,
+        # What is drawn for a signal follows from its id, and so from the seed.
+        event_id=f"signal-{number}",
     )
     return JournalEntry(
-        offset=0,
+        offset=number,
         teacher_id="program",
         record_time=datetime.fromtimestamp(0, UTC),
         event=signal,

@@ -91,6 +91,24 @@ def test_people_watch_a_program_and_what_they_say_is_kept_with_its_steps(
     assert segment.actions.tolist() == [1]
 
 
+def test_a_program_without_rewards_of_its_own_says_none(
+    service: LiveService, live_run: LiveRun, robot: DrivenStage
+) -> None:
+    with (
+        service.teacher("ann", "oracle") as ann,
+        ann.watch(live_run.run_id, "robot", steps=True) as watch,
+    ):
+        eventually(lambda: robot.watchers == 1)
+        for place, rewards in ((1.0, {}), (2.0, {"true_reward": None}), (3.0, {"true_reward": 0.0})):
+            step(robot, place, **rewards)
+            frame = watch.next(20)
+            while frame is not None and frame.shown.observations["obs"].tolist() != [place]:
+                frame = watch.next(20)
+            assert frame is not None
+            assert frame.shown.step is not None
+            assert frame.shown.step.true_reward == (0.0 if place == 3.0 else None)
+
+
 def test_the_controls_are_the_peoples(service: LiveService, live_run: LiveRun, robot: DrivenStage) -> None:
     with service.teacher("ann") as ann:
 
