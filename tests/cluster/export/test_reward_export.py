@@ -136,18 +136,17 @@ def _trained(folder: RunFolder, settings: dict[str, Any], service: LiveService, 
         algorithm.stop()
 
 
-class Scripted:
-    """An exported file, to be judged."""
+class Exported:
+    """A file, to be judged."""
 
     memory = None
 
-    def __init__(self, script: Any) -> None:
-        self._script = script
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
 
     def act_greedily(self, seen_PF: torch.Tensor, /) -> torch.Tensor:
-        (action,) = self._script(seen_PF)
-        assert isinstance(action, torch.Tensor)
-        return action
+        (action,) = self._session.run(None, {"observation": seen_PF.numpy()})
+        return torch.from_numpy(action)
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -189,7 +188,7 @@ def test_a_run_without_a_policy_is_exported_and_evaluated(
     capsys.readouterr()
     assert main(["eval", str(folder.path), "--episodes", "2"]) == 0
     assert "over 2 episodes" in capsys.readouterr().out
-    assert evaluate_run(folder, 5, 7) == evaluate(Scripted(script), config.environment, episodes=5, seed=7)
+    assert evaluate_run(folder, 5, 7) == evaluate(Exported(session), config.environment, episodes=5, seed=7)
 
 
 @pytest.mark.usefixtures("ray_session")
