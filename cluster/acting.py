@@ -50,7 +50,7 @@ class Acting:
         self.acts = acts
         """Asked for actions; it is the same one over all versions."""
         self._alternatives = alternatives
-        """What a predicted reward is measured from, where only the order of actions counts."""
+        """What a predicted reward is measured from, where the reward model alone acts."""
         self.policy_version = self.reward_version = 0
         self._reward = reward
 

@@ -5,6 +5,7 @@ tried there, to stay, looks as bad to a network as staying elsewhere: a greedy a
 """
 
 import heapq
+import itertools
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.feedback.evidence import evidence_of
+from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward_config import CorrectionsConfig, RewardModelConfig, SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
@@ -25,8 +27,8 @@ from policies.acting.on_reward import ActingOnReward, CandidateActions
 
 Baseline = Literal["none", "alternatives"]
 BASELINES: tuple[Baseline, ...] = ("none", "alternatives")
-TEMPERATURES = (0.0, 0.3)
-DEFAULT = "alternatives, temperature 0.3"
+TEMPERATURES = (0.0, ActingConfig().temperature)
+DEFAULT = f"alternatives, temperature {ActingConfig().temperature}"
 """Of a run."""
 AS_IN_THE_PAPERS = "none, temperature 0.0"
 EVALUATOR = "goes to 4 and stays"
@@ -94,6 +96,8 @@ def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, An
     teacher = LiveTeacher(LiveSettings(seed=seed, miss=0.2, mistake=0.05))
     dial, agreed, shown = Dial(), deque[bool](maxlen=_JUDGED), deque[Segment](maxlen=_REMEMBERED)
     under_way: list[tuple[float, float]] = []
+    # What is held out, and what is drawn for a signal, follows from names: here from the seed.
+    run_id, numbers_said = f"lesson {seed}", itertools.count()
     learnt_seconds: float | None = None
     refused = 0
     for frame in range(1, int(SECONDS / STEP_SECONDS)):
@@ -101,14 +105,15 @@ def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, An
         action_N, _ = acting.act(dial.observation[None])
         action = int(action_N[0])
         agreed.append(action == dial.wanted)
-        shown.append(_shown(dial, action, frame))
+        shown.append(_shown(run_id, dial, action, frame))
         if press := teacher.watch(now, 1.0 if agreed[-1] else -1.0):
             heapq.heappush(under_way, (press.seconds, press.value))
         dial.step(action)
         new = len(told)
         while under_way and under_way[0][0] <= now + STEP_SECONDS:
             seconds, value = heapq.heappop(under_way)
-            told.take(_said(frame, seconds - now, value), list(shown))
+            entry = _said(run_id, next(numbers_said), frame, seconds - now, value)
+            told.take(entry, list(shown))
         if len(told) > new:
             report = model.fit(quick_steps=signals.gradient_steps, newest=len(told) - new, is_first=not new)
             refused += report is not None and not report.accepted
@@ -137,11 +142,11 @@ def _at_random(rng: np.random.Generator) -> tuple[Any, Any]:
     return np.array(seen), np.array(done)
 
 
-def _shown(dial: Dial, action: int, frame: int) -> Segment:
+def _shown(run_id: str, dial: Dial, action: int, frame: int) -> Segment:
     """Return a step as a stage stores it."""
     address = StepAddress(
         task_id="dial",
-        run_id="lesson",
+        run_id=run_id,
         source="stage",
         episode=dial.episode,
         begin=dial.steps,
@@ -162,13 +167,18 @@ def _shown(dial: Dial, action: int, frame: int) -> Segment:
     )
 
 
-def _said(frame: int, seconds: float, value: float) -> JournalEntry:
+def _said(run_id: str, number: int, frame: int, seconds: float, value: float) -> JournalEntry:
     """Return a signal so many seconds after a frame, as the journal keeps it."""
     signal = Signal(
-        run_id="lesson", stage_id="stage", frame=frame, offset=timedelta(seconds=seconds), value=value
+        run_id=run_id,
+        stage_id="stage",
+        frame=frame,
+        offset=timedelta(seconds=seconds),
+        value=value,
+        event_id=f"signal-{number}",
     )
     return JournalEntry(
-        offset=0,
+        offset=number,
         teacher_id="program",
         record_time=datetime.fromtimestamp(0, UTC),
         event=signal,

@@ -109,4 +109,5 @@ class ActingConfig(Section):
     """reward: actions are drawn in proportion to exp(H / temperature), where H is the reward model's opinion, so that
     others are tried where all known ones are punished. 0: always the best one, as in the TAMER papers."""
     candidates: Positive = 64
-    """Actions drawn to choose from where there are infinitely many (Box)."""
+    """reward: actions drawn to choose from in each step where there are too many to look at all: of a Box, or of
+    several axes with more than 256 combinations."""

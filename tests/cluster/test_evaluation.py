@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from cluster.environments.making import make
-from cluster.loop.evaluation import evaluate
-from cluster.runs.config import EnvironmentConfig
+from cluster.loop.evaluation import GreedyReward, evaluate
+from cluster.runs.config import EnvironmentConfig, RunConfig
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.inputs import InputSpace
 from policies.networks import ActorCritic
 
 EPISODES, SEED = 6, 3
@@ -48,3 +50,20 @@ def test_an_episode_whose_environment_is_lost_is_played_again() -> None:
     # Steps 1 to 5, and action 1 in each.
     assert evaluate(network, environment, episodes=3, seed=SEED) == [20.0] * 3
     assert env.unwrapped.misfortunes == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1e6])
+def test_who_acts_by_the_reward_model_is_judged_by_the_best_actions(temperature: float) -> None:
+    seen, actions = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(5)
+    torch.manual_seed(0)
+    ensemble = RewardEnsemble(InputSpace.of(seen, actions), members=3, hidden=(16,))
+    with torch.no_grad():
+        ensemble.weights[0].mul_(4.0)
+    config = RunConfig.model_validate({"acting": {"kind": "reward", "temperature": temperature}})
+    observation = torch.rand((200, 2)) * 2 - 1
+    best = ensemble.of_actions(observation, torch.arange(5)).argmax(1)
+    assert len(set(best.tolist())) > 1
+    judged = GreedyReward(seen, actions, ensemble.to_arrays(), config)
+    assert judged.act_greedily(observation).tolist() == best.tolist()
+    untaught = GreedyReward(seen, actions, {}, config)
+    assert set(untaught.act_greedily(observation).tolist()) == set(range(5))

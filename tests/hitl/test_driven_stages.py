@@ -17,6 +17,7 @@ from hitl.policies import SharedPolicy
 from hitl.stages import Act, Pause, Release, Reset, Resume, StageState, Stop, Take
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.playing import FOUR_ACTIONS
+from tests.hitl.relabels import ask
 from tests.hitl.test_journal import entries_of
 
 SEEN = gym.spaces.Box(-100.0, 100.0, (1,), np.float32)
@@ -90,6 +91,42 @@ def test_people_watch_a_program_and_what_they_say_is_kept_with_its_steps(
     (segment,) = live_run.cluster.get_segments(live_run.run_id, list(entry.segment_ids))
     assert segment.observations["obs"].tolist() == [[7.0]]
     assert segment.actions.tolist() == [1]
+
+
+def test_a_program_without_rewards_of_its_own_says_none(
+    service: LiveService, live_run: LiveRun, robot: DrivenStage
+) -> None:
+    with (
+        service.teacher("ann", "oracle") as ann,
+        ann.watch(live_run.run_id, "robot", steps=True) as watch,
+    ):
+        eventually(lambda: robot.watchers == 1)
+        for place, rewards in ((1.0, {}), (2.0, {"true_reward": None}), (3.0, {"true_reward": 0.0})):
+            step(robot, place, **rewards)
+            frame = watch.next(20)
+            while frame is not None and frame.shown.observations["obs"].tolist() != [place]:
+                frame = watch.next(20)
+            assert frame is not None
+            assert frame.shown.step is not None
+            assert frame.shown.step.true_reward == (0.0 if place == 3.0 else None)
+
+
+def test_true_rewards_are_kept_where_every_step_has_one(service: LiveService, live_run: LiveRun) -> None:
+    live_run.cluster.publish_policy(live_run.run, policy(5, favourite=2))
+    with live_run.cluster.drive_stage(live_run.run, "paid", SEEN, ACTIONS) as stage:
+        stage.wait_for_policy(20)
+        for episode in ((None, None), (0.0, None), (0.0, -2.5)):
+            stage.begin(at(0))
+            for reward in episode:
+                step(stage, true_reward=reward)
+    for first in (1, 4, 7):
+        ask(live_run, f"about {first}", segment_id=f"paid/{first}", step=0)
+    with service.teacher("ann", "oracle") as ann:
+        leased = {one.question_id: one for one in ann.lease(live_run.run_id, max_questions=3)}
+    assert leased["about 1"].true_rewards is None
+    assert leased["about 4"].true_rewards is None
+    (kept,) = leased["about 7"].true_rewards or ()
+    assert kept.tolist() == [0.0, -2.5]
 
 
 def test_the_controls_are_the_peoples(service: LiveService, live_run: LiveRun, robot: DrivenStage) -> None:

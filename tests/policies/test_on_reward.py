@@ -86,6 +86,7 @@ def test_greedy_over_many_axes_considers_every_combination() -> None:
     space = gym.spaces.MultiDiscrete([2, 3])
     drawn = candidates(space).draw()
     assert sorted(map(tuple, drawn.tolist())) == [(a, b) for a in range(2) for b in range(3)]
+    assert len(np.unique(candidates(gym.spaces.MultiDiscrete([16, 16]), 50).draw(), axis=0)) == 256
     many = candidates(gym.spaces.MultiDiscrete([9, 9, 9]), 50).draw()
     assert many.shape == (50, 3)
     assert many.min() >= 0

@@ -19,6 +19,7 @@ from cluster.export.verification import random_observations, verify
 from cluster.feedback.versions import model_arrays
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
+from cluster.loop.evaluation import evaluate, evaluate_run
 from cluster.loop.saved_policy import saved_reward_model
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
@@ -111,10 +112,10 @@ def test_of_two_actions_that_people_like_as_well_either_will_do() -> None:
         verify(lambda rows, a=action: [np.full(len(rows[0]), a)], indifferent, [observation], what="any")  # type: ignore[misc]
 
 
-def _settings(**model: Any) -> dict[str, Any]:
+def _settings(acting: dict[str, Any] | None = None, **model: Any) -> dict[str, Any]:
     world = {"id": "tests.cluster.small_worlds:Line", "allow_variable_horizon": True}
     reward = PEOPLE["reward"] | {"model": PEOPLE["reward"]["model"] | model}
-    return PEOPLE | {"environment": world, "reward": reward, "acting": {"kind": "reward"}}
+    return PEOPLE | {"environment": world, "reward": reward, "acting": {"kind": "reward"} | (acting or {})}
 
 
 def _trained(folder: RunFolder, settings: dict[str, Any], service: LiveService, *, updates: int) -> None:
@@ -135,6 +136,19 @@ def _trained(folder: RunFolder, settings: dict[str, Any], service: LiveService, 
         algorithm.stop()
 
 
+class Exported:
+    """A file, to be judged."""
+
+    memory = None
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def act_greedily(self, seen_PF: torch.Tensor, /) -> torch.Tensor:
+        (action,) = self._session.run(None, {"observation": seen_PF.numpy()})
+        return torch.from_numpy(action)
+
+
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("world", [Line, Dot], ids=lambda world: world.__name__)
 def test_a_run_without_a_policy_is_exported_and_evaluated(
@@ -142,7 +156,8 @@ def test_a_run_without_a_policy_is_exported_and_evaluated(
 ) -> None:
     folder = RunFolder.create(tmp_path, world.__name__.lower(), datetime(2026, 1, 2, tzinfo=UTC))
     looks = {"filters": [[8, 3, 2]], "image_features": 16} if world is Dot else {}
-    settings = _settings(**looks)
+    # It acts nearly at random while it learns, and what comes of it must not.
+    settings = _settings({"temperature": 1e6}, **looks)
     settings["environment"] = settings["environment"] | {"id": f"tests.cluster.small_worlds:{world.__name__}"}
     _trained(folder, settings, service, updates=4)
     capsys.readouterr()
@@ -170,8 +185,10 @@ def test_a_run_without_a_policy_is_exported_and_evaluated(
     assert session.run(None, {"observation": observation})[0].tolist() == expected.tolist()
     script = torch.jit.load(tmp_path / "robot.pt")  # type: ignore[no-untyped-call]
     assert script(torch.from_numpy(observation))[0].tolist() == expected.tolist()
+    capsys.readouterr()
     assert main(["eval", str(folder.path), "--episodes", "2"]) == 0
     assert "over 2 episodes" in capsys.readouterr().out
+    assert evaluate_run(folder, 5, 7) == evaluate(Exported(session), config.environment, episodes=5, seed=7)
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -81,7 +81,8 @@ def show(service: LiveService, request: pytest.FixtureRequest) -> Iterator[Show]
         environment=DIAL,
         model_config={"hidden": ()},
         settings=SETTINGS,
-        acting=ActingConfig(kind=getattr(request, "param", "policy")),
+        # So cold that no test ever sees another action than the best.
+        acting=ActingConfig(kind=getattr(request, "param", "policy"), temperature=0.05),
         imitation=ImitationConfig(),
         rewards=(rewards := ray.remote(Newest).remote()),
         seeds=[0],

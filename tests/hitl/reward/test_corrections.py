@@ -200,9 +200,16 @@ def test_answers_are_held_out_with_their_segment() -> None:
     names = [f"q{number}" for number in range(40)]
     for name in names:
         kind.take(*answered(name, 1, np.zeros((3, 2)), np.array(1)))
-    heldout = examples_of(kind, model([kind], SPACES["discrete"]).ensemble).heldout_E
-    assert heldout.tolist() == [is_heldout(f"stage/{name}", 0.4) for name in names]
-    assert 0 < heldout.mean() < 1
+    examples = examples_of(kind, model([kind], SPACES["discrete"]).ensemble)
+    assert examples.heldout_E.tolist() == [is_heldout(f"stage/{name}", 0.4) for name in names]
+    assert 0 < examples.heldout_E.mean() < 1
+    # Answers about different segments are different witnesses, and those about one are one.
+    assert len(np.unique(examples.block_E)) == 40
+    again, segments = answered("q7", 0, np.zeros((3, 2)), np.array(2))
+    event = dataclasses.replace(again.event, event_id="other", question_id="other")  # type: ignore[type-var]
+    kind.take(dataclasses.replace(again, event=event), segments)
+    blocks = examples_of(kind, model([kind], SPACES["discrete"]).ensemble).block_E
+    assert np.flatnonzero(blocks == blocks[-1]).tolist() == [7, 40]
 
 
 def test_nothing_said_is_no_evidence() -> None:
@@ -218,7 +225,8 @@ def test_states_are_held_out_with_what_signals_say_of_their_frames() -> None:
 
     kind = corrections(heldout_share=0.5)
     kind.take(*said("takeover", 0, np.zeros((300, 2)), np.zeros(300, np.int64)))
-    heldout = examples_of(kind, model([kind], SPACES["discrete"]).ensemble).heldout_E
+    taken = examples_of(kind, model([kind], SPACES["discrete"]).ensemble)
+    heldout = taken.heldout_E
     blocks = [set(heldout[begin : begin + 64].tolist()) for begin in range(0, 300, 64)]
     assert all(len(block) == 1 for block in blocks)
     assert len(set.union(*blocks)) == 2
@@ -228,6 +236,8 @@ def test_states_are_held_out_with_what_signals_say_of_their_frames() -> None:
     examples = other.examples(model([other], gym.spaces.Discrete(200)).ensemble)
     assert examples is not None
     assert examples.heldout_E.tolist() == [heldout[40], heldout[100], heldout[180]]
+    assert examples.block_E.tolist() == taken.block_E[[40, 100, 180]].tolist()
+    assert len(np.unique(taken.block_E)) == 5
 
 
 @pytest.mark.parametrize("hidden", [(16,), ()])

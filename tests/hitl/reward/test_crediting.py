@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hitl.credit import TAMER, UniformDelay
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.crediting import Credited, Crediting
+from hitl.reward.evidence.shown import shown_before
 
 LAST_STEP = UniformDelay(0.0, 1e-9)
 
@@ -117,3 +119,26 @@ def test_without_its_steps_a_signal_finds_no_place(segments: list[Segment]) -> N
 
 def test_a_frame_that_begins_an_episode_shows_no_step_to_judge() -> None:
     assert place(17, 0.3, segment(1, 15), segment(18, 10, episode=17)) is None
+
+
+def test_what_was_shown_says_whose_actions_they_are_and_where_episodes_begin() -> None:
+    mine, theirs = segment(1, 10), segment(11, 5)
+    assert theirs.showing is not None
+    theirs = dataclasses.replace(theirs, showing=dataclasses.replace(theirs.showing, teacher_id="bob"))
+    # Frame 16 begins the next episode; what follows it is the policy's own again.
+    later = segment(17, 8, episode=16)
+    found = shown_before(entry(20, 0.05), [later, theirs, mine], across_episodes=True)
+    assert found is not None
+    assert found.press == pytest.approx(2.05)
+    assert found.action_LA.tolist() == [*range(1, 16), *range(17, 21)]
+    assert found.acted_L.tolist() == [True] * 10 + [False] * 5 + [True] * 4
+    assert np.flatnonzero(found.first_L).tolist() == [0, 15]
+    assert found.policy_version_L.tolist() == (found.action_LA // 5).tolist()
+    # A step is on show until the next one is.
+    np.testing.assert_allclose(found.end_L, [*found.begin_L[1:], np.inf])
+    assert found.begin_L[15] == pytest.approx(1.7)
+    alone = shown_before(entry(20, 0.05), [later, theirs, mine], across_episodes=False)
+    assert alone is not None
+    assert alone.action_LA.tolist() == [17, 18, 19, 20]
+    assert alone.first_L.tolist() == [True, False, False, False]
+    assert alone.acted_L.all()

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from hitl.credit import GAMMA, GammaDelay, UniformDelay
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays, RandomFeatures
+from hitl.reward.evidence.shown import credit_of
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from tests.hitl.reward.test_crediting import entry
@@ -111,6 +113,21 @@ def test_later_signals_have_the_credit_of_the_fitted_delays(shown: list[Segment]
     assert spread(kind, told[0], 0) == pytest.approx(GAMMA.mean_seconds, abs=0.1)
     kind.take(*renamed(told[0]))
     assert spread(kind, told[0], 400) == pytest.approx(known.mean_seconds, abs=0.15)
+
+
+def test_a_signal_is_credited_by_what_was_known_before_it(shown: list[Segment]) -> None:
+    # With hardly any prior, the delays move with every signal.
+    crediting = Crediting(GAMMA, across_episodes=False, smallest_share=0.0, fitted=fitted(prior_signals=0.1))
+    moved = 0
+    for told, segments in itertools.islice(said(shown, SLOW), 30):
+        before = crediting.delay_of("run", "ann")
+        found = crediting.take(told, segments)
+        after = crediting.delay_of("run", "ann")
+        assert found is not None
+        expected, instead = (credit_of(found.shown, delay, smallest_share=0.0) for delay in (before, after))
+        np.testing.assert_array_equal(found.credit_L, expected)
+        moved += not np.array_equal(expected, instead)
+    assert moved > 5
 
 
 def renamed(told: tuple[JournalEntry, list[Segment]]) -> tuple[JournalEntry, list[Segment]]:

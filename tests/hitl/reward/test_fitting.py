@@ -211,6 +211,13 @@ def test_without_answers_there_is_no_judgement() -> None:
     assert judgement.accuracy is None
 
 
+def test_a_judgement_names_the_blocks_of_what_was_judged() -> None:
+    ensemble = _ensemble()
+    part = _part(answers(8), ensemble)
+    part.examples.block_E = np.arange(8) // 2 + 10
+    assert judge(ensemble, part, torch.tensor([6, 1, 7])).block_E.tolist() == [13, 10, 13]
+
+
 def _judged(*log_losses: float, blocks: ArrayLike | None = None) -> Judgement:
     block_E = np.arange(len(log_losses)) if blocks is None else np.asarray(blocks)
     return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None, block_E=block_E)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hitl.credit import UniformDelay
-from hitl.events import JournalEntry, Segment
+from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
@@ -110,6 +110,27 @@ def test_alternatives_follow_from_the_event() -> None:
     assert again._rows is not None
     np.testing.assert_array_equal(first._rows.alternative_SCA[0], again._rows.alternative_SCA[1])
     assert (first._rows.alternative_SCA[0] != first._rows.alternative_SCA[1]).any()
+    # The same id in another run is another event.
+    one = said(0, 10, 1.0)
+    assert isinstance(one.event, Signal)
+    there = dataclasses.replace(one, event=dataclasses.replace(one.event, run_id="another"))
+    first.take(there, [world(actions)])
+    assert (first._rows.alternative_SCA[2] != first._rows.alternative_SCA[0]).any()
+
+
+def test_many_signals_find_room_and_their_alternatives_stay() -> None:
+    actions, _ = ACTIONS["box"]
+    kind, shown = kind_of(actions), world(actions)
+    alone = []
+    for number in range(100):
+        told = said(number, 5 + number % 30, 1.0)
+        kind.take(told, [shown])
+        one = kind_of(actions)
+        one.take(told, [shown])
+        assert one._rows is not None
+        alone.append(one._rows.alternative_SCA[0])
+    assert kind._rows is not None
+    np.testing.assert_array_equal(kind._rows.alternative_SCA[:100], np.stack(alone))
 
 
 @pytest.mark.parametrize("relative", [True, False])

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from hitl.credit import TAMER
+from hitl.events import Signal
 from hitl.reward.evidence.crediting import Crediting
+from hitl.reward.evidence.rows import block_of
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
@@ -99,7 +101,28 @@ def test_signals_near_each_other_are_held_out_together() -> None:
     by_block: dict[int, set[bool]] = {}
     for frame, heldout in zip(frames, examples.heldout_E.tolist(), strict=True):
         by_block.setdefault(frame // 64, set()).add(heldout)
-    assert all(len(kinds) == 1 for kinds in by_block.values())
+    assert sorted(map(list, by_block.values())) == [[False], [True], [True]]
+
+
+def test_signals_on_64_frames_of_a_stage_are_one_witness() -> None:
+    kind, steps = signals(), [segment(1, 190)]
+    frames = [20, 130, 63, 64, 127, 128]
+    for number, frame in enumerate(frames):
+        kind.take(told(number, frame), steps)
+    kind.retract("run", "ann", "event-0")
+    examples = kind.examples(model(kind).ensemble)
+    assert examples is not None
+    _, block = np.unique(examples.block_E, return_inverse=True)
+    alike = [(a // 64 == b // 64) for a in frames[1:] for b in frames[1:]]
+    assert [one == other for one in block for other in block] == alike
+    # Those of another stage, or of another run, are others, whatever kind says something there.
+    about = told(9, 20).event
+    assert isinstance(about, Signal)
+    named = {
+        block_of(dataclasses.replace(about, **{name: "another"}), 20)  # type: ignore[arg-type]
+        for name in ("stage_id", "run_id", "event_id")
+    }
+    assert len(named | {block_of(about, 20)}) == 3
 
 
 def test_signals_teach_which_steps_are_good() -> None:
