@@ -1,6 +1,7 @@
 """What a company of stages does besides: asking for help, and programs that drive stages of their own."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,9 +174,10 @@ def test_a_program_outside_acts_by_the_newest_reward_model(service: LiveService)
 
 
 def test_what_is_shared_comes_back_after_a_restart_of_the_service(
-    own_service: LiveService, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nobody says anything new, nothing newer comes."""
+    own_service = LiveService(tmp_path / "service")
     monkeypatch.setattr(sharing, "_AGAIN_SECONDS", 0.2)
     token = own_service.token("cluster", "driver")
     link = FeedbackService(address=own_service.address, token=token, name="again").open_run(DIAL, "trial")
@@ -208,3 +210,4 @@ def test_what_is_shared_comes_back_after_a_restart_of_the_service(
     finally:
         sharer.end()
         thread.join()
+        own_service.kill()
