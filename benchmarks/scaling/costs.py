@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import ray
 
-from cluster.acting import Behaviour
+from cluster.behaviour import Behaviour
 from cluster.environments.sequential import SequentialEnvironments
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector

@@ -9,7 +9,7 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune.result import TRIAL_INFO
 
-from cluster.acting import Behaviour
+from cluster.behaviour import Behaviour
 from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig

@@ -15,7 +15,6 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from cluster.acting import make_acting
 from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
@@ -32,6 +31,7 @@ from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
+from hitl.acting import make_acting
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 from hitl.events import Progress, Run, Task
@@ -282,7 +282,7 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
                 RewardEnsemble(seen, members=model.members, hidden=model.hidden)
         if config.acting.kind != "policy":
             make_acting(
-                config.acting,
+                config.acting.settings,
                 *spaces,
                 seed=0,
                 model_config=config.policy.model_dump(),

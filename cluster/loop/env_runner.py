@@ -17,13 +17,15 @@ import numpy as np
 import ray
 from ray.rllib.env.env_runner import EnvRunner
 
-from cluster.acting import Behaviour, make_acting
+from cluster.behaviour import Behaviour
 from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
 from cluster.experts import make_overseer
+from cluster.feedback.versions import model_arrays
 from cluster.loop.collector import Collector
 from cluster.loop.episodes import FinishedEpisode
 from cluster.priority import give_way
+from hitl.acting import make_acting
 from policies.acting.inference import Weights
 from policies.experience import Actor
 from policies.threads import use_threads
@@ -79,7 +81,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
         place = f"{self.worker_index}" + (f".{start}" if start else "")
         name = f"0.{place}" if config.lockstep else f"{config.life}.{place}"
         self._acting = make_acting(
-            config.acting,
+            config.acting.settings,
             self.envs.observation_space,
             self.envs.action_space,
             seed=config.seed_for(f"actions {name}"),
@@ -124,7 +126,7 @@ class HITLEnvRunner(EnvRunner):  # type: ignore[misc]
             if self._overseer is not None:
                 self._overseer.load(weights)
         if reward_model is not None and behaviour.reward_version != acting.reward_version:
-            acting.show_reward(behaviour.reward_version, reward_model)
+            acting.show_reward(behaviour.reward_version, model_arrays(reward_model))
         acting.set_reward_weight(behaviour.reward_weight)
         if self._overseer is not None:
             self._overseer.is_asked = behaviour.asks_expert

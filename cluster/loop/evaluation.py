@@ -1,5 +1,6 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -7,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cluster.acting import make_acting
 from cluster.environments.making import make_vector, spaces_of
+from cluster.feedback.versions import model_arrays
 from cluster.loop.saved_policy import load_policy, saved_reward_model
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
+from hitl.acting import make_acting
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import Weights
 from policies.networks.memory import Memory
@@ -46,7 +48,7 @@ class GreedyReward:
     ) -> None:
         """Take over a version's arrays; without any, all actions are equally good."""
         self._acting = make_acting(
-            config.acting.model_copy(update={"temperature": 0.0}),
+            replace(config.acting.settings, temperature=0.0),
             observation_space,
             action_space,
             seed=config.seed,
@@ -54,7 +56,7 @@ class GreedyReward:
             inputs=config.reward.model.inputs,
         )
         if arrays:
-            self._acting.show_reward(1, arrays)
+            self._acting.show_reward(1, model_arrays(arrays))
 
     def act_greedily(self, seen_PF: Tensor, /) -> Tensor:
         """See `Judged`."""

@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from cluster.acting import Behaviour
+from cluster.behaviour import Behaviour
 from cluster.loop.env_runner import HITLEnvRunner, Sample
 from hitl.errors import DeadlineExceeded, Unavailable
 

@@ -63,7 +63,7 @@ class Teaching:
                 else batches * max(config.num_env_runners, 1),
             )
         )
-        self.board = ray.remote(Newest).options(**again).remote() if config.stages.count else None
+        self.board = ray.remote(Newest).options(**again).remote() if config.stages.are_open else None
         """Handle of the `Newest` that has the reward model for the stages."""
         self.trainer = (
             ray.remote(RewardTrainer)

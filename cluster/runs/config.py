@@ -288,10 +288,6 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _people_can_teach(self) -> Self:
         live = self.teachers.live
-        if self.stages.driven and self.acting.kind != "policy":
-            raise ValueError(
-                f"stages.driven: programs act by the policy, but here acts {self.acting.kind}; set one of them"
-            )
         if self.stages.are_open and not self.learns_from_people:
             raise ValueError(
                 "stages.count: nobody learns from who watches; set reward.sources.learned, imitation.weight or "

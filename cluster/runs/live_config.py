@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
+from hitl.policies import ActingKind, ActingSettings
 from hitl.stages import MAX_CLIP_BYTES
 from hitl.teachers.live import Mode
 
@@ -78,8 +79,8 @@ class StagesConfig(Section):
     count: NotNegative = 0
     """How many."""
     driven: bool = False
-    """Programs outside of the cluster, such as robots and games, may open stages of their own and act by the newest
-    policy (docs/live.md)."""
+    """Programs outside of the cluster, such as robots and games, may open stages of their own and act as those of the
+    cluster do: by the newest policy, reward model or both (docs/live.md)."""
     rate: PositiveReal = 15.0
     """Steps a second, until a teacher chooses another pace."""
     safe_action: int | tuple[float, ...] | None = None
@@ -97,7 +98,7 @@ class StagesConfig(Section):
 class ActingConfig(Section):
     """Who acts, in env runners and on stages."""
 
-    kind: Literal["policy", "reward", "action_biasing", "control_sharing"] = "policy"
+    kind: ActingKind = "policy"
     """policy: the network that is trained. reward: the action of which people would say the best (TAMER); there is no
     policy learner. action_biasing, control_sharing: the policy with the reward model's advice (TAMER+RL), Discrete
     actions."""
@@ -111,3 +112,8 @@ class ActingConfig(Section):
     candidates: Positive = 64
     """reward: actions drawn to choose from in each step where there are too many to look at all: of a Box, or of
     several axes with more than 256 combinations."""
+
+    @property
+    def settings(self) -> ActingSettings:
+        """What is the same over all versions."""
+        return ActingSettings(**self.model_dump(include=set(ActingSettings.__dataclass_fields__)))

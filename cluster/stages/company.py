@@ -119,7 +119,10 @@ class Company:
                     token=token,
                     run=run,
                     policies=self._policies,
+                    rewards=rewards,
                     model_config=model_config,
+                    acting=acting.settings,
+                    inputs=inputs,
                 )
             )
         self._playing = [actor.play.remote() for actor in (*self._stages, *self._rehearsals)]

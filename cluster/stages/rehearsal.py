@@ -18,9 +18,9 @@ import gymnasium as gym
 import numpy as np
 import ray
 
-from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import DURATION, NOBODY
 from cluster.environments.making import make
+from cluster.feedback.versions import model_arrays
 from cluster.newest import Follower
 from cluster.priority import give_way
 from cluster.runs.config import EnvironmentConfig
@@ -28,6 +28,7 @@ from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.episodes import PlayedEpisode, as_rollout
 from cluster.stages.pictures import Pictures
 from cluster.stages.replay import NotTheSame, Replay
+from hitl.acting import make_acting
 from hitl.events import StepAddress
 from hitl.reward.settings import InputSettings
 from hitl.stages import Clip
@@ -103,7 +104,7 @@ class Rehearsal:
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
         self._acting = make_acting(
-            acting, space, actions, seed=seed, model_config=model_config, inputs=inputs
+            acting.settings, space, actions, seed=seed, model_config=model_config, inputs=inputs
         )
         self._memory_NH = np.zeros((1, self._acting.acts.memory_units), np.float32)
         self._action_dtype = np.float32 if isinstance(actions, gym.spaces.Box) else np.int64
@@ -260,4 +261,4 @@ class Rehearsal:
             self._steps = 0
         if reward := self._rewards.look():
             published, arrays = reward
-            self._acting.show_reward(published.version, arrays)
+            self._acting.show_reward(published.version, model_arrays(arrays))

@@ -13,9 +13,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from cluster.acting import make_acting
 from cluster.environments.fixed_horizon import Env
 from cluster.environments.making import make_shown
+from cluster.feedback.versions import model_arrays
 from cluster.gates import make_counsel, make_gate
 from cluster.newest import Follower
 from cluster.runs.config import EnvironmentConfig
@@ -23,6 +23,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.help import Help
 from cluster.stages.pictures import Pictures
+from hitl.acting import make_acting
 from hitl.client.playing import StagePlayer
 from hitl.client.training import TrainingClient
 from hitl.controls import Controls, Override
@@ -92,7 +93,7 @@ class Stage:
         self._observation_NO = np.zeros((1, flat_size(space)), flat_dtype(space))
         self._shown = writable(space, self._observation_NO)
         self._acting = make_acting(
-            acting,
+            acting.settings,
             space,
             self._env.action_space,
             seed=seed,
@@ -240,7 +241,7 @@ class Stage:
             self._acting.set_reward_weight(published.reward_weight)
         if reward := self._rewards.look():
             published, arrays = reward
-            self._acting.show_reward(published.version, arrays)
+            self._acting.show_reward(published.version, model_arrays(arrays))
             self._journal_end = published.journal_end
 
 

@@ -10,13 +10,13 @@ from hitl.client.channel import Channel
 from hitl.client.playing import StagePlayer
 from hitl.events import JournalEntry, Progress, Question, Run, Segment, Task
 from hitl.fields import encode_duration
-from hitl.policies import SharedPolicy
+from hitl.policies import SharedPolicy, SharedReward
 from hitl.stages import ActionSpace, Clip
 from hitl.tensors import Array, encode_tensor
 from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from hitl.wire.events import decode_entry
-from hitl.wire.policies import decode_policy, encode_policy
+from hitl.wire.policies import decode_policy, decode_reward_model, encode_policy, encode_reward_model
 from hitl.wire.runs import decode_run, encode_progress, encode_task
 from hitl.wire.segments import decode_segment, encode_question, encode_segment
 from hitl.wire.stages import encode_clip
@@ -164,6 +164,23 @@ class TrainingClient:
         response = self._channel.call(self._stub.GetPolicy, request)
         return decode_policy(response.policy) if response.HasField("policy") else None
 
+    def publish_reward_model(self, run: Run, model: SharedReward) -> None:
+        """Give the newest reward model to programs outside of the cluster; see `drive_stage`."""
+        request = training_pb2.PublishRewardModelRequest(
+            run=_epoch(run), reward_model=encode_reward_model(model)
+        )
+        self._channel.call(self._stub.PublishRewardModel, request)
+
+    def get_reward_model(
+        self, run_id: str, *, newer_than: int = 0, wait: timedelta | None = None
+    ) -> SharedReward | None:
+        """Return the newest reward model that `publish_reward_model` gave; see `get_policy`."""
+        request = training_pb2.GetRewardModelRequest(run_id=run_id, newer_than=newer_than)
+        if wait is not None:
+            request.wait.CopyFrom(encode_duration(wait))
+        response = self._channel.call(self._stub.GetRewardModel, request)
+        return decode_reward_model(response.reward_model) if response.HasField("reward_model") else None
+
     def drive_stage(
         self,
         run: Run,
@@ -174,7 +191,9 @@ class TrainingClient:
         safe_action: int | Sequence[float] | None = None,
         seed: int = 0,
     ) -> "DrivenStage":
-        """Open a stage for a program outside of the cluster, such as a robot or a game, that acts by the newest policy.
+        """Open a stage for a program outside of the cluster, such as a robot or a game, that acts as the run does.
+
+        The newest policy acts, the newest reward model (TAMER), or both, as the run's `acting.kind` says.
 
         Args:
             run: as `get_run` or `open_run` returned it; its stages must be open to programs (stages.driven).
@@ -182,7 +201,7 @@ class TrainingClient:
             observation_space: of the program's environment; the task's.
             action_space: of the same.
             safe_action: what a safe stop does; None: the first option, or what is nearest to 0.
-            seed: of the policy's draws.
+            seed: of the draws.
 
         Raises:
             RequestError: the service refused; `StaleEpoch` where a newer driver has opened the run.

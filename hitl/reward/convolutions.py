@@ -10,39 +10,13 @@ Axis suffixes: K member, P any leading axes, O number of a flat observation, F f
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
-from hitl.reward.settings import ImageEncoder
-from policies.encoding import chosen_encoders
 from policies.networks.convolutional import Convolutional, Filter
 from policies.networks.encoders import Encoders
-from policies.spaces import Leaf, leaves
-
-
-def images_of(space: gym.Space[Any], encoder: ImageEncoder) -> tuple[Leaf, ...]:
-    """Return the parts of an observation that are read through convolutions.
-
-    Args:
-        space: of the observation.
-        encoder: "flat": none. "auto": those that a policy would read so; see `policies.encoding.chosen_encoders`.
-            "cnn": the same, and there must be one.
-
-    Raises:
-        TypeError: there is no image for "cnn", or the observation cannot be laid flat.
-    """
-    if encoder == "flat":
-        return ()
-    names = chosen_encoders(space) or {}
-    images = tuple(leaf for leaf in leaves(space) if names.get(leaf.name) == "cnn")
-    if encoder == "cnn" and not images:
-        raise TypeError(
-            f"reward.model.encoder: cnn needs an observation with a Box with three axes, not {space}; use auto or flat"
-        )
-    return images
+from policies.spaces import Leaf
 
 
 class Convolutions(nn.Module):

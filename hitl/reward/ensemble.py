@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hitl.reward.convolutions import Convolutions
 from hitl.reward.inputs import InputSpace
+from hitl.reward.torch_inputs import input_features
 
 Weights = Mapping[str, NDArray[np.generic]]
 """A model's state as arrays: what is published, stored and loaded; never a pickle."""
@@ -118,7 +119,7 @@ class RewardEnsemble(nn.Module):
         An observation that has an axis of 1 where actions have more stands for all of them, and its images are read
         once.
         """
-        input_PF = (self.space.features(observation_PO, action_PA) - self.input_mean) / self.input_std
+        input_PF = (input_features(self.space, observation_PO, action_PA) - self.input_mean) / self.input_std
         return (input_PF,) if self.convolutions is None else (observation_PO, input_PF)
 
     def raw(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ class RewardEnsemble(nn.Module):
     @torch.no_grad()
     def standardise_inputs(self, observation_PO: Tensor, action_PA: Tensor) -> None:
         """Fix the inputs' scale from experience; once, before the first fit."""
-        features = self.space.features(observation_PO, action_PA).flatten(0, -2)
+        features = input_features(self.space, observation_PO, action_PA).flatten(0, -2)
         self.input_mean.copy_(features.mean(0))
         std = features.std(0)
         self.input_std.copy_(torch.where(std > _SMALLEST_STD, std, torch.ones_like(std)))

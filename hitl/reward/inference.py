@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.reward.ensemble import Weights
 from hitl.reward.inputs import InputSpace
+from policies.acting.inference import Weights
 
 Reals = NDArray[np.float32]
 
@@ -34,9 +34,11 @@ class ActingReward(Protocol):
 
 def acting_reward(space: InputSpace) -> ActingReward:
     """Return what answers fastest: NumPy, but torch where there are images."""
+    if not space.images:
+        return NumpyReward(space)
     from hitl.reward.torch_inference import TorchReward
 
-    return TorchReward(space) if space.images else NumpyReward(space)
+    return TorchReward(space)
 
 
 class NumpyReward:

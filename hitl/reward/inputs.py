@@ -1,4 +1,4 @@
-"""What the reward model looks at: an observation and an action, as numbers and images.
+"""What the reward model looks at: an observation and an action, as numbers and images; without torch.
 
 Axis suffixes: P any leading axes, N observation, O number of a flat one, A action, C candidate action, F input feature.
 """
@@ -9,16 +9,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from hitl.reward.convolutions import images_of
 from hitl.reward.features import ActionFeatures, load_features
-from hitl.reward.settings import InputSettings
-from policies.networks.convolutional import Filter
-from policies.spaces import Leaf, flat_size
+from hitl.reward.settings import ImageEncoder, InputSettings
+from policies.encoding import chosen_encoders
+from policies.spaces import Leaf, flat_size, leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +34,7 @@ class InputSpace:
     """Parts of the observation that are read through convolutions."""
     image_features: int = 64
     """Of each of them, to each member."""
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[tuple[int, int, int], ...] = ()
     """See `policies.networks.convolutional.Convolutional`."""
 
     @classmethod
@@ -108,31 +104,8 @@ class InputSpace:
         seen = sum(leaf.end - leaf.begin for leaf in self.images)
         return self.mapped_size if self.mapped else self.observation_size - seen + self.action_size
 
-    def features(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Put observations but for images, and (one-hot) actions, side by side, or look at their features, [P, F].
-
-        An observation that has an axis of 1 where actions have more stands for all of them.
-        """
-        if self.mapped:
-            observation_PO = observation_PO.expand(*action_PA.shape, -1)
-            flat_NO = observation_PO.flatten(0, -2).cpu().numpy()
-            feature_NF = self.read(flat_NO, action_PA.flatten().cpu().numpy())
-            return torch.from_numpy(feature_NF).to(observation_PO.device).view(*action_PA.shape, -1)
-        number_PO = self._without_images(observation_PO)
-        if not number_PO.is_floating_point():
-            number_PO = number_PO.to(torch.get_default_dtype())
-        encoded_PA = self._one_hot(action_PA).to(number_PO.dtype)
-        return torch.cat([number_PO.expand(*encoded_PA.shape[:-1], -1), encoded_PA], -1)
-
-    def _without_images(self, observation_PO: Tensor) -> Tensor:
-        if not self.images:
-            return observation_PO
-        begins, ends = [leaf.begin for leaf in self.images], [leaf.end for leaf in self.images]
-        between = zip([0, *ends], [*begins, self.observation_size], strict=True)
-        return torch.cat([observation_PO[..., begin:end] for begin, end in between], -1)
-
     def read(self, observation_NO: NDArray[Any], action_NA: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what `features` does, without torch, of flat observations that have no images."""
+        """Return what the model reads of flat observations that have no images, [N, F]; see `torch_inputs`."""
         if self.mapped:
             feature_NAF = self.mapped(observation_NO)
             feature_NF: NDArray[np.float32] = feature_NAF[np.arange(len(action_NA)), action_NA].astype(
@@ -160,10 +133,24 @@ class InputSpace:
         np.put_along_axis(encoded, places.astype(np.int64), 1.0, 1)
         return encoded
 
-    def _one_hot(self, action_PA: Tensor) -> Tensor:
-        if not self.discrete:
-            return action_PA
-        if not self.choices:
-            return functional.one_hot(action_PA, self.action_size)
-        axes = zip(action_PA.unbind(-1), self.choices, strict=True)
-        return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)
+
+def images_of(space: gym.Space[Any], encoder: ImageEncoder) -> tuple[Leaf, ...]:
+    """Return the parts of an observation that are read through convolutions.
+
+    Args:
+        space: of the observation.
+        encoder: "flat": none. "auto": those that a policy would read so; see `policies.encoding.chosen_encoders`.
+            "cnn": the same, and there must be one.
+
+    Raises:
+        TypeError: there is no image for "cnn", or the observation cannot be laid flat.
+    """
+    if encoder == "flat":
+        return ()
+    names = chosen_encoders(space) or {}
+    images = tuple(leaf for leaf in leaves(space) if names.get(leaf.name) == "cnn")
+    if encoder == "cnn" and not images:
+        raise TypeError(
+            f"reward.model.encoder: cnn needs an observation with a Box with three axes, not {space}; use auto or flat"
+        )
+    return images

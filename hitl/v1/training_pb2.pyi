@@ -682,7 +682,7 @@ Global___PlayStageResponse: _TypeAlias = PlayStageResponse  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
-    """One version of what acts."""
+    """One version of the policy, and who acts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -710,9 +710,18 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    REWARD_WEIGHT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     network: _builtins.str
     """Settings of the network beside its spaces; a JSON object."""
+    acting: _builtins.str
+    """Who acts; a JSON object. Empty: the policy alone."""
+    inputs: _builtins.str
+    """What the run's reward model reads; a JSON object. Empty: there is no reward model."""
+    reward_weight: _builtins.float
+    """How much the reward model counts where both act."""
     @_builtins.property
     def weights(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Tensor]:
         """What acting needs of the network, by name."""
@@ -723,10 +732,13 @@ class Policy(_message.Message):
         version: _builtins.int = ...,
         weights: _abc.Mapping[_builtins.str, _types_pb2.Tensor] | None = ...,
         network: _builtins.str = ...,
+        acting: _builtins.str = ...,
+        inputs: _builtins.str = ...,
+        reward_weight: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "inputs", b"inputs", "network", b"network", "reward_weight", b"reward_weight", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,3 +833,145 @@ class GetPolicyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class RewardModel(_message.Message):
+    """One version of the reward model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ArraysEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _types_pb2.Tensor: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ARRAYS_FIELD_NUMBER: _builtins.int
+    JOURNAL_END_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    journal_end: _builtins.int
+    """The feedback before this offset of the run's journal is in it."""
+    @_builtins.property
+    def arrays(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Tensor]:
+        """Its state, by name."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        arrays: _abc.Mapping[_builtins.str, _types_pb2.Tensor] | None = ...,
+        journal_end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays", b"arrays", "journal_end", b"journal_end", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewardModel: _TypeAlias = RewardModel  # noqa: Y015
+
+@_typing.final
+class PublishRewardModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REWARD_MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RunEpoch: ...
+    @_builtins.property
+    def reward_model(self) -> Global___RewardModel: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RunEpoch | None = ...,
+        reward_model: Global___RewardModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reward_model", b"reward_model", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reward_model", b"reward_model", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishRewardModelRequest: _TypeAlias = PublishRewardModelRequest  # noqa: Y015
+
+@_typing.final
+class PublishRewardModelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishRewardModelResponse: _TypeAlias = PublishRewardModelResponse  # noqa: Y015
+
+@_typing.final
+class GetRewardModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NEWER_THAN_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    newer_than: _builtins.int
+    """The version that is known already; 0 for none."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for a newer one; unset means not at all."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        newer_than: _builtins.int = ...,
+        wait: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newer_than", b"newer_than", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRewardModelRequest: _TypeAlias = GetRewardModelRequest  # noqa: Y015
+
+@_typing.final
+class GetRewardModelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REWARD_MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reward_model(self) -> Global___RewardModel:
+        """Unset where there is no newer one."""
+
+    def __init__(
+        self,
+        *,
+        reward_model: Global___RewardModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reward_model", b"reward_model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reward_model", b"reward_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRewardModelResponse: _TypeAlias = GetRewardModelResponse  # noqa: Y015

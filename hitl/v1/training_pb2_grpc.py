@@ -96,6 +96,16 @@ class TrainingServiceStub:
                 request_serializer=hitl_dot_v1_dot_training__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_training__pb2.GetPolicyResponse.FromString,
                 _registered_method=True)
+        self.PublishRewardModel = channel.unary_unary(
+                '/hitl.v1.TrainingService/PublishRewardModel',
+                request_serializer=hitl_dot_v1_dot_training__pb2.PublishRewardModelRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.PublishRewardModelResponse.FromString,
+                _registered_method=True)
+        self.GetRewardModel = channel.unary_unary(
+                '/hitl.v1.TrainingService/GetRewardModel',
+                request_serializer=hitl_dot_v1_dot_training__pb2.GetRewardModelRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.GetRewardModelResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -189,6 +199,20 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishRewardModel(self, request, context):
+        """Gives the newest reward model to the same programs. An older version changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRewardModel(self, request, context):
+        """The newest reward model, as soon as it is newer than a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -251,6 +275,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=hitl_dot_v1_dot_training__pb2.GetPolicyRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_training__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'PublishRewardModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishRewardModel,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.PublishRewardModelRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.PublishRewardModelResponse.SerializeToString,
+            ),
+            'GetRewardModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRewardModel,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.GetRewardModelRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.GetRewardModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -579,6 +613,60 @@ class TrainingService:
             '/hitl.v1.TrainingService/GetPolicy',
             hitl_dot_v1_dot_training__pb2.GetPolicyRequest.SerializeToString,
             hitl_dot_v1_dot_training__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishRewardModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TrainingService/PublishRewardModel',
+            hitl_dot_v1_dot_training__pb2.PublishRewardModelRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.PublishRewardModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRewardModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TrainingService/GetRewardModel',
+            hitl_dot_v1_dot_training__pb2.GetRewardModelRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.GetRewardModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

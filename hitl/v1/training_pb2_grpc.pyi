@@ -63,6 +63,10 @@ class TrainingServiceStub:
     """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetPolicyRequest, _training_pb2.GetPolicyResponse]
     """The newest policy, as soon as it is newer than a version."""
+    PublishRewardModel: _grpc.UnaryUnaryMultiCallable[_training_pb2.PublishRewardModelRequest, _training_pb2.PublishRewardModelResponse]
+    """Gives the newest reward model to the same programs. An older version changes nothing."""
+    GetRewardModel: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetRewardModelRequest, _training_pb2.GetRewardModelResponse]
+    """The newest reward model, as soon as it is newer than a version."""
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -99,6 +103,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Gives the newest policy to programs that act by it outside of the cluster. An older version changes nothing."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_training_pb2.GetPolicyRequest, _training_pb2.GetPolicyResponse]  # type: ignore[assignment]
     """The newest policy, as soon as it is newer than a version."""
+    PublishRewardModel: _aio.UnaryUnaryMultiCallable[_training_pb2.PublishRewardModelRequest, _training_pb2.PublishRewardModelResponse]  # type: ignore[assignment]
+    """Gives the newest reward model to the same programs. An older version changes nothing."""
+    GetRewardModel: _aio.UnaryUnaryMultiCallable[_training_pb2.GetRewardModelRequest, _training_pb2.GetRewardModelResponse]  # type: ignore[assignment]
+    """The newest reward model, as soon as it is newer than a version."""
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every call carries `authorization: Bearer <token>` with the role cluster. Calls that write carry the run's
@@ -204,5 +212,21 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetPolicyResponse, _abc.Awaitable[_training_pb2.GetPolicyResponse]]:
         """The newest policy, as soon as it is newer than a version."""
+
+    @_abc_1.abstractmethod
+    def PublishRewardModel(
+        self,
+        request: _training_pb2.PublishRewardModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.PublishRewardModelResponse, _abc.Awaitable[_training_pb2.PublishRewardModelResponse]]:
+        """Gives the newest reward model to the same programs. An older version changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetRewardModel(
+        self,
+        request: _training_pb2.GetRewardModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetRewardModelResponse, _abc.Awaitable[_training_pb2.GetRewardModelResponse]]:
+        """The newest reward model, as soon as it is newer than a version."""
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -101,6 +101,16 @@ def test_impossible_combinations_come_with_the_reason(run_file: Path, text: str,
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("kind", ["policy", "reward", "action_biasing", "control_sharing"])
+def test_whoever_acts_programs_may_drive_stages(run_file: Path, kind: str) -> None:
+    run_file.write_text(
+        f"{{reward: {{sources: {{learned: 1.0}}}}, acting: {{kind: {kind}}}, stages: {{driven: true}}}}"
+    )
+    config = load_run(run_file)
+    assert config.stages.are_open
+    assert (config.acting.settings.kind, config.acting.settings.candidates) == (kind, 64)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import ray
 
-from cluster.acting import make_acting
 from cluster.environments.making import make_vector
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.feedback.teaching_state import TeachingState
+from cluster.feedback.versions import model_arrays
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward_config import (
     CorrectionsConfig,
     DelayConfig,
@@ -25,6 +24,8 @@ from cluster.runs.reward_config import (
     RewardModelConfig,
     SignalsConfig,
 )
+from hitl.acting import make_acting
+from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
@@ -190,14 +191,14 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
         play.player.close()
     assert arrays["weights.0"].shape == (2, 2, 1)
     acting = make_acting(
-        ActingConfig(kind="reward"),
+        ActingSettings(kind="reward"),
         Dial.observation_space,
         Dial.action_space,
         seed=0,
         model_config={},
         inputs=model.inputs,
     )
-    acting.show_reward(1, arrays)
+    acting.show_reward(1, model_arrays(arrays))
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))
     # Whoever goes left is right: a place farther left is better, wherever the hand is.
     assert action.tolist() == [0, 0]

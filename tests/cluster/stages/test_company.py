@@ -1,18 +1,24 @@
 """What a company of stages does besides: asking for help, and programs that drive stages of their own."""
 
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 import ray
 
 from cluster.feedback.service import FeedbackService
+from cluster.feedback.versions import with_probe
+from cluster.newest import Newest, Published
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
+from cluster.stages import sharing
 from cluster.stages.company import Company
 from hitl.stages import Act, Release, Take
 from policies.acting.counsel import with_committee
 from policies.networks.success_critic import SuccessCritic
 from tests.cluster.stages.dial import LEFT, RIGHT, STAY, Dial
-from tests.cluster.stages.test_stage import DIAL, SETTINGS, action_of, until, weights
+from tests.cluster.stages.test_stage import DIAL, SETTINGS, action_of, reward_for, until, weights
 from tests.hitl.live import LiveService, eventually
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -123,3 +129,85 @@ def test_a_program_outside_acts_by_the_newest_policy(service: LiveService) -> No
             assert int(stage.act().action) == LEFT
     finally:
         company.stop()
+
+
+def test_a_program_outside_acts_by_the_newest_reward_model(service: LiveService) -> None:
+    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="tamer")
+    link = at.open_run(DIAL, "trial")
+    rewards = ray.remote(Newest).remote()
+    company = Company(
+        address=link.address,
+        token=link.token,
+        run=link.run,
+        environment=DIAL,
+        model_config={"hidden": ()},
+        settings=StagesConfig(driven=True),
+        acting=ActingConfig(kind="reward", temperature=0.0),
+        imitation=ImitationConfig(),
+        rewards=rewards,
+        seeds=[],
+    )
+    env = Dial()
+    probe = np.zeros((3, 1), np.float32), np.zeros(3, np.int64)
+    try:
+        company.show_policy(1, weights(STAY), reward_weight=0.5)
+        spaces = (env.observation_space, env.action_space)
+        with service.cluster() as robot, robot.drive_stage(link.run, "robot", *spaces) as stage:
+            stage.wait_for_policy()
+            stage.begin(env.reset()[0])
+            assert stage.act().predicted_reward is None
+            for version, favourite in ((3, LEFT), (4, RIGHT)):
+                arrays = ray.put(with_probe(ray.get(reward_for(favourite)), *probe))
+                rewards.publish.remote(Published(version=version, boxed=[arrays], journal_end=10 * version))
+                eventually(lambda version=version: stage.act().reward_version == version, seconds=60)  # type: ignore[misc]
+                chosen = stage.act()
+                assert (int(chosen.action), chosen.journal_end) == (favourite, 10 * version)
+                assert chosen.predicted_reward == pytest.approx(2.0 - 2.0 / 3)
+            shared, policy = robot.get_reward_model(link.run_id), robot.get_policy(link.run_id)
+        # The probe set of its scale is megabytes, and nothing that anybody acts by.
+        assert shared is not None
+        assert not any("probe" in name for name in shared.arrays)
+        assert policy is not None
+        assert (policy.acting.kind, policy.acting.temperature, policy.reward_weight) == ("reward", 0.0, 0.5)
+    finally:
+        company.stop()
+
+
+def test_what_is_shared_comes_back_after_a_restart_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody says anything new, nothing newer comes."""
+    own_service = LiveService(tmp_path / "service")
+    monkeypatch.setattr(sharing, "_AGAIN_SECONDS", 0.2)
+    token = own_service.token("cluster", "driver")
+    link = FeedbackService(address=own_service.address, token=token, name="again").open_run(DIAL, "trial")
+    policies, rewards = (ray.remote(Newest).remote() for _ in range(2))
+    policies.publish.remote(Published(version=1, boxed=[weights(STAY)]))
+    rewards.publish.remote(Published(version=2, boxed=[reward_for(LEFT)]))
+    sharer = sharing.PolicySharer(
+        address=link.address,
+        token=link.token,
+        run=link.run,
+        policies=policies,
+        rewards=rewards,
+        model_config={"hidden": ()},
+        acting=ActingConfig(kind="reward").settings,
+        inputs=None,
+    )
+    thread = threading.Thread(target=sharer.share)
+    thread.start()
+    try:
+        with own_service.cluster() as robot:
+
+            def is_shared() -> bool:
+                policy, reward = robot.get_policy(link.run_id), robot.get_reward_model(link.run_id)
+                return policy is not None and reward is not None
+
+            eventually(is_shared, seconds=60)
+            own_service.kill()
+            own_service.start()
+            eventually(is_shared, seconds=60)
+    finally:
+        sharer.end()
+        thread.join()
+        own_service.kill()

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
+from hitl.reward.torch_inputs import input_features
 
 DISCRETE = InputSpace(observation_size=3, action_size=4, discrete=True)
 CONTINUOUS = InputSpace(observation_size=3, action_size=2, discrete=False)
@@ -147,12 +148,12 @@ def test_each_axis_of_an_action_is_one_hot() -> None:
     space = InputSpace.of(gym.spaces.Box(-1, 1, (2,)), gym.spaces.MultiDiscrete([3, 2]))
     observation, action = torch.tensor([[0.5, -0.5], [0.25, 1.0]]), torch.tensor([[2, 0], [0, 1]])
     expected = [[0.5, -0.5, 0, 0, 1, 1, 0], [0.25, 1.0, 1, 0, 0, 0, 1]]
-    assert space.features(observation, action).tolist() == expected
+    assert input_features(space, observation, action).tolist() == expected
 
 
 def test_bytes_are_read_as_the_numbers_that_they_are() -> None:
     space = InputSpace.of(gym.spaces.Box(0, 255, (2,), np.uint8), gym.spaces.Discrete(2))
-    features = space.features(torch.tensor([[3, 255]], dtype=torch.uint8), torch.tensor([1]))
+    features = input_features(space, torch.tensor([[3, 255]], dtype=torch.uint8), torch.tensor([1]))
     assert features.dtype == torch.float32
     assert features.tolist() == [[3, 255, 0, 1]]
 

@@ -8,6 +8,7 @@ from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inference import NumpyReward
 from hitl.reward.inputs import InputSpace
 from hitl.reward.settings import InputSettings
+from hitl.reward.torch_inputs import input_features
 
 SEEN = gym.spaces.Box(-np.inf, np.inf, (4,))
 ACTIONS = {
@@ -74,7 +75,7 @@ def test_what_it_reads_are_the_features_of_the_action_that_was_taken() -> None:
     rng = np.random.default_rng(0)
     observation = rng.normal(size=(6, 5, 4)).astype(np.float32)
     action = rng.integers(0, 3, (6, 5))
-    found = space.features(torch.from_numpy(observation), torch.from_numpy(action))
+    found = input_features(space, torch.from_numpy(observation), torch.from_numpy(action))
     assert found.shape == (6, 5, 2)
     for one in range(6):
         for other in range(5):

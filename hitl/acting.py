@@ -1,44 +1,26 @@
-"""Who acts: the seam that env runners and stages share.
+"""Who acts: the seam that env runners, stages, and programs that drive stages of their own share.
 
 A policy, the reward model that people teach (TAMER), or a mixture of both, each with its newest version.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.feedback.versions import model_arrays
-from cluster.runs.live_config import ActingConfig
-from hitl.reward.ensemble import Weights
+from hitl.policies import ActingSettings
 from hitl.reward.inference import ActingReward, acting_reward
 from hitl.reward.inputs import InputSpace
 from hitl.reward.settings import InputSettings
-from policies.acting.inference import Acts, acting_policy
+from policies.acting.inference import Acts, Weights, acting_policy
 from policies.acting.on_reward import (
     ActingOnReward,
     ActionBiasing,
     CandidateActions,
     ControlSharing,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """What a rollout is asked to be gathered by."""
-
-    policy_version: int
-    reward_version: int = 0
-    """Of the reward model that acts; 0 where none does."""
-    reward_weight: float = 1.0
-    """Beta, in a mixture."""
-    expert_share: float = 0.0
-    """DAgger's beta: the chance that the expert acts, where there is one."""
-    asks_expert: bool = False
-    """Whether the expert may be asked."""
 
 
 class Acting:
@@ -60,9 +42,9 @@ class Acting:
         self.policy_version = version
 
     def show_reward(self, version: int, arrays: Weights) -> None:
-        """Act by this version of the reward model, as far as it acts."""
+        """Act by this version of the reward model, as far as it acts; see `RewardEnsemble.to_arrays`."""
         if self._reward is not None:
-            self._reward.load(model_arrays(arrays))
+            self._reward.load(arrays)
         self.reward_version = version
 
     def set_reward_weight(self, weight: float) -> None:
@@ -84,7 +66,7 @@ class Acting:
 
 
 def make_acting(
-    settings: ActingConfig,
+    settings: ActingSettings,
     observation_space: gym.Space[Any],
     action_space: gym.Space[Any],
     *,
@@ -105,7 +87,9 @@ def make_acting(
         inputs: what the reward model reads; see `InputSpace.of`.
 
     Raises:
-        TypeError: the setting does not fit the actions.
+        ConfigError: there are no such features for the reward model to read.
+        TypeError: the setting does not fit the actions, or the reward model's inputs do not fit the spaces.
+        ValueError: the network's settings do not fit the observations.
     """
     kind = settings.kind
     reward = acting_reward(InputSpace.of(observation_space, action_space, inputs))
