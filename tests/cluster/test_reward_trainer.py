@@ -191,7 +191,7 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
         play.player.close()
     assert arrays["weights.0"].shape == (2, 2, 1)
     acting = make_acting(
-        ActingSettings(kind="reward"),
+        ActingSettings(kind="reward", temperature=0.0),
         Dial.observation_space,
         Dial.action_space,
         seed=0,

@@ -9,7 +9,6 @@ import pytest
 import ray
 import torch
 
-from cluster.acting import make_acting
 from cluster.feedback.evidence import evidence_of
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.loop.algorithm import HITL
@@ -23,6 +22,7 @@ from cluster.runs.reward_config import (
     RewardSourcesConfig,
     SignalsConfig,
 )
+from hitl.acting import make_acting
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
