@@ -2,12 +2,13 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import ray
 
-from cluster.feedback.service import FeedbackService
+from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.feedback.versions import with_probe
 from cluster.newest import Newest, Published
 from cluster.runs.imitation_config import ImitationConfig
@@ -24,21 +25,40 @@ from tests.hitl.live import LiveService, eventually
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def test_a_stage_that_asks_for_help_waits_for_it(service: LiveService) -> None:
-    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="help")
+def open_company(
+    service: LiveService,
+    name: str,
+    *,
+    settings: StagesConfig,
+    acting: ActingConfig | None = None,
+    imitation: ImitationConfig | None = None,
+    rewards: Any = None,
+) -> tuple[Company, FeedbackLink]:
+    """Return a company of a run's own, which is to be stopped, and the link to the run."""
+    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name=name)
     link = at.open_run(DIAL, "trial")
-    helped = {"gate": "ensemble", "doubt": 0.1, "wait_seconds": 5.0, "most_switches": 1}
     company = Company(
         address=link.address,
         token=link.token,
         run=link.run,
         environment=DIAL,
         model_config={"hidden": ()},
+        settings=settings,
+        acting=acting or ActingConfig(),
+        imitation=imitation or ImitationConfig(),
+        rewards=rewards,
+        seeds=list(range(settings.count)),
+    )
+    return company, link
+
+
+def test_a_stage_that_asks_for_help_waits_for_it(service: LiveService) -> None:
+    helped = {"gate": "ensemble", "doubt": 0.1, "wait_seconds": 5.0, "most_switches": 1}
+    company, link = open_company(
+        service,
+        "help",
         settings=SETTINGS,
-        acting=ActingConfig(),
         imitation=ImitationConfig.model_validate({"alone": True, "help": helped}),
-        rewards=None,
-        seeds=[0],
     )
     try:
         states = [ray.get(weights(favourite)) for favourite in (LEFT, RIGHT)]
@@ -65,20 +85,12 @@ def test_a_stage_that_asks_for_help_waits_for_it(service: LiveService) -> None:
 
 def test_a_stage_asks_for_help_where_critics_of_success_see_a_risk(service: LiveService) -> None:
     """The one member does what the policy does, so nothing is new; the further right, the more the critic fears."""
-    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="risk")
-    link = at.open_run(DIAL, "trial")
     helped = {"gate": "thrifty", "goal": "terminated", "target_share": 0.1, "wait_seconds": 0.0}
-    company = Company(
-        address=link.address,
-        token=link.token,
-        run=link.run,
-        environment=DIAL,
-        model_config={"hidden": ()},
+    company, link = open_company(
+        service,
+        "risk",
         settings=SETTINGS,
-        acting=ActingConfig(),
         imitation=ImitationConfig.model_validate({"alone": True, "help": helped}),
-        rewards=None,
-        seeds=[0],
     )
     critic = SuccessCritic(Dial.observation_space, Dial.action_space, hidden=())
     state = {name: np.zeros(value.shape, np.float32) for name, value in critic.state_dict().items()}
@@ -99,20 +111,7 @@ def test_a_stage_asks_for_help_where_critics_of_success_see_a_risk(service: Live
 
 
 def test_a_program_outside_acts_by_the_newest_policy(service: LiveService) -> None:
-    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="driven")
-    link = at.open_run(DIAL, "trial")
-    company = Company(
-        address=link.address,
-        token=link.token,
-        run=link.run,
-        environment=DIAL,
-        model_config={"hidden": ()},
-        settings=StagesConfig(driven=True),
-        acting=ActingConfig(),
-        imitation=ImitationConfig(),
-        rewards=None,
-        seeds=[],
-    )
+    company, link = open_company(service, "driven", settings=StagesConfig(driven=True))
     env = Dial()
     try:
         company.show_policy(1, weights(RIGHT), reward_weight=1.0)
@@ -132,20 +131,13 @@ def test_a_program_outside_acts_by_the_newest_policy(service: LiveService) -> No
 
 
 def test_a_program_outside_acts_by_the_newest_reward_model(service: LiveService) -> None:
-    at = FeedbackService(address=service.address, token=service.token("cluster", "driver"), name="tamer")
-    link = at.open_run(DIAL, "trial")
     rewards = ray.remote(Newest).remote()
-    company = Company(
-        address=link.address,
-        token=link.token,
-        run=link.run,
-        environment=DIAL,
-        model_config={"hidden": ()},
+    company, link = open_company(
+        service,
+        "tamer",
         settings=StagesConfig(driven=True),
         acting=ActingConfig(kind="reward", temperature=0.0),
-        imitation=ImitationConfig(),
         rewards=rewards,
-        seeds=[],
     )
     env = Dial()
     probe = np.zeros((3, 1), np.float32), np.zeros(3, np.int64)
