@@ -18,7 +18,6 @@ from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward_config import CorrectionsConfig, RewardModelConfig, SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inference import NumpyReward
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
@@ -78,11 +77,7 @@ def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, An
         space,
         members=numbers.members,
         hidden=numbers.hidden,
-        settings=FitSettings(
-            learning_rate=numbers.learning_rate,
-            weight_decay=numbers.weight_decay,
-            gradient_steps=numbers.gradient_steps,
-        ),
+        settings=numbers.fit,
         evidence=kinds,
         heldout_share=numbers.heldout_share,
         seed=seed,

@@ -13,6 +13,8 @@ from hitl.errors import DeadlineExceeded
 from hitl.events import Question, Run
 from hitl.reward.schedule import QuestionSchedule
 
+ANSWER_SECONDS = 120.0
+"""That lockstep waits for its teachers."""
 _EARLIER = "asked in an earlier life"
 
 

@@ -29,7 +29,6 @@ from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
 from hitl.reward.schedule import QuestionSchedule
@@ -98,7 +97,7 @@ class RewardTrainer:
             space,
             members=model.members,
             hidden=model.hidden,
-            settings=FitSettings(**model.model_dump(include=set(FitSettings.__dataclass_fields__))),
+            settings=model.fit,
             evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
             heldout_share=model.heldout_share,
             seed=seed,

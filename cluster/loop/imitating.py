@@ -17,7 +17,6 @@ from cluster.runs.section import annealed
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
 
-_ANSWER_SECONDS = 120.0
 _KEPT_BATCHES = 3
 """Whose true rewards are kept; questions are about the newest."""
 
@@ -97,7 +96,6 @@ class Imitating:
                 life=life.name,
                 seed=life.seed,
                 lockstep=life.lockstep,
-                answer_seconds=_ANSWER_SECONDS,
                 model_config=life.model_config,
             )
         self._asks = asks

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from cluster.environments.making import spaces_of
-from cluster.feedback.asking import AskingState
+from cluster.feedback.asking import ANSWER_SECONDS, AskingState
 from cluster.feedback.publisher import Publisher
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink
@@ -25,7 +25,6 @@ from hitl.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 120.0
 _NOTHING = TeachingState(
     newest=None, asked=0, answered=0, report=None, refused=0, rollouts=True, unplaced_signals=0
 )
@@ -124,7 +123,7 @@ class Teaching:
             self._take(
                 ray.get(
                     self.trainer.advance.remote(
-                        rollouts, env_steps=env_steps, base=self._base, timeout_seconds=_ANSWER_SECONDS
+                        rollouts, env_steps=env_steps, base=self._base, timeout_seconds=ANSWER_SECONDS
                     )
                 )
             )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
-from hitl.reward.settings import ImageEncoder, InputSettings
+from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings
 from policies.signals.settings import SignalSettings
 
 
@@ -52,6 +52,11 @@ class RewardModelConfig(Section):
     def inputs(self) -> InputSettings:
         """What it reads of observations."""
         return InputSettings(**self.model_dump(include=set(InputSettings.__dataclass_fields__)))
+
+    @property
+    def fit(self) -> FitSettings:
+        """The numbers of a fit."""
+        return FitSettings(**self.model_dump(include=set(FitSettings.__dataclass_fields__)))
 
 
 class QuestionsConfig(Section):

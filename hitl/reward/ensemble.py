@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hitl.reward.convolutions import Convolutions
 from hitl.reward.inputs import InputSpace
 from hitl.reward.torch_inputs import input_features
+from policies.arrays import to_arrays, to_tensors
 
 Weights = Mapping[str, NDArray[np.generic]]
 """A model's state as arrays: what is published, stored and loaded; never a pickle."""
@@ -190,11 +191,11 @@ class RewardEnsemble(nn.Module):
 
     def to_arrays(self) -> Weights:
         """Return the model's state as arrays."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()}
+        return to_arrays(self)
 
     def load_arrays(self, arrays: Weights) -> None:
         """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
-        state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+        state = to_tensors(arrays)
         known = self.state_dict()
         links = {name: known[name] for name in known if name.startswith(("signals.", "corrections."))}
         self.load_state_dict(links | state)

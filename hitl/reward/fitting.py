@@ -15,20 +15,12 @@ from torch import Tensor, nn
 
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Examples, Likelihood
+from hitl.reward.settings import FitSettings
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters
 
 _CERTAINTY = float(ndtr(2.0))
 """With which a version that is refused is worse."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitSettings:
-    """Numbers of a fit; see `cluster.runs.config.RewardModelConfig`."""
-
-    learning_rate: float
-    weight_decay: float
-    gradient_steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ from hitl.reward import candidates
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
-from hitl.reward.fitting import Fit, FitSettings, Judgement, Part, is_worse, judge
+from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
 from hitl.reward.questions import ChosenPair, Strategy, choose_pairs
+from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024

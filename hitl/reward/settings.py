@@ -14,3 +14,12 @@ class InputSettings:
     encoder: ImageEncoder = "auto"
     image_features: int = 64
     filters: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """Numbers of a fit."""
+
+    learning_rate: float
+    weight_decay: float
+    gradient_steps: int

@@ -5,9 +5,9 @@ Axis suffixes: P any leading axes, N observation, O number of a flat one, A acti
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from hitl.reward.inputs import InputSpace
+from policies.networks.layers import one_hot
 
 
 def input_features(space: InputSpace, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
@@ -23,7 +23,8 @@ def input_features(space: InputSpace, observation_PO: Tensor, action_PA: Tensor)
     number_PO = _without_images(space, observation_PO)
     if not number_PO.is_floating_point():
         number_PO = number_PO.to(torch.get_default_dtype())
-    encoded_PA = _one_hot(space, action_PA).to(number_PO.dtype)
+    encoded_PA = one_hot(action_PA, space.choices or space.action_size) if space.discrete else action_PA
+    encoded_PA = encoded_PA.to(number_PO.dtype)
     return torch.cat([number_PO.expand(*encoded_PA.shape[:-1], -1), encoded_PA], -1)
 
 
@@ -33,12 +34,3 @@ def _without_images(space: InputSpace, observation_PO: Tensor) -> Tensor:
     begins, ends = [leaf.begin for leaf in space.images], [leaf.end for leaf in space.images]
     between = zip([0, *ends], [*begins, space.observation_size], strict=True)
     return torch.cat([observation_PO[..., begin:end] for begin, end in between], -1)
-
-
-def _one_hot(space: InputSpace, action_PA: Tensor) -> Tensor:
-    if not space.discrete:
-        return action_PA
-    if not space.choices:
-        return functional.one_hot(action_PA, space.action_size)
-    axes = zip(action_PA.unbind(-1), space.choices, strict=True)
-    return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from policies.arrays import to_arrays, to_tensors
 from policies.imitation.cloning import Cloning
 from policies.imitation.labels import Labels
 from policies.imitation.settings import CloningSettings
@@ -55,14 +56,9 @@ class Committee:
 
     def states(self) -> list[dict[str, NDArray[np.generic]]]:
         """Return each member's state as arrays of their own."""
-        return [
-            {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-            for network in self.networks
-        ]
+        return [to_arrays(network) for network in self.networks]
 
     def load(self, states: list[Mapping[str, NDArray[np.generic]]]) -> None:
         """Go on from what `states` returned."""
         for network, state in zip(self.networks, states, strict=True):
-            network.load_state_dict(
-                {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
-            )
+            network.load_state_dict(to_tensors(state))

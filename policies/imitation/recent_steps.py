@@ -40,28 +40,17 @@ class RecentSteps:
     def __len__(self) -> int:
         return len(self._parts["outcome_B"]) if self._parts else 0
 
-    def take(self, rollout: Rollout) -> None:
-        """Take in all steps of a rollout in which somebody acted, whoever that was.
+    def take(self, *rollouts: Rollout) -> None:
+        """Take in all steps of rollouts in which somebody acted, whoever that was.
 
         Raises:
-            ValueError: the rollout does not say what came of the goal.
+            ValueError: a rollout does not say what came of the goal.
         """
-        if rollout.outcome_TN is None:
-            raise ValueError("the rollout has no outcomes; collect it with share_outcome")
-        count = rollout.steps
-        following_BO = rollout.observation_TNO[1:].reshape(count, -1).copy()
-        following_BO[rollout.final_index_K] = rollout.final_observation_KO
-        new: dict[str, NDArray[np.generic]] = {
-            "observation_BO": rollout.observation_TNO[:-1].reshape(count, -1),
-            "action_BA": rollout.action_TNA.reshape(count, *rollout.action_TNA.shape[2:]),
-            "next_observation_BO": following_BO,
-            "outcome_B": rollout.outcome_TN.reshape(count),
-        }
-        acted_B = rollout.actor_TN.reshape(count) != Actor.NOBODY
-        for name, part in new.items():
-            known = [self._parts[name]] if self._parts else []
-            new[name] = np.concatenate([*known, part[acted_B]])[-self._most :]
-        self._parts = new
+        parts = [*([self._parts] if self._parts else []), *map(_acted, rollouts)]
+        if parts:
+            self._parts = {
+                name: np.concatenate([part[name] for part in parts])[-self._most :] for name in parts[0]
+            }
 
     def draw(self, count: int, generator: torch.Generator, device: torch.device) -> StepBatch:
         """Draw steps, with replacement, by a generator on the CPU."""
@@ -75,3 +64,20 @@ class RecentSteps:
     def set_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on from what `get_state` returned, with the newest that there is room for."""
         self._parts = {name: np.array(part[-self._most :]) for name, part in state.items()}
+
+
+def _acted(rollout: Rollout) -> dict[str, NDArray[np.generic]]:
+    """Return the parts of a `StepBatch` of the steps in which somebody acted."""
+    if rollout.outcome_TN is None:
+        raise ValueError("the rollout has no outcomes; collect it with share_outcome")
+    count = rollout.steps
+    following_BO = rollout.observation_TNO[1:].reshape(count, -1).copy()
+    following_BO[rollout.final_index_K] = rollout.final_observation_KO
+    steps: dict[str, NDArray[np.generic]] = {
+        "observation_BO": rollout.observation_TNO[:-1].reshape(count, -1),
+        "action_BA": rollout.action_TNA.reshape(count, *rollout.action_TNA.shape[2:]),
+        "next_observation_BO": following_BO,
+        "outcome_B": rollout.outcome_TN.reshape(count),
+    }
+    acted_B = rollout.actor_TN.reshape(count) != Actor.NOBODY
+    return {name: part[acted_B] for name, part in steps.items()}

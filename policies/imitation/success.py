@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from policies.arrays import to_arrays, to_tensors
 from policies.chunks import in_chunks
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters
@@ -80,8 +81,7 @@ class SuccessCritics:
         Raises:
             ValueError: one of them does not.
         """
-        for rollout in rollouts:
-            self._steps.take(rollout)
+        self._steps.take(*rollouts)
         loss = self.fit(policy, generator)
         if loss is None:
             return {}
@@ -144,10 +144,7 @@ class SuccessCritics:
         """Return each critic's weights as arrays of their own; none before they have learnt anything."""
         if not self.are_fitted:
             return []
-        return [
-            {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-            for network in self.networks
-        ]
+        return [to_arrays(network) for network in self.networks]
 
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -160,7 +157,7 @@ class SuccessCritics:
             return
         self.are_fitted = True
         for network, own in zip(self.networks, state["critics"], strict=True):
-            network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in own.items()})
+            network.load_state_dict(to_tensors(own))
 
     def _all(self) -> list[SuccessCritic]:
         targets: Any = self._targets.critics

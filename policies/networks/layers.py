@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -29,3 +31,16 @@ def mlp(
     for size, following in zip([inputs, *hidden], hidden, strict=False):
         layers += [orthogonal(nn.Linear(size, following)), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers, orthogonal(nn.Linear([inputs, *hidden][-1], outputs), last_gain))
+
+
+def one_hot(action_PA: Tensor, choices: int | Sequence[int]) -> Tensor:
+    """Return discrete actions one-hot, int64[P, F].
+
+    Args:
+        action_PA: int64; without an axis of its own where there is but one choice.
+        choices: options of this choice, or those on each axis, which come side by side.
+    """
+    if isinstance(choices, int):
+        return functional.one_hot(action_PA, choices)
+    axes = zip(action_PA.unbind(-1), choices, strict=True)
+    return torch.cat([functional.one_hot(chosen, options) for chosen, options in axes], -1)

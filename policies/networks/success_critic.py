@@ -10,11 +10,10 @@ from typing import Any
 import gymnasium as gym
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from policies.networks.actor_critic import ActorCritic
 from policies.networks.encoders import make_encoder
-from policies.networks.layers import mlp
+from policies.networks.layers import mlp, one_hot
 from policies.networks.normaliser import Normaliser
 
 _AT_FIRST = 0.05
@@ -63,8 +62,7 @@ class SuccessCritic(nn.Module):
         if isinstance(space, gym.spaces.Discrete):
             return one_hot(action_PA, int(space.n)).float()
         if isinstance(space, gym.spaces.MultiDiscrete):
-            axes = zip(action_PA.unbind(-1), space.nvec.tolist(), strict=True)
-            return torch.cat([one_hot(chosen, options) for chosen, options in axes], -1).float()
+            return one_hot(action_PA, space.nvec.tolist()).float()
         assert isinstance(space, gym.spaces.Box)
         low, high = (torch.from_numpy(bound).to(action_PA) for bound in (space.low, space.high))
         # The environment takes the nearest action within its bounds.

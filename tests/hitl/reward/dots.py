@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.reward.evidence.evidence import Evidence
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.settings import InputSettings
+from hitl.reward.settings import FitSettings, InputSettings
 
 SIDE = 16
 IMAGE = gym.spaces.Box(0, 255, (SIDE, SIDE, 1), np.uint8)

@@ -11,9 +11,9 @@ from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment, 
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.corrections import CorrectionExamples, Corrections
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
+from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout
 from tests.hitl.reward.test_signals import signals
 

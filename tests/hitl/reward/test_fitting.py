@@ -15,8 +15,9 @@ from hitl.reward.evidence.comparisons import (
     ComparisonLikelihood,
     arrays_of,
 )
-from hitl.reward.fitting import Fit, FitSettings, Judgement, Part, draw, is_worse, judge
+from hitl.reward.fitting import Fit, Judgement, Part, draw, is_worse, judge
 from hitl.reward.likelihoods import comparison_log_likelihood
+from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import SPACE, answer, answers, segment, worth
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=60)

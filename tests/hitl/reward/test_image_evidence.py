@@ -12,11 +12,11 @@ from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
 from hitl.reward.evidence.corrections import Corrections
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import Fit, FitSettings, Part, judge
+from hitl.reward.fitting import Fit, Part, judge
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions import STRATEGIES
-from hitl.reward.settings import InputSettings
+from hitl.reward.settings import FitSettings, InputSettings
 from tests.hitl.reward.comparisons import answer, answers, entry_of
 from tests.hitl.reward.dots import ACTIONS, IMAGE, LOOKS, draw, model, pictures, worth
 from tests.hitl.reward.test_corrections import said

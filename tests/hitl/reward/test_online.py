@@ -9,9 +9,9 @@ import torch
 from hitl.events import Choice
 from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
-from hitl.reward.fitting import FitSettings
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
 from hitl.reward.questions import STRATEGIES
+from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import SPACE, answer, answers, entry_of, retraction_of, segment, worth
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=15)

@@ -12,9 +12,9 @@ from hitl.credit import UniformDelay
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
+from hitl.reward.settings import FitSettings
 from tests.hitl.reward.test_crediting import entry, segment
 
 ACTIONS: dict[str, tuple[gym.Space[Any], int]] = {

@@ -10,9 +10,9 @@ from hitl.events import Signal
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.rows import block_of
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.fitting import FitSettings
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
+from hitl.reward.settings import FitSettings
 from tests.hitl.reward.test_crediting import entry, segment
 
 SPACE = InputSpace(observation_size=1, action_size=200, discrete=True)
