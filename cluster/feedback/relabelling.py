@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import ray
 
-from cluster.feedback.asking import ANSWER_SECONDS, Asking, AskingState
+from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.relabel_questions import Doubt, RelabelQuestions
 from cluster.runs.relabel_config import RelabelQuestionsConfig
@@ -35,7 +35,7 @@ class RelabelSettings:
     seed: int
     lockstep: bool = False
     """Answers are waited for, and are learnt in the order of their questions."""
-    answer_seconds: float = ANSWER_SECONDS
+    answer_seconds: float
     """The longest wait."""
     model_config: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of `ActorCritic`, for the committee."""

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import ray
 
+from cluster.feedback.asking import ANSWER_SECONDS
 from cluster.feedback.label_reader import LabelReader, LabelsState
 from cluster.feedback.publisher import Publisher
 from cluster.feedback.relabelling import RelabelSettings
@@ -96,6 +97,7 @@ class Imitating:
                 life=life.name,
                 seed=life.seed,
                 lockstep=life.lockstep,
+                answer_seconds=ANSWER_SECONDS,
                 model_config=life.model_config,
             )
         self._asks = asks

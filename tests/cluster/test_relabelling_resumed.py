@@ -122,7 +122,7 @@ class TestRuns:
             )
             lost = HITLConfig.from_run(config, opened(service, run_id))
             with Telling(service, run_id, most=answered), monkeypatch.context() as patch:
-                patch.setattr(imitating, "_ANSWER_SECONDS", 3.0)
+                patch.setattr(imitating, "ANSWER_SECONDS", 3.0)
                 life = HITL(lost)
                 train(life, 4, checkpoint=(3, folder))
                 if killed == "in a round":
