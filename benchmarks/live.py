@@ -31,7 +31,8 @@ from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.local_ray import start_ray
 from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.runs.reward_config import QuestionsConfig, RewardSourcesConfig
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.questions import QuestionsConfig
 from hitl.client.teaching import TeacherClient
 from hitl.tokens import load_or_create_secret, mint
 from policies.threads import use_threads

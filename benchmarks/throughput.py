@@ -40,7 +40,7 @@ def ours(env_runners: int) -> Iterator[Update]:
     """Train with Handrail, sampling and learning overlapped."""
     from cluster.loop.algorithm_config import HITLConfig
     from cluster.loop.local_ray import start_ray
-    from cluster.runs.reward_config import RewardSourcesConfig
+    from cluster.runs.reward.config import RewardSourcesConfig
 
     start_ray(cpus=env_runners + 1)
     config = (

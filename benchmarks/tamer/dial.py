@@ -15,7 +15,9 @@ import numpy as np
 
 from cluster.feedback.evidence import evidence_of
 from cluster.runs.live_config import ActingConfig
-from cluster.runs.reward_config import CorrectionsConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.signals import SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inference import NumpyReward

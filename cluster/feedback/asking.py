@@ -11,7 +11,7 @@ import ray
 from cluster.feedback.publisher import Asked, Cutting
 from hitl.errors import DeadlineExceeded
 from hitl.events import Question, Run
-from hitl.reward.schedule import QuestionSchedule
+from hitl.reward.questions.schedule import QuestionSchedule
 
 ANSWER_SECONDS = 120.0
 """That lockstep waits for its teachers."""

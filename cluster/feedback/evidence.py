@@ -4,7 +4,9 @@ from typing import Any
 
 import gymnasium as gym
 
-from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, TAMER, GammaDelay, UniformDelay
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.corrections import Corrections

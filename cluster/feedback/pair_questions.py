@@ -6,10 +6,10 @@ import numpy as np
 
 from cluster.feedback.asking import Asking
 from cluster.feedback.publisher import Cutting, cuttings_of
-from cluster.runs.reward_config import QuestionsConfig
+from cluster.runs.reward.questions import QuestionsConfig
 from hitl.events import PairQuestion, Run
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions import STRATEGIES
+from hitl.reward.questions.strategies import STRATEGIES
 from policies.experience import Rollout
 
 

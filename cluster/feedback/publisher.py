@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hitl.client.training import TrainingClient
 from hitl.events import Question, Run, Segment
-from hitl.reward import candidates
+from hitl.reward.questions import candidates
 from hitl.stages import Clip
 from hitl.tensors import Array
 from policies.experience import Rollout
@@ -43,7 +43,7 @@ class Cutting:
 def cuttings_of(
     rollouts: Iterable[tuple[str, Rollout]], *, steps: int, run: Run, rng: np.random.Generator
 ) -> list[Cutting]:
-    """Cut rollouts, each with its name, into segments of so many steps; see `hitl.reward.candidates.cut`."""
+    """Cut rollouts, each with its name, into segments of so many steps; see `hitl.reward.questions.candidates.cut`."""
     return [
         Cutting(segment=window.segment, rollout=name, row_L=window.row_L, column=window.column)
         for name, rollout in rollouts

@@ -13,7 +13,7 @@ from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.relabel_questions import Doubt, RelabelQuestions
 from cluster.runs.relabel_config import RelabelQuestionsConfig
 from hitl.events import JournalEntry, Relabel, Run, Segment
-from hitl.reward.schedule import QuestionSchedule
+from hitl.reward.questions.schedule import QuestionSchedule
 from hitl.spaces import action_space_of
 from policies.acting.counsel import Counsel
 

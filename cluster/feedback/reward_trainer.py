@@ -23,7 +23,10 @@ from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward_config import CorrectionsConfig, QuestionsConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
@@ -31,7 +34,7 @@ from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
-from hitl.reward.schedule import QuestionSchedule
+from hitl.reward.questions.schedule import QuestionSchedule
 from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 

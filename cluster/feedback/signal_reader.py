@@ -18,7 +18,7 @@ from cluster.feedback.evidence import crediting_of
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
-from cluster.runs.reward_config import SignalsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.events import JournalEntry, Retraction, Segment, Signal
 from hitl.reward.inputs import InputSpace

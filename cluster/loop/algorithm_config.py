@@ -19,14 +19,11 @@ from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.runs.reward_config import (
-    AugmentationConfig,
-    CorrectionsConfig,
-    QuestionsConfig,
-    RewardModelConfig,
-    RewardSourcesConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
     PrecisionName,

@@ -7,7 +7,7 @@ from gymnasium import VectorizeMode
 
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward_config import SignalsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
 
 

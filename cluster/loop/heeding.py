@@ -7,7 +7,7 @@ import ray
 from cluster.feedback.service import FeedbackLink
 from cluster.feedback.signal_reader import SignalReader, SignalsState
 from cluster.newest import Published
-from cluster.runs.reward_config import SignalsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from cluster.runs.section import annealed
 
 

@@ -12,7 +12,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
 from cluster.runs.relabel_config import relabel_complaint
-from cluster.runs.reward_config import RewardConfig
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
 

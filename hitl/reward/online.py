@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
-from hitl.reward import candidates
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
-from hitl.reward.questions import ChosenPair, Strategy, choose_pairs
+from hitl.reward.questions import candidates
+from hitl.reward.questions.choosing import ChosenPair, choose_pairs
+from hitl.reward.questions.strategies import Strategy
 from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout
 

@@ -1,4 +1,4 @@
-"""How the reward model looks at what it is given; `cluster.runs.reward_config` says what each setting is for."""
+"""How the reward model looks at what it is given; `cluster.runs.reward` says what each setting is for."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -13,7 +13,8 @@ from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.live_config import StagesConfig
-from cluster.runs.reward_config import QuestionsConfig, RewardSourcesConfig
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.questions import QuestionsConfig
 from hitl.errors import ConfigError
 from hitl.events import Choice
 from tests.hitl.live import LiveService

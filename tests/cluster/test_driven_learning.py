@@ -12,13 +12,10 @@ from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.runs.reward_config import (
-    DelayConfig,
-    QuestionsConfig,
-    RewardModelConfig,
-    RewardSourcesConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.teachers.live import LiveSettings
 from hitl.teachers.live_program import InterventionSettings, run_live_teacher
 from tests.cluster.stages.dial import LEFT, Dial

@@ -2,7 +2,9 @@ import gymnasium as gym
 import pytest
 
 from cluster.feedback.evidence import delay_of, evidence_of
-from cluster.runs.reward_config import CorrectionsConfig, DelayConfig, RewardModelConfig, SignalsConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, GAMMA, TAMER, GammaDelay, UniformDelay
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace

@@ -19,13 +19,9 @@ from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.runs.reward_config import (
-    DelayConfig,
-    PolicySignalsConfig,
-    QuestionsConfig,
-    RewardSourcesConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import DelayConfig, PolicySignalsConfig, SignalsConfig
 from hitl.client.watching import StageWatch
 from hitl.teachers.live import LiveSettings
 from hitl.teachers.live_program import InterventionSettings, Mode, run_live_teacher

@@ -8,7 +8,7 @@ import numpy as np
 from cluster.feedback.asking import Asking
 from cluster.feedback.relabel_questions import RelabelQuestions
 from cluster.feedback.service import FeedbackLink
-from hitl.reward.schedule import QuestionSchedule
+from hitl.reward.questions.schedule import QuestionSchedule
 from hitl.stages import ActionSpace
 from policies.experience import Actor, Rollout
 from tests.policies.rollouts import COLUMNS, NOBODY, STEPS, made_up_rollout

@@ -17,13 +17,10 @@ from cluster.feedback.versions import model_arrays
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward_config import (
-    CorrectionsConfig,
-    DelayConfig,
-    QuestionsConfig,
-    RewardModelConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.acting import make_acting
 from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace

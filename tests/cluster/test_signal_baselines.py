@@ -16,12 +16,10 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.derived_settings import signals_as_read
 from cluster.runs.config import RunConfig
 from cluster.runs.live_config import ActingConfig
-from cluster.runs.reward_config import (
-    CorrectionsConfig,
-    RewardModelConfig,
-    RewardSourcesConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.signals import SignalsConfig
 from hitl.acting import make_acting
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.signals import Signals

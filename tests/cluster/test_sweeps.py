@@ -19,13 +19,11 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward_config import (
-    CorrectionsConfig,
-    QuestionsConfig,
-    RewardModelConfig,
-    RewardSourcesConfig,
-    SignalsConfig,
-)
+from cluster.runs.reward.config import RewardSourcesConfig
+from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.signals import SignalsConfig
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic

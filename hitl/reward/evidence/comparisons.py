@@ -16,7 +16,7 @@ from hitl.events import Choice, Comparison, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.rows import Observations, flat_observations
-from hitl.reward.likelihoods import comparison_log_likelihood
+from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from policies.splits import is_heldout
 
 CHOICE_INDEX = {Choice.FIRST: 0, Choice.SECOND: 1, Choice.TIE: 2}

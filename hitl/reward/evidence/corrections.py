@@ -25,7 +25,7 @@ from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
-from hitl.reward.likelihoods import correction_log_likelihood
+from hitl.reward.likelihoods.corrections import correction_log_likelihood
 from hitl.tensors import Array
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator, is_heldout, number

@@ -18,7 +18,7 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.stages.company import Company, Rehearsing
 from hitl.events import PairQuestion, StepAddress
-from hitl.reward import candidates
+from hitl.reward.questions import candidates
 from hitl.stages import Clip
 from policies.experience import Actor, Rollout
 from tests.cluster.stages.clips import frames_of, place_on

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hitl.reward.candidates import Window, cut, stack
+from hitl.reward.questions.candidates import Window, cut, stack
 from policies.experience import Rollout
 from tests.policies.rollouts import made_up_rollout, waves
 

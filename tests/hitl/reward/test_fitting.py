@@ -16,7 +16,7 @@ from hitl.reward.evidence.comparisons import (
     arrays_of,
 )
 from hitl.reward.fitting import Fit, Judgement, Part, draw, is_worse, judge
-from hitl.reward.likelihoods import comparison_log_likelihood
+from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import SPACE, answer, answers, segment, worth
 

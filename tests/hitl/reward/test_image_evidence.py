@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from hitl.events import Choice, Segment, Showing, StepAddress
-from hitl.reward.candidates import stack
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
 from hitl.reward.evidence.corrections import Corrections
@@ -15,7 +14,8 @@ from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import Fit, Part, judge
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions import STRATEGIES
+from hitl.reward.questions.candidates import stack
+from hitl.reward.questions.strategies import STRATEGIES
 from hitl.reward.settings import FitSettings, InputSettings
 from tests.hitl.reward.comparisons import answer, answers, entry_of
 from tests.hitl.reward.dots import ACTIONS, IMAGE, LOOKS, draw, model, pictures, worth

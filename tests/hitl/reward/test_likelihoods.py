@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.likelihoods import (
-    comparison_log_likelihood,
-    correction_log_likelihood,
-    signal_log_likelihood,
-)
+from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.likelihoods.corrections import correction_log_likelihood
+from hitl.reward.likelihoods.signals import signal_log_likelihood
 
 FIRST, SECOND, TIE = 0, 1, 2
 CASES = [

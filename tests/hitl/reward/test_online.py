@@ -10,7 +10,7 @@ from hitl.events import Choice
 from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
-from hitl.reward.questions import STRATEGIES
+from hitl.reward.questions.strategies import STRATEGIES
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import SPACE, answer, answers, entry_of, retraction_of, segment, worth
 

@@ -6,8 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hitl.reward.questions import STRATEGIES, choose_pairs, disagreement
-from hitl.reward.schedule import QuestionSchedule
+from hitl.reward.questions.choosing import choose_pairs
+from hitl.reward.questions.schedule import QuestionSchedule
+from hitl.reward.questions.strategies import STRATEGIES, disagreement
 
 SEGMENTS = 12
 RETURN_KS = 2 * torch.randn(4, SEGMENTS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -1,0 +1,1 @@
+"""The reward's part of a run file; `config.py` is its root."""

@@ -1,0 +1,49 @@
+"""The ensemble that learns what people want, in a run file."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
+from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings
+
+
+class RewardModelConfig(Section):
+    """The ensemble that learns what people want."""
+
+    members: Positive = 3
+    """Networks in the ensemble; their disagreement is the uncertainty."""
+    hidden: tuple[Positive, ...] = (64, 64)
+    """Units of each hidden layer of each member; [] for a reward that is linear in what it reads."""
+    features: str | None = None
+    """module:function that maps flat observations [N, O] to features of each Discrete action [N, actions, F], which the
+    model reads in the place of observation and action (docs/live.md)."""
+    encoder: ImageEncoder = "auto"
+    """What reads images. cnn: convolutions, of each member its own. flat: nothing, they are read as numbers. auto: cnn
+    for a Box with three axes, as in policy.encoder."""
+    image_features: Positive = 64
+    """Units of the layer behind the convolutions; the action joins them there."""
+    filters: tuple[tuple[Positive, Positive, Positive], ...] = ()
+    """Convolutions, each as channels, kernel and stride; empty: as in policy.filters."""
+    learning_rate: PositiveReal = 1e-3
+    """AdamW's step size."""
+    weight_decay: NotNegativeReal = 1e-2
+    """AdamW's weight decay."""
+    gradient_steps: Positive = 100
+    """Gradient steps of each fit, warm-started from the last one."""
+    batch_comparisons: Positive = 32
+    """Comparisons per gradient step."""
+    lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Chance that an answer is given at random, part of the likelihood."""
+    heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Share of segments whose comparisons judge the model and never train it."""
+
+    @property
+    def inputs(self) -> InputSettings:
+        """What it reads of observations."""
+        return InputSettings(**self.model_dump(include=set(InputSettings.__dataclass_fields__)))
+
+    @property
+    def fit(self) -> FitSettings:
+        """The numbers of a fit."""
+        return FitSettings(**self.model_dump(include=set(FitSettings.__dataclass_fields__)))
