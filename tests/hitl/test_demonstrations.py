@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hitl.client.teaching import TeacherClient
 from hitl.demonstrations import Piece
 from hitl.errors import Busy, Conflict, Forbidden, InvalidRequest, NotFound
-from hitl.events import Demonstration, Outcome, Retraction, Segment, Signal
+from hitl.events import Demonstration, Outcome, Retraction, Segment
 from hitl.teachers import demonstrator
 from hitl.teachers.cartpole import Balancer
 from hitl.teachers.demonstrator import demonstrate
@@ -183,12 +184,18 @@ def test_only_who_may_teach_the_run_demonstrates(service: LiveService, live_run:
 
 
 def test_there_is_a_quota(service: LiveService, live_run: LiveRun) -> None:
-    with service.teacher("hasty", patience_seconds=0) as hasty:
-        hasty.submit(
-            [Signal(run_id=live_run.run_id, stage_id="none", frame=0, value=1.0) for _ in range(500)]
-        )
-        with pytest.raises(Busy, match="from hasty"):
-            hasty.demonstrate(piece(live_run.run_id))
+    def show(number: int) -> bool:
+        try:
+            hasty.demonstrate(piece(live_run.run_id, steps=1, event_id=str(number)))
+        except Busy as error:
+            assert "a second from hasty" in str(error)
+            return False
+        return True
+
+    with service.teacher("hasty", patience_seconds=0) as hasty, ThreadPoolExecutor(16) as threads:
+        shown = sum(threads.map(show, range(1000)))
+    assert 200 <= shown < 1000
+    entries_of(live_run.cluster, live_run.run_id, shown)
 
 
 def test_it_can_be_taken_back(service: LiveService, live_run: LiveRun) -> None:
