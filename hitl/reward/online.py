@@ -17,6 +17,7 @@ from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
+from hitl.reward.prequential import Prequential
 from hitl.reward.questions import candidates
 from hitl.reward.questions.choosing import ChosenPair, choose_pairs
 from hitl.reward.questions.strategies import Strategy
@@ -39,6 +40,10 @@ class KindReport:
     train_accuracy: float | None = None
     heldout_log_loss: float | None = None
     heldout_accuracy: float | None = None
+    fresh_count: int = 0
+    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
+    fresh_log_loss: float | None = None
+    fresh_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +80,13 @@ class OnlineRewardModel:
         self._heldout_share = heldout_share
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._fresh = {name: Prequential() for name in self.evidence}
 
     def begin_anew(self, seed: int) -> None:
-        """Draw minibatches from here on as a function of this seed."""
+        """Draw minibatches from here on as a function of this seed, and judge the newest pieces anew."""
         self._generator.manual_seed(seed)
+        for fresh in self._fresh.values():
+            fresh.clear()
 
     def set_probe(self, observation_PO: Observations, action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
@@ -121,6 +129,8 @@ class OnlineRewardModel:
         training = [part for part in parts.values() if len(part.training)]
         if not training or self._probe is None:
             return None
+        for name, fresh in self._fresh.items():
+            fresh.judge(self.ensemble, parts.get(name))
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         self._fit(
             training,
@@ -147,6 +157,9 @@ class OnlineRewardModel:
                 train_accuracy=trained[name].accuracy if name in trained else None,
                 heldout_log_loss=kept[name].log_loss,
                 heldout_accuracy=kept[name].accuracy,
+                fresh_count=len(self._fresh[name]),
+                fresh_log_loss=self._fresh[name].log_loss,
+                fresh_accuracy=self._fresh[name].accuracy,
             )
             for name in parts
         }
@@ -185,5 +198,12 @@ class OnlineRewardModel:
         return self.ensemble.to_arrays()
 
     def load(self, weights: Weights) -> None:
-        """Go on from a version made by `weights`."""
+        """Go on from a version made by `weights`; what has come may have trained it, or not."""
         self.ensemble.load_arrays(weights)
+        for fresh in self._fresh.values():
+            fresh.forget()
+
+    def has_learnt(self) -> None:
+        """Take note that the version loaded has learnt all that has come, and nothing else."""
+        for name, kind in self.evidence.items():
+            self._fresh[name].has_learnt(kind.examples(self.ensemble))
