@@ -19,6 +19,7 @@ from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
@@ -113,6 +114,13 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
         )
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
+        )
         self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
@@ -169,6 +177,7 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -236,6 +245,8 @@ class RewardTrainer:
         if self._probe is None and is_time and self._fresh.has_batches:
             most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
             self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._fit_due_since = self._fit_due_since or time.monotonic()
 
     def _read_journal(self) -> None:
         self._news.clear()
