@@ -70,7 +70,8 @@ def kinds_complaint(run: "RunConfig") -> str | None:
     if "goal" in kinds and not teachers.goal and teachers.goal_reward is None:
         return (
             "teachers.count: this run asks whether states are wanted (reward.questions.kinds), which simulated "
-            "teachers know by a function or by a true reward; set teachers.goal or teachers.goal_reward, or teachers.count to 0"
+            "teachers know by a function or by a true reward; set teachers.goal or teachers.goal_reward, or "
+            "teachers.count to 0"
         )
     if "rating" in kinds and run.mode == "lockstep" and teachers.rating_range is None:
         return (
