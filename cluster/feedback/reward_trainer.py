@@ -165,6 +165,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
+        self._model.has_learnt()
         self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:

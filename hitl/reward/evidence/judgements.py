@@ -29,6 +29,8 @@ class Judged:
     offset: int
     teacher_id: str
     segments: tuple[Segment, ...]
+    arrival: int
+    """Its number among all judgements of the kind, in the order in which they came."""
     said: NDArray[Any]
     """As the kind's likelihood takes it; of the same shape for all judgements of as many segments."""
 
@@ -49,6 +51,7 @@ class JudgementArrays:
     said_E: NDArray[Any]
     """Padded with 0."""
     teacher_E: NDArray[np.int64]
+    arrival_E: NDArray[np.int64]
     heldout_E: NDArray[np.bool_]
 
     @classmethod
@@ -76,6 +79,7 @@ class JudgementArrays:
             segment_EC=np.array([row + row[:1] * (most - len(row)) for row in rows], np.int64),
             said_E=said_EX[:, 0] if judged[0].said.ndim == 0 else said_EX,
             teacher_E=np.array([teachers.number(one.teacher_id) for one in judged], np.int64),
+            arrival_E=np.array([one.arrival for one in judged], np.int64),
             heldout_E=np.array(
                 [
                     any(is_heldout(s.segment_id, heldout_share) for s in one.segments[splits])
@@ -101,6 +105,7 @@ class JudgementExamples:
         self._segment_EC = torch.from_numpy(arrays.segment_EC).to(device)
         self._said_E = torch.from_numpy(arrays.said_E).to(device)
         self.heldout_E, self.teacher_E = arrays.heldout_E, arrays.teacher_E
+        self.arrival_E = arrays.arrival_E
         self.bootstrap_KE = bootstrap_KE.to(device)
         self.block_E = np.arange(len(arrays.heldout_E)) if block_E is None else block_E
 
@@ -148,11 +153,15 @@ class Judgements:
         said = self.said(entry.event)
         if said is None or entry.event is None or not segments:
             return
+        key = (entry.event.run_id, entry.teacher_id, entry.event.event_id)
+        if key in self._judged:
+            return
         self._arrays = None
-        self._judged[entry.event.run_id, entry.teacher_id, entry.event.event_id] = Judged(
+        self._judged[key] = Judged(
             offset=entry.offset,
             teacher_id=entry.teacher_id,
             segments=tuple(segments),
+            arrival=len(self._judged),
             said=said,
         )
 
