@@ -27,8 +27,8 @@ from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
-from tests.cluster.stages.dial import Dial
-from tests.cluster.test_reward_trainer import DIAL, counts, open_run, trainer_of, version
+from tests.cluster.stages.dial import Dial, Usher
+from tests.cluster.test_reward_trainer import DIAL, counts, open_run, version
 from tests.hitl.live import LiveService, eventually
 
 KINDS = {"comparison": 2.0, "ranking": 1.0, "rating": 1.0, "goal": 1.0}
@@ -158,26 +158,38 @@ MISFITS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_what_is_demonstrated_is_learnt_and_what_does_not_fit_is_left_out(service: LiveService) -> None:
+def test_what_is_demonstrated_is_evidence_and_what_does_not_fit_is_left_out(service: LiveService) -> None:
     link = open_run(service, "shown")
     env = make(DIAL)
-
-    class Presses:
-        def act(self, observation: Any, /) -> int:
-            return 1
-
-    with service.teacher("ann") as ann, trainer_of(service, link) as state:
+    with service.teacher("ann") as ann:
         for changes in MISFITS.values():
             ann.demonstrate(show(link.run_id, **changes))
-        (receipt,) = demonstrate(ann, link.run_id, env, Presses(), episodes=1, most_steps=60)
-        eventually(lambda: bool(counts(state()).get("demonstrations")), seconds=60.0)
-        eventually(lambda: version(state()) >= 1, seconds=60.0)
-        windows = counts(state())["demonstrations"]
-        ann.demonstrate(show(link.run_id, episode=7))
-        eventually(lambda: counts(state()).get("demonstrations", 0) > windows, seconds=60.0)
+        ann.demonstrate(show(link.run_id))
+        (receipt,) = demonstrate(ann, link.run_id, env, Usher(), episodes=1, most_steps=60)
+        trainer = RewardTrainer(
+            address=link.address,
+            token=link.token,
+            run=link.run,
+            observation_space=env.observation_space,
+            action_space=env.action_space,
+            reward=RewardConfig.model_validate(REWARD),
+            board=None,
+            publisher=None,
+            reads_from=(),
+            life="1",
+            seed=0,
+            lockstep=True,
+        )
+        evidence = trainer._model.evidence["demonstrations"]
+
+        def windows() -> int:
+            trainer._read_journal()
+            return len(evidence)
+
+        # Of four steps each: 30 of one, 50 and 10 of the other.
+        eventually(lambda: windows() == 8 + 13 + 3)
         ann.retract(link.run_id, receipt.event_id)
-        eventually(lambda: 0 < counts(state()).get("demonstrations", 0) < windows, seconds=60.0)
+        eventually(lambda: windows() == 8)
 
 
 @pytest.mark.parametrize("changes", MISFITS.values(), ids=MISFITS)
