@@ -16,7 +16,8 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import online_model
+from cluster.feedback.demonstrated import complaint
+from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
@@ -27,7 +28,7 @@ from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
@@ -86,6 +87,7 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
+        self._spaces = observation_space, action_space
         self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
@@ -121,7 +123,9 @@ class RewardTrainer:
             every_env_steps=reward.demonstrations.refit_env_steps,
             seed=seed,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._pairs = PairQuestions(
+            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
@@ -255,7 +259,7 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
@@ -268,6 +272,9 @@ class RewardTrainer:
                 self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
@@ -313,9 +320,9 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
+        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:
