@@ -30,6 +30,9 @@ def evidence_of(
 ) -> list[Evidence]:
     """Return all kinds that count, without any feedback yet.
 
+    A model that does not tell actions apart learns nothing from what people do instead, and one that remembers nothing
+    from signals: these are about single steps.
+
     Args:
         model: settings.
         signals: settings; their baseline is decided.
@@ -46,7 +49,7 @@ def evidence_of(
             seed=seed,
         )
     ]
-    if signals.reading == "reward":
+    if signals.reading == "reward" and not space.memory_units:
         kinds.append(
             Signals(
                 crediting_of(signals, space, seed=seed),
@@ -59,7 +62,7 @@ def evidence_of(
                 alternatives=signals.alternatives,
             )
         )
-    if corrections.enabled:
+    if corrections.enabled and space.tells_actions_apart:
         kinds.append(
             Corrections(
                 action_space,
@@ -83,6 +86,7 @@ def crediting_of(signals: SignalsConfig, space: InputSpace, *, seed: int) -> Cre
         fitted=FittedDelays(delay, space, shortest=delay.shortest, prior_signals=prior_signals, seed=seed)
         if signals.delay.fitted
         else None,
+        reads=space.reads,
     )
 
 

@@ -41,7 +41,13 @@ class PairQuestions:
         reward_version: int,
     ) -> tuple[list[PairQuestion], list[Cutting]]:
         """Choose what to ask about among segments of these rollouts."""
-        cuttings = cuttings_of(rollouts, steps=self._questions.segment_steps, run=self._run, rng=self._rng)
+        cuttings = cuttings_of(
+            rollouts,
+            steps=self._questions.segment_steps,
+            run=self._run,
+            rng=self._rng,
+            outcomes=model.ensemble.space.reads == "state_action_next",
+        )
         pairs = model.choose(
             [cutting.segment for cutting in cuttings],
             count=count,

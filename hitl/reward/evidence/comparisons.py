@@ -15,8 +15,9 @@ from torch import Tensor
 from hitl.events import Choice, Comparison, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.rows import Observations, flat_observations
+from hitl.reward.evidence.rows import Observations, steps_of
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.settings import Reads
 from policies.splits import is_heldout
 
 CHOICE_INDEX = {Choice.FIRST: 0, Choice.SECOND: 1, Choice.TIE: 2}
@@ -58,25 +59,26 @@ class AnswerArrays:
     arrival_P: NDArray[np.int64]
 
 
-def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArrays:
+def arrays_of(
+    answers: Sequence[Answer], *, heldout_share: float, reads: Reads = "state_action"
+) -> AnswerArrays:
     """Put answers into arrays, splitting them by segment.
 
     An answer judges if either of its segments is held out, so no held-out segment is ever trained on.
     """
     segments = {_key(s): s for answer in answers for s in (answer.first, answer.second)}
     row = {key: index for index, key in enumerate(segments)}
-    longest = max((len(segment) for segment in segments.values()), default=0)
     samples = list(segments.values())
-    observation = [flat_observations(s) for s in samples]
-    action = [np.asarray(s.actions) for s in samples]
+    steps = [steps_of(segment, reads) for segment in samples]
+    longest = max((len(action) for _, action in steps), default=0)
     weight = np.zeros((len(samples), longest), np.float32)
-    for index, segment in enumerate(samples):
-        weight[index, : len(segment)] = 1
+    for index, (_, action) in enumerate(steps):
+        weight[index, : len(action)] = 1
     heldout = {_key(s): is_heldout(s.segment_id, heldout_share) for s in samples}
     judges = np.array([heldout[_key(a.first)] or heldout[_key(a.second)] for a in answers], bool)
     return AnswerArrays(
-        observation_SLO=_stacked(observation, longest),
-        action_SLA=_stacked(action, longest),
+        observation_SLO=_stacked([observation for observation, _ in steps], longest),
+        action_SLA=_stacked([action for _, action in steps], longest),
         weight_SL=weight,
         first_P=np.array([row[_key(a.first)] for a in answers], np.int64),
         second_P=np.array([row[_key(a.second)] for a in answers], np.int64),
@@ -204,7 +206,7 @@ class Comparisons:
             answers = self.answers
             names = [f"{answer.first.segment_id}/{answer.second.segment_id}" for answer in answers]
             self._arrays = (
-                arrays_of(answers, heldout_share=self._heldout_share),
+                arrays_of(answers, heldout_share=self._heldout_share, reads=ensemble.space.reads),
                 bootstrap_weights(names, members=ensemble.members, seed=self._seed),
             )
         arrays, bootstrap_KP = self._arrays
