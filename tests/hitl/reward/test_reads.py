@@ -16,16 +16,15 @@ from cluster.feedback.evidence import evidence_of
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.probe import draw_probe
 from cluster.runs.config import RunConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.signals import SignalsConfig
 from hitl.acting import make_acting
 from hitl.credit import TAMER
 from hitl.events import Choice, Outcome, Segment
 from hitl.policies import ActingSettings
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.crediting import Crediting
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import steps_of
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
@@ -35,7 +34,7 @@ from hitl.reward.source import LearnedReward
 from hitl.reward.torch_inputs import input_features
 from policies.experience import Rollout
 from policies.steps import steps_on
-from tests.hitl.reward.comparisons import answer, entry_of, segment
+from tests.hitl.reward.comparisons import answer, comparisons, entry_of, segment
 from tests.hitl.reward.test_crediting import entry as signal_entry
 from tests.hitl.reward.test_crediting import segment as shown_segment
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION, OBSERVATION_SPACE, made_up_rollout
@@ -175,7 +174,7 @@ def _taught(reads: Reads) -> float:
         members=2,
         hidden=(24,),
         settings=FitSettings(learning_rate=0.02, weight_decay=1e-3, gradient_steps=400),
-        evidence=[Comparisons(lapse=0.05, batch=32, heldout_share=0.0, seed=1)],
+        evidence=[comparisons()],
         heldout_share=0.0,
         seed=1,
     )
@@ -262,9 +261,9 @@ def test_nobody_acts_by_a_model_that_does_not_tell_actions_apart(inputs: InputSe
 
 def test_kinds_that_are_about_other_actions_or_single_steps_are_left_out() -> None:
     def names(**settings: Any) -> set[str]:
-        model = RewardModelConfig(**settings)
-        space = InputSpace.of(SEEN, ACTIONS["discrete"], model.inputs)
-        kinds = evidence_of(model, SignalsConfig(), CorrectionsConfig(), space, ACTIONS["discrete"], seed=0)
+        reward = RewardConfig(model=RewardModelConfig(**settings))
+        space = InputSpace.of(SEEN, ACTIONS["discrete"], reward.model.inputs)
+        kinds = evidence_of(reward, space, ACTIONS["discrete"], Teachers(), seed=0)
         return {kind.name for kind in kinds}
 
     everything = names()

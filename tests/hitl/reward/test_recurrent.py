@@ -14,14 +14,13 @@ from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.probe import draw_probe
 from hitl.events import Choice, Segment
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.evidence.comparisons import Comparisons, arrays_of
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.recurrent import Memories
 from hitl.reward.settings import FitSettings, InputSettings, Memory
 from hitl.reward.source import LearnedReward
 from policies.steps import steps_on
-from tests.hitl.reward.comparisons import answer, entry_of, segment
+from tests.hitl.reward.comparisons import answer, arrays_of, comparisons, entry_of, segment
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION_SPACE, STEPS, made_up_rollout
 
 SEEN, ACTIONS = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(3)
@@ -129,8 +128,10 @@ def test_what_shorter_segments_are_padded_with_counts_nothing() -> None:
     both = arrays_of([answer(0, short, long, Choice.TIE)], heldout_share=0.0)
 
     def returns(arrays: Any) -> Tensor:
-        raw = ensemble.raw(torch.from_numpy(arrays.observation_SLO), torch.from_numpy(arrays.action_SLA))
-        return (raw * torch.from_numpy(arrays.weight_SL)).sum(-1)
+        raw = ensemble.raw(
+            torch.from_numpy(arrays.segments.observation_SLO), torch.from_numpy(arrays.segments.action_SLA)
+        )
+        return (raw * torch.from_numpy(arrays.segments.weight_SL)).sum(-1)
 
     torch.testing.assert_close(returns(both), torch.cat([returns(one) for one in alone], 1))
 
@@ -163,7 +164,7 @@ def _taught(memory: Memory) -> float:
         members=2,
         hidden=(16,),
         settings=FitSettings(learning_rate=0.02, weight_decay=1e-3, gradient_steps=300),
-        evidence=[Comparisons(lapse=0.05, batch=64, heldout_share=0.0, seed=1)],
+        evidence=[comparisons()],
         heldout_share=0.0,
         seed=1,
     )
