@@ -6,7 +6,7 @@ over, in proportion to how likely it is. The ratio of the two likelihoods is Wal
 1 / alpha with a chance of at most alpha, however often it is looked at (Ville 1939).
 
 Sources: Wald 1945, "Sequential tests of statistical hypotheses"; Dawid and Skene 1979, "Maximum likelihood estimation
-of observer error-rates"; Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.2 (belief propagation).
+of observer error-rates"; Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.2.
 
 Axis suffixes: T teacher, Q question, E answer (an edge between the two), H hypothesis (who is honest).
 """
