@@ -20,8 +20,9 @@ from hitl.storage.runs import RunEpoch
 from hitl.storage.segments import StoredSegment
 from hitl.storage.storage import Storage
 from hitl.v1 import training_pb2, types_pb2
+from hitl.wire.questions import decode_question
 from hitl.wire.runs import decode_progress, decode_task, encode_run, encode_task
-from hitl.wire.segments import decode_question, decode_segment, decode_true_rewards
+from hitl.wire.segments import decode_segment, decode_true_rewards
 from hitl.wire.stages import decode_clip
 
 _MAX_ITEMS: Final = 10_000
