@@ -58,6 +58,10 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "hitl_feedback_unrendered_segments", "gauge", (), "Asked about though no stage could render them."
     ),
+    Metric(
+        "hitl_feedback_agreement_ratio", "gauge", (), "Krippendorff's alpha of teachers on the same comparisons."
+    ),
+    Metric("hitl_feedback_flagged_teachers", "gauge", (), "Teachers whom a test has come out against."),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
 )
 """Every metric of the driver; the service has a table of its own."""
@@ -105,6 +109,8 @@ class DriverMetrics:
             "hitl_feedback_learnt_corrections": row.corrections,
             "hitl_feedback_answered_relabels": row.relabels,
             "hitl_feedback_unrendered_segments": row.segments_without_clip,
+            "hitl_feedback_agreement_ratio": row.teacher_agreement,
+            "hitl_feedback_flagged_teachers": row.flagged_teachers,
         }
         for name, value in gauges.items():
             if value is not None:

@@ -1,16 +1,30 @@
 """The newest rollouts, as far as questions can use them: of env runners, and of stages that nobody watches."""
 
 from collections import deque
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
 from hitl.reward.evidence.rows import Observations
 from policies.experience import Rollout
+from policies.spaces import flat_dtype, flat_size
 
 Named = tuple[str, Rollout]
 """A rollout and its name: the hexadecimal id of its reference."""
+
+_PROBE_STEPS = 4096
+_PROBE_BYTES = 16 * 2**20
+"""The probe set is in every version, so a few hundred big images must do."""
+_FEWEST_PROBE_STEPS = 256
+
+
+def probe_steps(observation_space: gym.Space[Any]) -> int:
+    """Return how many steps the scale of rewards is taken from."""
+    size = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+    return max(min(_PROBE_STEPS, _PROBE_BYTES // size), _FEWEST_PROBE_STEPS)
 
 
 class FreshRollouts:

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.evidence import evidence_of
-from cluster.feedback.fresh import FreshRollouts
+from cluster.feedback.fresh import FreshRollouts, probe_steps
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
@@ -35,17 +37,12 @@ from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
 from hitl.reward.questions.schedule import QuestionSchedule
-from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -65,6 +62,7 @@ class RewardTrainer:
         questions: QuestionsConfig,
         signals: SignalsConfig,
         corrections: CorrectionsConfig,
+        reliability: ReliabilityConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -84,6 +82,7 @@ class RewardTrainer:
             questions: what to ask and when.
             signals: how live signals are read.
             corrections: how corrections are.
+            reliability: what an honest teacher is like.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -107,7 +106,7 @@ class RewardTrainer:
         )
         self._rng = np.random.default_rng(seed)
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._probe_steps = probe_steps(observation_space)
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._signals = signals
@@ -122,6 +121,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
+        self._teachers = TeacherWatch(reliability, questions, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -130,6 +130,7 @@ class RewardTrainer:
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
         self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
@@ -186,6 +187,7 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -194,13 +196,15 @@ class RewardTrainer:
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            teachers=self._teachers.reports(),
+            agreement=self._teachers.agreement(),
         )
 
     def advance(
@@ -251,8 +255,7 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
-            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+            self._set_probe(*self._fresh.draw_steps(self._probe_steps, self._rng))
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -267,6 +270,7 @@ class RewardTrainer:
                     continue
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_others(self) -> None:
         for journal in self._others:
@@ -275,6 +279,7 @@ class RewardTrainer:
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):

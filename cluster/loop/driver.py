@@ -217,6 +217,9 @@ class Driver:
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
             segments_without_clip=sum(without_clip),
+            teachers=[teacher.to_json() for teacher in state.teachers] if state else [],
+            flagged_teachers=sum(bool(teacher.flags) for teacher in state.teachers) if state else 0,
+            teacher_agreement=state.agreement if state else None,
             delays=dict(state.delays) if state else {},
             corrections=corrections.count or (imitated.corrected if imitated else 0),
             correction_accuracy=corrections.heldout_accuracy,
@@ -261,6 +264,8 @@ class Driver:
             "true_return_mean": sum(returns) / len(returns) if returns else None,
             "true_return_episodes": returns,
             "heldout_accuracy": row.heldout_accuracy,
+            "teacher_agreement": row.teacher_agreement,
+            "flagged_teachers": row.flagged_teachers,
             "policy_version": row.policy_version,
             "reward_version": row.reward_version,
         }

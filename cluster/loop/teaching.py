@@ -77,6 +77,7 @@ class Teaching:
                 questions=config.questions,
                 signals=signals_as_read(config),
                 corrections=config.corrections,
+                reliability=config.reliability,
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,

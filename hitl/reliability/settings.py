@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from hitl.errors import ConfigError
 
 
+LOOK_SECONDS = 0.5
+"""A glance and a key press: a choice of two takes people about so long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilitySettings:
     """Who is honest: all that a flag may claim to be untrue is said here."""
@@ -15,7 +19,7 @@ class ReliabilitySettings:
     """Share of teachers who turn their answers round, believed before any answer."""
     side_share: float = 0.6
     """An honest teacher leans to one side, first or second, in at most this share of answers."""
-    look_seconds: float = 0.5
+    look_seconds: float = LOOK_SECONDS
     """Nobody can look at a question in less."""
     fast_share: float = 0.2
     """An honest teacher is faster than that in at most this share of answers."""

@@ -69,7 +69,9 @@ def check_open(asked: questions.Asked, question_id: str, teacher_id: str, now: i
     if asked.expire_us is not None and asked.expire_us <= now:
         raise NotYours(f"question {question_id} has expired; take another one")
     if teacher_id in asked.answerers:
-        raise NotYours(f"question {question_id} has your answer, and is left to another teacher; take another one")
+        raise NotYours(
+            f"question {question_id} has your answer, and is left to another teacher; take another one"
+        )
     # A lease that ran out forbids nothing: who thinks too long loses nothing unless someone else took it.
     if asked.lease_teacher_id not in (None, teacher_id) and asked.lease_end_us > now:
         raise NotYours(f"question {question_id} is with another teacher now; take another one")

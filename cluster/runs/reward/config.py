@@ -5,6 +5,7 @@ from pydantic import Field
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from cluster.runs.section import NotNegativeReal, Positive, Section
 
@@ -36,3 +37,4 @@ class RewardConfig(Section):
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)
