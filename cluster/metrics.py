@@ -45,6 +45,15 @@ TABLE: tuple[Metric, ...] = (
         "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 1.099 is a blind guess."
     ),
     Metric(
+        "hitl_reward_fresh_loss_nats", "gauge", (), "Log-loss on the newest answers, before training on them."
+    ),
+    Metric(
+        "hitl_reward_plain_heldout_loss_nats",
+        "gauge",
+        (),
+        "The same of a model that takes all teachers for alike.",
+    ),
+    Metric(
         "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."
     ),
     Metric("hitl_reward_signal_agreement_ratio", "gauge", (), "Held-out signals whose sign it predicts."),
@@ -59,7 +68,10 @@ TABLE: tuple[Metric, ...] = (
         "hitl_feedback_unrendered_segments", "gauge", (), "Asked about though no stage could render them."
     ),
     Metric(
-        "hitl_feedback_agreement_ratio", "gauge", (), "Krippendorff's alpha of teachers on the same comparisons."
+        "hitl_feedback_agreement_ratio",
+        "gauge",
+        (),
+        "Krippendorff's alpha of teachers on the same comparisons.",
     ),
     Metric("hitl_feedback_flagged_teachers", "gauge", (), "Teachers whom a test has come out against."),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
@@ -100,6 +112,8 @@ class DriverMetrics:
             "hitl_weights_version_updates": row.policy_version,
             "hitl_reward_version_updates": row.reward_version,
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
+            "hitl_reward_plain_heldout_loss_nats": row.plain_heldout_log_loss,
+            "hitl_reward_fresh_loss_nats": row.fresh_log_loss,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
             "hitl_feedback_asked_comparisons": row.asked,
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
@@ -118,7 +132,12 @@ class DriverMetrics:
         for term, loss in row.losses.items():
             self._metrics.gauge("hitl_learner_loss").labels(term=term).set(loss)
         agreement = self._metrics.gauge("hitl_reward_agreement_ratio")
-        for split, accuracy in (("train", row.train_accuracy), ("heldout", row.heldout_accuracy)):
+        for split, accuracy in (
+            ("train", row.train_accuracy),
+            ("heldout", row.heldout_accuracy),
+            ("plain_heldout", row.plain_heldout_accuracy),
+            ("fresh", row.fresh_accuracy),
+        ):
             if accuracy is not None:
                 agreement.labels(split=split).set(accuracy)
         for name, total in _totals(row).items():

@@ -29,7 +29,7 @@ _TIME_SHAPE = 4.0
 
 HONEST: dict[str, SimulatedSettings] = {
     **{
-        kind: settings_of(kind, answer_seconds=2.0)  # type: ignore[arg-type]
+        kind: settings_of(kind, answer_seconds=2.0)
         for kind in ("oracle", "stochastic", "mistake", "skip", "equal", "myopic", "alike")
     },
     "stochastic, beta 0.3": settings_of("stochastic", rationality=0.3, answer_seconds=2.0),
@@ -74,12 +74,12 @@ def _company(company: Sequence[_Member], shared: int, rng: np.random.Generator) 
     ledger, flags, offset, question = TeacherLedger(ReliabilitySettings()), [], 0, 0
     while any(member.shared < shared for member in company):
         # Those who have the fewest come first.
-        order = np.lexsort((rng.random(len(company)), [member.shared for member in company]))
+        order = np.lexsort((rng.random(len(company)), np.array([member.shared for member in company])))
         rewards = np.clip(rng.random((2, 1)) + 0.2 * rng.standard_normal((2, STEPS)), 0, 1)
         alike = float(rng.random()) ** 2
         for place in order[:2]:
             member = company[place]
-            choice = answer(*rewards, rng, member.settings, seen=member.seen, alike=alike)
+            choice = answer(rewards[0], rewards[1], rng, member.settings, seen=member.seen, alike=alike)
             seconds = float(rng.gamma(_TIME_SHAPE, member.settings.answer_seconds / _TIME_SHAPE))
             flags += ledger.take(_entry(offset, str(place), question, choice, seconds))
             offset += 1

@@ -134,6 +134,10 @@ class LiveView:
             ]
             if row.flagged_teachers:
                 left.append(("flagged", Text(_flagged(row), style="red")))
+            if row.plain_heldout_accuracy is not None:
+                left.append(
+                    ("teachers alike", Text(f"{percent(row.plain_heldout_accuracy)} held-out accuracy"))
+                )
         left += [(name, Text(text)) for name, text in self._learnt_from(row)]
         if self._config.learns_reward:
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
@@ -147,7 +151,9 @@ class LiveView:
     def _learnt_from(self, row: ProgressRow) -> list[tuple[str, str]]:
         """Return what there is to learn from beside answers, by its name."""
         config, facts = self._config, []
-        corrects = (config.learns_reward and config.reward.corrections.enabled) or config.imitation.imitates
+        corrects = (
+            config.learns_reward and config.reward.model.kinds.corrections
+        ) or config.imitation.imitates
         if config.stages.are_open and (config.learns_reward or config.heeds_signals):
             facts.append(("signals", _predicted(row.signals, row.signal_accuracy)))
             if row.unplaced_signals:

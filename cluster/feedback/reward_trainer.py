@@ -16,7 +16,7 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import evidence_of
+from cluster.feedback.evidence import online_model
 from cluster.feedback.fresh import FreshRollouts, probe_steps
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.pair_questions import PairQuestions
@@ -24,18 +24,13 @@ from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.reliability import ReliabilityConfig
-from cluster.runs.reward.signals import SignalsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
 from policies.threads import use_threads
 
@@ -58,11 +53,7 @@ class RewardTrainer:
         run: Run,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
-        model: RewardModelConfig,
-        questions: QuestionsConfig,
-        signals: SignalsConfig,
-        corrections: CorrectionsConfig,
-        reliability: ReliabilityConfig,
+        reward: RewardConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -78,11 +69,7 @@ class RewardTrainer:
             run: as the driver opened it.
             observation_space: of one environment.
             action_space: of one environment.
-            model: its numbers.
-            questions: what to ask and when.
-            signals: how live signals are read.
-            corrections: how corrections are.
-            reliability: what an honest teacher is like.
+            reward: settings; the baseline of signals is decided.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -94,22 +81,14 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.inputs)
-        self._model = OnlineRewardModel(
-            space,
-            members=model.members,
-            hidden=model.hidden,
-            settings=model.fit,
-            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
-            heldout_share=model.heldout_share,
-            seed=seed,
-        )
+        self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
+        questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._probe_steps = probe_steps(observation_space)
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._signals = signals
+        self._quick_steps = reward.signals.gradient_steps
         self._new_live = 0
         """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
@@ -121,7 +100,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
-        self._teachers = TeacherWatch(reliability, questions, run.run_id, seed=seed)
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -180,6 +159,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
+        self._model.has_learnt()
         self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:
@@ -203,8 +183,8 @@ class RewardTrainer:
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
-            teachers=self._teachers.reports(),
-            agreement=self._teachers.agreement(),
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
         )
 
     def advance(
@@ -302,7 +282,7 @@ class RewardTrainer:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_live
+        steps, newest = self._quick_steps, self._new_live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
         self._new_live -= newest

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.reliability import ReliabilityConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.events import JournalEntry, Question
 from hitl.reliability.ledger import Pair, TeacherLedger
 from hitl.reliability.report import Flag, TeacherReport
 from hitl.reliability.sharing import Sharing
+from hitl.reward.online import FitReport
 
 logger = logging.getLogger(__name__)
 
@@ -16,21 +17,24 @@ logger = logging.getLogger(__name__)
 class TeacherWatch:
     """Keeps the ledger of a run's teachers; what anybody says counts, whatever stands there."""
 
-    def __init__(
-        self, reliability: ReliabilityConfig, questions: QuestionsConfig, run_id: str, *, seed: int
-    ) -> None:
+    def __init__(self, reward: RewardConfig, run_id: str, *, seed: int) -> None:
         """Begin.
 
         Args:
-            reliability: what an honest teacher is like.
-            questions: how many of them several teachers answer.
+            reward: settings: what an honest teacher is like, and how many questions several answer.
             run_id: of the run that asks.
-            seed: of their choice.
+            seed: of the choice of those.
         """
-        self._ledger, self._run_id = TeacherLedger(reliability.settings()), run_id
+        questions = reward.questions
+        self._ledger, self._run_id = TeacherLedger(reward.reliability.settings()), run_id
         self._sharing = Sharing(
             duplicates=questions.duplicates, gold=questions.gold, known=self._known, seed=seed
         )
+
+        self._reports: list[TeacherReport] = []
+        self._is_new = False
+        self.agreement: float | None = None
+        """Krippendorff's alpha of all answers to comparisons, at the last look."""
 
     def begin_anew(self, seed: int) -> None:
         """Choose from here on as a function of this seed."""
@@ -39,22 +43,27 @@ class TeacherWatch:
     def take(self, entry: JournalEntry) -> None:
         """Take note of what somebody has said."""
         _warn(self._ledger.take(entry))
+        self._is_new = True
 
     def look(self) -> None:
-        """Compare teachers with each other."""
-        _warn(self._ledger.look())
+        """Compare teachers with each other, if anybody has said anything new."""
+        if self._is_new:
+            _warn(self._ledger.look())
+            self._reports, self.agreement = self._ledger.reports(), self._ledger.alpha()
+            self._is_new = False
 
     def share(self, questions: Sequence[Question]) -> list[Question]:
         """Return what to ask in the place of these; see `Sharing`."""
         return self._sharing(questions)
 
-    def reports(self) -> list[TeacherReport]:
-        """Return what is known of every teacher."""
-        return self._ledger.reports()
-
-    def agreement(self) -> float | None:
-        """Return Krippendorff's alpha of all teachers."""
-        return self._ledger.alpha()
+    def reports(self, fit: FitReport | None) -> list[TeacherReport]:
+        """Return what was known of every teacher at the last look, with their weights in a fit's comparisons."""
+        comparisons = fit.kinds.get("comparisons") if fit else None
+        known = comparisons.teachers if comparisons else {}
+        return [
+            replace(report, weight=known[report.teacher_id].weight if report.teacher_id in known else None)
+            for report in self._reports
+        ]
 
     def _known(self) -> dict[Pair, int]:
         """Return the pairs of this run whose answer is known; segments of other runs cannot be asked about here."""

@@ -21,6 +21,7 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
@@ -75,6 +76,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.demonstrations = DemonstrationsConfig()
         self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -127,6 +129,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            demonstrations=run.reward.demonstrations,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
@@ -220,6 +223,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        demonstrations: DemonstrationsConfig | None = None,
         reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -234,6 +238,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            demonstrations: how what they show is.
             reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
@@ -245,6 +250,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.demonstrations = demonstrations or self.demonstrations
         self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting

@@ -66,6 +66,8 @@ def _facts(
     if config.asks_questions:
         facts.insert(1, ("answers of teachers", number(known.get("comparisons"))))
         facts.insert(2, ("held-out accuracy", percent(known.get("heldout_accuracy"))))
+        if (plain := known.get("plain_heldout_accuracy")) is not None:
+            facts.insert(3, ("the same with teachers taken for alike", percent(plain)))
     if (seconds := known.get("wall_seconds")) is not None:
         facts.append(("time", duration(seconds)))
     return facts

@@ -6,7 +6,6 @@ that goes to two teachers and one that is asked again under another id tell the 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -174,17 +173,12 @@ class TeacherLedger:
                 value_RI[names[teacher], column] = next(iter(by_event.values()))
         return krippendorff_alpha(value_RI, level="ordinal")
 
-    def reports(self, weights: Mapping[str, float] | None = None) -> list[TeacherReport]:
-        """Return what is known of every teacher, by name; `weights` are those of the last fit."""
+    def reports(self) -> list[TeacherReport]:
+        """Return what is known of every teacher, by name."""
         shared, agreement = self._agreements()
-        return [
-            self._report(name, shared[name], agreement.get(name), (weights or {}).get(name))
-            for name in sorted(self._teachers)
-        ]
+        return [self._report(name, shared[name], agreement.get(name)) for name in sorted(self._teachers)]
 
-    def _report(
-        self, teacher_id: str, shared: int, agreement: float | None, weight: float | None
-    ) -> TeacherReport:
+    def _report(self, teacher_id: str, shared: int, agreement: float | None) -> TeacherReport:
         teacher = self._teachers[teacher_id]
         first, second = (teacher.kinds[choice.value] for choice in (Choice.FIRST, Choice.SECOND))
         said = teacher.answers
@@ -199,7 +193,6 @@ class TeacherLedger:
             fast_share=teacher.fast / said if said and self._settings.look_seconds else None,
             thinking_seconds=teacher.seconds / said if said else None,
             flags=tuple(teacher.flags.values()),
-            weight=weight,
         )
 
     def _sides(self, pair: Pair) -> dict[str, float]:

@@ -70,7 +70,6 @@ def test_everything_is_counted() -> None:
     assert report.fast_share == pytest.approx(3 / 8)
     assert report.thinking_seconds == pytest.approx((5 * 3.0 + 0.1 + 0.4) / 8)
     assert (report.agreement, report.flags, report.weight) == (None, (), None)
-    assert journal.ledger.reports({"ann": 0.5})[0].weight == 0.5
     assert report.to_json()["flags"] == []
 
 
