@@ -23,6 +23,7 @@ from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.probe import draw_probe
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
@@ -103,6 +104,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -111,6 +113,7 @@ class RewardTrainer:
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
         self._own = OwnSegments(
             self._model.evidence.get("demonstrations"),
@@ -178,6 +181,7 @@ class RewardTrainer:
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
         self._own.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -185,13 +189,15 @@ class RewardTrainer:
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
         )
 
     def advance(
@@ -266,6 +272,7 @@ class RewardTrainer:
                     continue
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_others(self) -> None:
         for journal in self._others:
@@ -277,6 +284,7 @@ class RewardTrainer:
             logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
             return
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):
