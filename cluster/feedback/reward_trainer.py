@@ -16,24 +16,20 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import evidence_of
+from cluster.feedback.evidence import online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import SignalsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
 from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
 from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
@@ -61,10 +57,7 @@ class RewardTrainer:
         run: Run,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
-        model: RewardModelConfig,
-        questions: QuestionsConfig,
-        signals: SignalsConfig,
-        corrections: CorrectionsConfig,
+        reward: RewardConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -80,10 +73,7 @@ class RewardTrainer:
             run: as the driver opened it.
             observation_space: of one environment.
             action_space: of one environment.
-            model: its numbers.
-            questions: what to ask and when.
-            signals: how live signals are read.
-            corrections: how corrections are.
+            reward: settings; the baseline of signals is decided.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -95,22 +85,14 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.inputs)
-        self._model = OnlineRewardModel(
-            space,
-            members=model.members,
-            hidden=model.hidden,
-            settings=model.fit,
-            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
-            heldout_share=model.heldout_share,
-            seed=seed,
-        )
+        self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
+        questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._signals = signals
+        self._quick_steps = reward.signals.gradient_steps
         self._new_live = 0
         """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
@@ -297,7 +279,7 @@ class RewardTrainer:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_live
+        steps, newest = self._quick_steps, self._new_live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
         self._new_live -= newest

@@ -7,7 +7,7 @@ from cluster.recorded.tables import Row
 from hitl.storage.questions import ANSWERED, OPEN, WITHDRAWN
 from hitl.storage.records import RecordedQuestion
 from hitl.v1 import types_pb2
-from hitl.wire.segments import decode_question
+from hitl.wire.questions import decode_question
 
 _STATES = (OPEN, ANSWERED, WITHDRAWN)
 

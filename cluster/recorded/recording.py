@@ -12,7 +12,7 @@ from cluster.recorded.question_rows import question_of
 from cluster.recorded.segment_rows import segment_of
 from cluster.recorded.tables import Row, read_rows
 from hitl.errors import ConfigError
-from hitl.events import Event, JournalEntry, Relabel, Retraction, Segment, Task
+from hitl.events import Event, Goal, JournalEntry, Relabel, Retraction, Segment, Task
 from hitl.stages import Clip
 from hitl.storage.clock import from_us
 from hitl.storage.records import RecordedEvent, RecordedQuestion
@@ -150,7 +150,7 @@ class Recording:
             _check_known(row, run_id, recorded.segment_ids, steps)
             if isinstance(event, Retraction):
                 _check_retraction(row, event, said.get((*key[:2], event.retracted_event_id), event))
-            if isinstance(event, Relabel):
+            if isinstance(event, Relabel | Goal):
                 _check_step(row, event, [steps[run_id, id] for id in recorded.segment_ids])
             said[key] = event
             journals.setdefault(run_id, []).append(recorded)
@@ -260,6 +260,6 @@ def _check_retraction(row: Row, event: Retraction, retracted: Event | None) -> N
         raise row.complaint("retracted_event_id", "a retraction cannot be taken back")
 
 
-def _check_step(row: Row, event: Relabel, steps: Sequence[int]) -> None:
+def _check_step(row: Row, event: Relabel | Goal, steps: Sequence[int]) -> None:
     if len(steps) != 1 or event.step >= steps[0]:
         raise row.complaint("segment_ids", f"step {event.step} is not in one segment")

@@ -8,15 +8,13 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from cluster.feedback.evidence import evidence_of
-from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.feedback.evidence import online_model
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.questions import LeasedPair, LeasedRelabel
 from hitl.client.training import TrainingClient
 from hitl.events import Abstention, JournalEntry, PairQuestion, RelabelQuestion, Segment, StepAddress, Task
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import OnlineRewardModel
 from hitl.stages import Clip
 from hitl.teachers.simulated import SimulatedSettings, answer
 from tests.hitl.live import LiveRun, LiveService, eventually
@@ -154,19 +152,11 @@ def read_journal(client: TrainingClient, run_id: str) -> list[tuple[JournalEntry
 
 def rebuilt(entries: list[tuple[JournalEntry, list[Segment]]]) -> tuple[dict[str, Any], dict[str, int]]:
     """Fit a reward model to a journal; returns its weights, and how much counts of each kind."""
-    space = InputSpace.of(OBSERVATIONS, ACTIONS)
-    settings = RewardModelConfig(members=2, hidden=(8,), gradient_steps=20)
-    model = OnlineRewardModel(
-        space,
-        members=settings.members,
-        hidden=settings.hidden,
-        settings=settings.fit,
-        evidence=evidence_of(
-            settings, SignalsConfig(baseline="none"), CorrectionsConfig(), space, ACTIONS, seed=0
-        ),
-        heldout_share=settings.heldout_share,
-        seed=0,
+    reward = RewardConfig(
+        model=RewardModelConfig(members=2, hidden=(8,), gradient_steps=20),
+        signals=SignalsConfig(baseline="none"),
     )
+    model = online_model(reward, OBSERVATIONS, ACTIONS, seed=0)
     rng = np.random.default_rng(2)
     model.set_probe(rng.normal(size=(64, 1)).astype(np.float32), rng.integers(0, 4, 64))
     for entry, segments in entries:

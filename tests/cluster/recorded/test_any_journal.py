@@ -48,7 +48,8 @@ from hitl.tensors import encode_tensor
 from hitl.tokens import load_or_create_secret, mint
 from hitl.v1 import types_pb2
 from hitl.wire.events import encode_event
-from hitl.wire.segments import encode_question, encode_segment
+from hitl.wire.questions import encode_question
+from hitl.wire.segments import encode_segment
 from tests.cluster.recorded.taught import TASK
 
 _LETTERS = string.ascii_letters + string.digits + "/.-_ '\"äß中√"
