@@ -1,5 +1,6 @@
 """What demonstrations are held against follows the policy, now and then, and begins anew with the run."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,17 @@ from hitl.reward.evidence.demonstrations import Demonstrations
 from hitl.reward.evidence.evidence import Teachers
 from policies.experience import Rollout
 from tests.hitl.reward.comparisons import segment
-from tests.hitl.reward.test_candidates import _rollout as made
+from tests.hitl.reward.test_candidates import _rollout
 
 RUN = Run(
     run_id="run", task_id="task", epoch=1, progress=Progress(), open_questions=0, answered_questions=0,
     closed_questions=0, journal_end=0,
 )  # fmt: skip
+
+
+def made() -> Rollout:
+    one = _rollout()
+    return dataclasses.replace(one, final_observation_KO=one.final_observation_KO[:, :2])
 
 
 class Gathered(FreshRollouts):
