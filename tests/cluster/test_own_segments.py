@@ -23,7 +23,9 @@ RUN = Run(
 
 def made() -> Rollout:
     one = _rollout()
-    return dataclasses.replace(one, final_observation_KO=one.final_observation_KO[:, :2])
+    return dataclasses.replace(
+        one, final_index_K=np.zeros(0, np.int64), final_observation_KO=one.final_observation_KO[:0, :2]
+    )
 
 
 class Gathered(FreshRollouts):
