@@ -7,7 +7,7 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +16,7 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
+from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
@@ -61,6 +62,7 @@ class RewardTrainer:
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
+        read_until: Mapping[str, int] | None = None,
         life: str,
         seed: int,
         lockstep: bool,
@@ -77,6 +79,7 @@ class RewardTrainer:
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
+            read_until: offsets where the feedback of such runs ends for this one; None: it does not.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
@@ -117,8 +120,14 @@ class RewardTrainer:
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
-        self._read_others()
+        self._earlier = Earlier(
+            reward.pretraining,
+            task_id=run.task_id,
+            spaces=(observation_space, action_space),
+            journals={other: self._follow(self._client.get_run(other)) for other in reads_from},
+            ends=read_until or {},
+        )
+        self._read_earlier()
         self._journal = self._follow(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
@@ -200,6 +209,7 @@ class RewardTrainer:
         """
         self.observe(rollouts, env_steps=env_steps, base=base)
         self._prepare()
+        self._pretrain()
         self._ask_if_due()
         self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
         self._fit_if_due()
@@ -214,7 +224,8 @@ class RewardTrainer:
             self._news.wait(_WORK_SECONDS)
             try:
                 self._prepare()
-                self._read_others()
+                self._read_earlier()
+                self._pretrain()
                 self._read_journal()
                 since = self._fit_due_since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
@@ -231,7 +242,9 @@ class RewardTrainer:
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
+        initial = self._asking.schedule.initial_env_steps
+        least = min(initial, _FEWEST_PROBE_STEPS) if self._earlier.pretrains else initial
+        is_time = self._new_live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
             most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
             self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
@@ -250,10 +263,16 @@ class RewardTrainer:
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
 
-    def _read_others(self) -> None:
-        for journal in self._others:
-            for entry, segments in journal.take():
-                self._take(entry, segments)
+    def _read_earlier(self) -> None:
+        for entry, segments in self._earlier.take():
+            self._take(entry, segments)
+
+    def _pretrain(self) -> None:
+        if self._probe is None or self._versions.version:
+            return
+        if report := self._earlier.fit_first(self._model):
+            self._publish_if_better(report)
+            self._fit_due_since, self._new_live = None, 0
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         self._model.take(entry, segments)
