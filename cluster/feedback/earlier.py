@@ -1,4 +1,4 @@
-"""What people said before a run, or beside it: recorded in files, and in runs that it reads from."""
+"""What people said or did before a run, or beside it: recorded in files, and in runs that it reads from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,15 +7,20 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from cluster.demonstrations.shown_segments import SETTING, shown_segments
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.recorded.recording import Recording
 from cluster.runs.config import RunConfig
-from cluster.runs.reward.pretraining import PretrainingConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.errors import ConfigError, InvalidRequest
 from hitl.events import JournalEntry, Segment, Task
+from hitl.reward.evidence.demonstrations import Demonstrations
 from hitl.reward.online import FitReport, OnlineRewardModel
 from hitl.spaces import action_space_of
 from policies.spaces import flat_dtype, flat_size
+
+_SHOWN = "demonstrations"
+"""Who showed what stands in no journal."""
 
 Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 """Of observations and actions."""
@@ -44,13 +49,33 @@ def read_recorded(
             yield entry, segments
 
 
+def read_shown(sources: Sequence[str], spaces: Spaces, *, steps: int) -> Iterator[tuple[str, Segment]]:
+    """Yield what was demonstrated in sources, each piece with its source.
+
+    Args:
+        sources: as the run file names them.
+        spaces: of the task.
+        steps: the fewest of a piece.
+
+    Raises:
+        ConfigError: a source is not there, is of another task, is damaged, or shows nothing.
+    """
+    for source in dict.fromkeys(sources):
+        for segment in shown_segments(source, *spaces, steps=steps):
+            if why := _misfit(segment, *spaces):
+                raise ConfigError(f"{SETTING}: {segment.segment_id}: {why}")
+            yield source, segment
+
+
 def check_recorded(run: RunConfig, task: Task, spaces: Spaces) -> None:
     """Read what a run file says was recorded, so that what is wrong with it is said before any process meets it.
 
     Raises:
-        ConfigError: as `read_recorded`.
+        ConfigError: as `read_recorded` and `read_shown`.
     """
     for _ in read_recorded(run.reward.pretraining.recorded, task, spaces):
+        pass
+    for _ in read_shown(run.reward.demonstrations.sources, spaces, steps=run.reward.questions.segment_steps):
         pass
 
 
@@ -80,7 +105,8 @@ class Earlier:
 
     def __init__(
         self,
-        settings: PretrainingConfig,
+        reward: RewardConfig,
+        model: OnlineRewardModel,
         *,
         task_id: str,
         spaces: Spaces,
@@ -90,16 +116,24 @@ class Earlier:
         """Begin before all of it.
 
         Args:
-            settings: what counts before the first question.
+            reward: settings.
+            model: learns from it; demonstrations are shown to it here.
             task_id: of the run's task.
             spaces: of the task.
             journals: of other runs, by their ids.
             ends: of those that count only up to an offset.
         """
         self._journals, self._ends = journals, ends
+        self._model, settings = model, reward.pretraining
         self._recorded: Sequence[str] = settings.recorded
         self._task, self._spaces = Task(task_id=task_id, name="", fingerprint=""), spaces
-        pretrains = bool(settings.recorded) or (settings.earlier_runs and bool(journals))
+        kind = model.evidence.get("demonstrations")
+        shown: Sequence[str] = ()
+        if isinstance(kind, Demonstrations):
+            shown = reward.demonstrations.sources
+            for source, segment in read_shown(shown, spaces, steps=reward.questions.segment_steps):
+                kind.add(source, _SHOWN, segment.segment_id, [segment])
+        pretrains = bool(settings.recorded or shown) or (settings.earlier_runs and bool(journals))
         self._fits = settings.fits if pretrains else 0
 
     @property
@@ -107,7 +141,7 @@ class Earlier:
         """Whether a first version is still to come of it, before the first question."""
         return self._fits > 0
 
-    def fit_first(self, model: OnlineRewardModel) -> FitReport | None:
+    def fit_first(self) -> FitReport | None:
         """Fit to what was said earlier, once, and as long as no fit is worse than the one before.
 
         Returns:
@@ -117,7 +151,7 @@ class Earlier:
         fits, self._fits = self._fits, 0
         last: FitReport | None = None
         for _ in range(fits):
-            report = model.fit()
+            report = self._model.fit()
             if report is None or not report.accepted:
                 break
             last = report

@@ -16,33 +16,32 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
+from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
-from cluster.feedback.evidence import online_model
+from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.probe import FEWEST_STEPS, draw_probe
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
-from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -88,11 +87,12 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
+        self._spaces = observation_space, action_space
         self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._segment_steps = questions.segment_steps
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
@@ -107,6 +107,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -115,13 +116,24 @@ class RewardTrainer:
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
+        )
+        self._pairs = PairQuestions(
+            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
         self._earlier = Earlier(
-            reward.pretraining,
+            reward,
+            self._model,
             task_id=run.task_id,
             spaces=(observation_space, action_space),
             journals={other: self._follow(self._client.get_run(other)) for other in reads_from},
@@ -170,6 +182,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
+        self._model.has_learnt()
         self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:
@@ -177,21 +190,24 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence.get("signals")
-        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
         )
 
     def advance(
@@ -209,7 +225,6 @@ class RewardTrainer:
         """
         self.observe(rollouts, env_steps=env_steps, base=base)
         self._prepare()
-        self._pretrain()
         self._ask_if_due()
         self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
         self._fit_if_due()
@@ -223,9 +238,8 @@ class RewardTrainer:
         while True:
             self._news.wait(_WORK_SECONDS)
             try:
-                self._prepare()
                 self._read_earlier()
-                self._pretrain()
+                self._prepare()
                 self._read_journal()
                 since = self._fit_due_since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
@@ -238,16 +252,30 @@ class RewardTrainer:
                 time.sleep(1.0)
 
     def _prepare(self) -> None:
-        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it.
+
+        What was said earlier is fitted to then, before anything is asked.
+        """
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
         initial = self._asking.schedule.initial_env_steps
-        least = min(initial, _FEWEST_PROBE_STEPS) if self._earlier.pretrains else initial
+        least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
         is_time = self._new_live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
-            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
-            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+            self._set_probe(
+                *draw_probe(
+                    self._fresh,
+                    self._model.ensemble.space,
+                    segment_steps=self._segment_steps,
+                    rng=self._rng,
+                )
+            )
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._fit_due_since = self._fit_due_since or time.monotonic()
+        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
+            self._publish_if_better(report)
+            self._fit_due_since, self._new_live = None, 0
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -256,26 +284,24 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_earlier(self) -> None:
         for entry, segments in self._earlier.take():
             self._take(entry, segments)
 
-    def _pretrain(self) -> None:
-        if self._probe is None or self._versions.version:
-            return
-        if report := self._earlier.fit_first(self._model):
-            self._publish_if_better(report)
-            self._fit_due_since, self._new_live = None, 0
-
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):
@@ -320,9 +346,9 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
+        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:

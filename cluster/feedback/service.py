@@ -1,7 +1,7 @@
 """Where an algorithm meets its feedback: a service, and a run on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from cluster.environments.making import check_learnable, task_of
@@ -26,6 +26,11 @@ class FeedbackLink:
     """Runs of the same task whose feedback counts as well."""
     read_until: Mapping[str, int] = field(default_factory=dict)
     """Offsets where it ends in lockstep, by run; where there is none it counts as far as it goes when a life begins."""
+
+    def ending(self, client: TrainingClient, known: Mapping[str, int]) -> "FeedbackLink":
+        """Return the link with an end for each run that it reads from: the known one, or where that stands now."""
+        new = [other for other in self.reads_from if other not in known]
+        return replace(self, read_until={**known, **{o: client.get_run(o).journal_end for o in new}})
 
     @property
     def run(self) -> Run:

@@ -25,6 +25,7 @@ from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
@@ -78,6 +79,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = CorrectionsConfig()
         self.demonstrations = DemonstrationsConfig()
         self.pretraining = PretrainingConfig()
+        self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -131,6 +133,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections=run.reward.corrections,
             demonstrations=run.reward.demonstrations,
             pretraining=run.reward.pretraining,
+            reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -225,6 +228,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         corrections: CorrectionsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
         pretraining: PretrainingConfig | None = None,
+        reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -240,6 +244,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections: how what they do instead is.
             demonstrations: how what they show is.
             pretraining: what they said before.
+            reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -252,6 +257,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = corrections or self.corrections
         self.demonstrations = demonstrations or self.demonstrations
         self.pretraining = pretraining or self.pretraining
+        self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link

@@ -9,8 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,15 +128,10 @@ class Driver:
         service = FeedbackService(address=address, token=token, reads_from=self.config.feedback.reads_from)
         run, link = service.open_task(client, self.folder.run_id, task)
         if self.config.mode == "lockstep" and link.reads_from:
-            link = replace(link, read_until=self._read_until(client, link.reads_from))
+            # Later lives read no further than the first one did.
+            link = link.ending(client, read_json(self.folder.reads_from_file) or {})
+            write_json(self.folder.reads_from_file, link.read_until)
         return client, run, link
-
-    def _read_until(self, client: TrainingClient, others: Sequence[str]) -> Mapping[str, int]:
-        """Return where other runs ended when a first life of this one read from them; later lives read no further."""
-        ends = read_json(self.folder.reads_from_file) or {}
-        ends |= {other: client.get_run(other).journal_end for other in others if other not in ends}
-        write_json(self.folder.reads_from_file, ends)
-        return ends
 
     def _build(self, link: FeedbackLink | None) -> HITL:
         algorithm = HITL(HITLConfig.from_run(self.config, link))
@@ -225,12 +218,19 @@ class Driver:
             open_questions=state.asked - state.answered if state else 0,
             heldout_accuracy=comparisons.heldout_accuracy,
             heldout_log_loss=comparisons.heldout_log_loss,
+            plain_heldout_accuracy=comparisons.plain_heldout_accuracy,
+            plain_heldout_log_loss=comparisons.plain_heldout_log_loss,
             train_accuracy=comparisons.train_accuracy,
+            fresh_accuracy=comparisons.fresh_accuracy,
+            fresh_log_loss=comparisons.fresh_log_loss,
             signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
             segments_without_clip=sum(without_clip),
+            teachers=[teacher.to_json() for teacher in state.teachers] if state else [],
+            flagged_teachers=sum(bool(teacher.flags) for teacher in state.teachers) if state else 0,
+            teacher_agreement=state.agreement if state else None,
             delays=dict(state.delays) if state else {},
             corrections=corrections.count or (imitated.corrected if imitated else 0),
             correction_accuracy=corrections.heldout_accuracy,
@@ -275,6 +275,11 @@ class Driver:
             "true_return_mean": sum(returns) / len(returns) if returns else None,
             "true_return_episodes": returns,
             "heldout_accuracy": row.heldout_accuracy,
+            "heldout_log_loss": row.heldout_log_loss,
+            "plain_heldout_accuracy": row.plain_heldout_accuracy,
+            "plain_heldout_log_loss": row.plain_heldout_log_loss,
+            "teacher_agreement": row.teacher_agreement,
+            "flagged_teachers": row.flagged_teachers,
             "policy_version": row.policy_version,
             "reward_version": row.reward_version,
         }

@@ -18,6 +18,7 @@ from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.inputs import InputSpace
+from hitl.reward.prequential import Prequential
 from hitl.reward.questions import candidates
 from hitl.reward.questions.choosing import ChosenPair, choose_pairs
 from hitl.reward.questions.strategies import Strategy
@@ -46,6 +47,10 @@ class KindReport:
     plain_heldout_log_loss: float | None = None
     plain_heldout_accuracy: float | None = None
     """Of a model that takes all teachers for alike, where this one does not."""
+    fresh_count: int = 0
+    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
+    fresh_log_loss: float | None = None
+    fresh_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +109,13 @@ class OnlineRewardModel:
         self._teachers, self._teacher_settings = teachers or Teachers(), teacher_settings or TeacherSettings()
         self._baseline_seed = seed
         self._baseline: PlainBaseline | None = None
+        self._fresh = {name: Prequential() for name in self.evidence}
 
     def begin_anew(self, seed: int) -> None:
-        """Draw minibatches from here on as a function of this seed."""
+        """Draw minibatches from here on as a function of this seed, and judge the newest pieces anew."""
         self._generator.manual_seed(seed)
+        for fresh in self._fresh.values():
+            fresh.clear()
 
     def set_probe(self, observation_PO: Observations, action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
@@ -144,6 +152,8 @@ class OnlineRewardModel:
             return None
         known = self._tell_teachers_apart(parts)
         training = [part for part in parts.values() if len(part.training)]
+        for name, fresh in self._fresh.items():
+            fresh.judge(self.ensemble, parts.get(name))
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         self._fit(
             training,
@@ -174,6 +184,9 @@ class OnlineRewardModel:
                 teachers=known.get(name, {}),
                 plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
                 plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
+                fresh_count=len(self._fresh[name]),
+                fresh_log_loss=self._fresh[name].log_loss,
+                fresh_accuracy=self._fresh[name].accuracy,
             )
             for name in parts
         }
@@ -246,7 +259,7 @@ class OnlineRewardModel:
 
     def _returns(self, segments: list[Segment]) -> torch.Tensor:
         """Return each member's sum of rewards of each segment, [K, S]."""
-        observation, action = candidates.stack(segments)
+        observation, action = candidates.stack(segments, self.ensemble.space.reads)
         raw_KSL = self.ensemble.raw(
             torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
         )
@@ -257,5 +270,12 @@ class OnlineRewardModel:
         return self.ensemble.to_arrays()
 
     def load(self, weights: Weights) -> None:
-        """Go on from a version made by `weights`."""
+        """Go on from a version made by `weights`; what has come may have trained it, or not."""
         self.ensemble.load_arrays(weights)
+        for fresh in self._fresh.values():
+            fresh.forget()
+
+    def has_learnt(self) -> None:
+        """Take note that the version loaded has learnt all that has come, and nothing else."""
+        for name, kind in self.evidence.items():
+            self._fresh[name].has_learnt(kind.examples(self.ensemble))

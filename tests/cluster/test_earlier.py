@@ -17,6 +17,7 @@ from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackService
 from cluster.runs.config import RunConfig
 from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.pretraining import PretrainingConfig
 from hitl.client.training import TrainingClient
@@ -35,8 +36,12 @@ def model_of(**model: Any) -> Any:
     return made
 
 
-def earlier(settings: PretrainingConfig, **options: Any) -> Earlier:
-    return Earlier(settings, task_id="line", spaces=SPACES, **({"journals": {}, "ends": {}} | options))
+def earlier(
+    settings: PretrainingConfig, model: Any = None, *, demonstrations: tuple[str, ...] = (), **options: Any
+) -> Earlier:
+    reward = RewardConfig(pretraining=settings, demonstrations=DemonstrationsConfig(sources=demonstrations))
+    given = {"journals": {}, "ends": {}} | options
+    return Earlier(reward, model or model_of(), task_id="line", spaces=SPACES, **given)
 
 
 def test_pretraining_fits_as_long_as_it_helps_and_a_reward_that_explains_nothing_is_none(
@@ -46,14 +51,14 @@ def test_pretraining_fits_as_long_as_it_helps_and_a_reward_that_explains_nothing
     for folder, known in ((sense, True), (contrary, False)):
         model = model_of(heldout_share=0.3, gradient_steps=100)
         before = {name: array.copy() for name, array in model.weights().items()}
-        first = earlier(PretrainingConfig(recorded=(str(folder),), fits=3))
+        first = earlier(PretrainingConfig(recorded=(str(folder),), fits=3), model)
         assert first.pretrains
         for entry, segments in first.take():
             model.take(entry, segments)
-        report = first.fit_first(model)
+        report = first.fit_first()
         assert (report is not None) == known
         assert not first.pretrains
-        assert first.fit_first(model) is None
+        assert first.fit_first() is None
         weights = model.weights()
         assert all(np.array_equal(weights[name], before[name]) for name in before) == (not known)
         assert list(first.take()) == []
@@ -63,10 +68,10 @@ def test_one_more_fit_goes_on_from_the_one_before(tmp_path: Path) -> None:
     folder, losses = recorded(tmp_path / "people"), []
     for fits in (1, 4):
         model = model_of(heldout_share=0.1, gradient_steps=10)
-        first = earlier(PretrainingConfig(recorded=(str(folder),), fits=fits))
+        first = earlier(PretrainingConfig(recorded=(str(folder),), fits=fits), model)
         for entry, segments in first.take():
             model.take(entry, segments)
-        report = first.fit_first(model)
+        report = first.fit_first()
         assert report is not None
         loss = report.kinds["comparisons"].train_log_loss
         assert loss is not None
@@ -75,11 +80,10 @@ def test_one_more_fit_goes_on_from_the_one_before(tmp_path: Path) -> None:
 
 
 def test_nothing_is_pretrained_unless_the_run_file_says_so(tmp_path: Path) -> None:
-    model = model_of()
     for settings_ in (PretrainingConfig(), PretrainingConfig(earlier_runs=True)):
         nothing = earlier(settings_)
         assert not nothing.pretrains
-        assert nothing.fit_first(model) is None
+        assert nothing.fit_first() is None
     assert not earlier(PretrainingConfig(), journals={"other": object()}).pretrains
     assert earlier(PretrainingConfig(earlier_runs=True), journals={"other": object()}).pretrains
 

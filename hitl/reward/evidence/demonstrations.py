@@ -4,6 +4,7 @@ Axis suffixes: K member, B demonstrated window, C segment to choose from.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,11 +84,21 @@ class Demonstrations:
         self, run_id: str, teacher_id: str, event_id: str, segments: Iterable[Segment], *, offset: int = -1
     ) -> None:
         """Take a demonstration that stands in no journal, such as a recorded one; a repeat changes nothing."""
-        self._windows[run_id, teacher_id, event_id] = [
-            Judged(offset=offset, teacher_id=teacher_id, segments=(window,), said=np.array(0))
-            for segment in segments
-            for window in self._cut(segment)
-        ]
+        windows = [window for segment in segments for window in self._cut(segment)]
+        taken = sum(map(len, self._windows.values()))
+        self._windows.setdefault(
+            (run_id, teacher_id, event_id),
+            [
+                Judged(
+                    offset=offset,
+                    teacher_id=teacher_id,
+                    segments=(window,),
+                    arrival=taken + number,
+                    said=np.array(0),
+                )
+                for number, window in enumerate(windows)
+            ],
+        )
 
     def _cut(self, segment: Segment) -> Iterable[Segment]:
         ends = [*range(self._steps, len(segment) + 1, self._steps)]
@@ -124,16 +135,15 @@ class Demonstrations:
         rng = generator(f"{self._seed}/{own[-1].segment_id}/{len(judged)}")
         against_EC = rng.integers(len(own), size=(len(judged), self._alternatives))
         together = [
-            Judged(
-                offset=one.offset,
-                teacher_id=one.teacher_id,
-                segments=(*one.segments, *(own[row] for row in against_C)),
-                said=one.said,
-            )
+            replace(one, segments=(*one.segments, *(own[row] for row in against_C)))
             for one, against_C in zip(judged, against_EC, strict=True)
         ]
         arrays = JudgementArrays.of(
-            together, self._teachers, heldout_share=self._heldout_share, splits=slice(0, 1)
+            together,
+            self._teachers,
+            heldout_share=self._heldout_share,
+            splits=slice(0, 1),
+            reads=ensemble.space.reads,
         )
         names = [f"{one.segments[0].segment_id}/{one.segments[0].address.begin}" for one in together]
         bootstrap_KE = bootstrap_weights(names, members=ensemble.members, seed=self._seed)

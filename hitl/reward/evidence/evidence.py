@@ -46,6 +46,8 @@ class Examples(Protocol):
     """Who says each, by `Teachers`."""
     bootstrap_KE: Tensor
     """How often each member counts each piece."""
+    arrival_E: NDArray[np.int64]
+    """What came later has a higher number; a piece keeps its own for ever."""
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs of `Likelihood.predict` for these pieces, and last what was said."""

@@ -17,6 +17,7 @@ from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.evidence import Likelihood, Teachers
 from hitl.reward.evidence.segments import SegmentArrays, SegmentInputs
+from hitl.reward.settings import Reads
 from policies.splits import is_heldout
 
 _ALL = slice(None)
@@ -29,6 +30,8 @@ class Judged:
     offset: int
     teacher_id: str
     segments: tuple[Segment, ...]
+    arrival: int
+    """Its number among all judgements of the kind, in the order in which they came."""
     said: NDArray[Any]
     """As the kind's likelihood takes it; of the same shape for all judgements of as many segments."""
 
@@ -49,6 +52,7 @@ class JudgementArrays:
     said_E: NDArray[Any]
     """Padded with 0."""
     teacher_E: NDArray[np.int64]
+    arrival_E: NDArray[np.int64]
     heldout_E: NDArray[np.bool_]
 
     @classmethod
@@ -59,13 +63,14 @@ class JudgementArrays:
         *,
         heldout_share: float,
         splits: slice = _ALL,
+        reads: Reads = "state_action",
     ) -> "JudgementArrays":
         """Put judgements into arrays, splitting them by segment.
 
         One judges the model if any of its segments is held out, so no held-out segment is ever trained on; `splits`
-        says which of its segments decide.
+        says which of its segments decide. `reads` is what the model does.
         """
-        segments = SegmentArrays(segment for one in judged for segment in one.segments)
+        segments = SegmentArrays((segment for one in judged for segment in one.segments), reads)
         most = max(len(one.segments) for one in judged)
         rows = [segments.rows(one.segments) for one in judged]
         said = [np.atleast_1d(one.said) for one in judged]
@@ -76,6 +81,7 @@ class JudgementArrays:
             segment_EC=np.array([row + row[:1] * (most - len(row)) for row in rows], np.int64),
             said_E=said_EX[:, 0] if judged[0].said.ndim == 0 else said_EX,
             teacher_E=np.array([teachers.number(one.teacher_id) for one in judged], np.int64),
+            arrival_E=np.array([one.arrival for one in judged], np.int64),
             heldout_E=np.array(
                 [
                     any(is_heldout(s.segment_id, heldout_share) for s in one.segments[splits])
@@ -101,6 +107,7 @@ class JudgementExamples:
         self._segment_EC = torch.from_numpy(arrays.segment_EC).to(device)
         self._said_E = torch.from_numpy(arrays.said_E).to(device)
         self.heldout_E, self.teacher_E = arrays.heldout_E, arrays.teacher_E
+        self.arrival_E = arrays.arrival_E
         self.bootstrap_KE = bootstrap_KE.to(device)
         self.block_E = np.arange(len(arrays.heldout_E)) if block_E is None else block_E
 
@@ -148,11 +155,15 @@ class Judgements:
         said = self.said(entry.event)
         if said is None or entry.event is None or not segments:
             return
+        key = (entry.event.run_id, entry.teacher_id, entry.event.event_id)
+        if key in self._judged:
+            return
         self._arrays = None
-        self._judged[entry.event.run_id, entry.teacher_id, entry.event.event_id] = Judged(
+        self._judged[key] = Judged(
             offset=entry.offset,
             teacher_id=entry.teacher_id,
             segments=tuple(segments),
+            arrival=len(self._judged),
             said=said,
         )
 
@@ -178,7 +189,9 @@ class Judgements:
             judged = self.counted
             names = ["/".join(segment.segment_id for segment in one.segments) for one in judged]
             self._arrays = (
-                JudgementArrays.of(judged, self._teachers, heldout_share=self._heldout_share),
+                JudgementArrays.of(
+                    judged, self._teachers, heldout_share=self._heldout_share, reads=ensemble.space.reads
+                ),
                 bootstrap_weights(names, members=ensemble.members, seed=self._seed),
             )
         arrays, bootstrap_KE = self._arrays

@@ -61,7 +61,7 @@ class RatingExamples:
     ) -> None:
         self._read = read
         self.heldout_E, self.block_E, self.teacher_E = read.heldout_E, read.block_E, read.teacher_E
-        self.bootstrap_KE = read.bootstrap_KE
+        self.bootstrap_KE, self.arrival_E = read.bootstrap_KE, read.arrival_E
         rows_E = torch.arange(len(self.heldout_E), device=self.bootstrap_KE.device)
         latent_E, said_EX = _latents(read, ensemble, likelihood, rows_E)
         self._said_E3 = self._between(latent_E, said_EX).to(rows_E.device)
