@@ -183,3 +183,25 @@ def test_another_run_counts_up_to_its_end_and_each_entry_once(service: LiveServi
             there = earlier(PretrainingConfig(), journals={"counted": follower}, ends=ends)
             assert [entry.offset for entry, _ in there.take()] == list(range(count))
             assert list(there.take()) == []
+
+
+def test_ends_that_are_known_stay(service: LiveService) -> None:
+    with service.cluster() as client:
+        client.register_task(TASK)
+        run = LiveRun(client.open_run("ended", "line"), client)
+        run.ask(2)
+        client.open_run("other end", "line")
+        service_of = FeedbackService(
+            address=service.address,
+            token=service.token("cluster", "driver"),
+            reads_from=("ended", "other end"),
+        )
+        _, link = service_of.open_task(client, "reads on", TASK)
+        assert link.read_until == {}
+        first = link.ending(client, {})
+        assert first.read_until == {"ended": 0, "other end": 0}
+        with service.teacher("ann") as ann:
+            for question in ann.lease("ended", max_questions=2):
+                question.skip()
+        assert link.ending(client, {"ended": 0}).read_until == {"ended": 0, "other end": 0}
+        assert link.ending(client, {}).read_until == {"ended": 2, "other end": 0}
