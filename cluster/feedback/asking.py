@@ -83,6 +83,11 @@ class Asking:
         return len(self._expire_time)
 
     @property
+    def number(self) -> int:
+        """Of the newest question; the next one has the number behind it."""
+        return self._number
+
+    @property
     def asked(self) -> int:
         """Answers of open and answered questions: one each, but of those that want several as many as they want."""
         return self.open + self.answers + sum(count for count, _ in self._more.values())

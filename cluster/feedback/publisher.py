@@ -41,13 +41,20 @@ class Cutting:
 
 
 def cuttings_of(
-    rollouts: Iterable[tuple[str, Rollout]], *, steps: int, run: Run, rng: np.random.Generator
+    rollouts: Iterable[tuple[str, Rollout]],
+    *,
+    steps: int,
+    run: Run,
+    rng: np.random.Generator,
+    outcomes: bool = False,
 ) -> list[Cutting]:
     """Cut rollouts, each with its name, into segments of so many steps; see `hitl.reward.questions.candidates.cut`."""
     return [
         Cutting(segment=window.segment, rollout=name, row_L=window.row_L, column=window.column)
         for name, rollout in rollouts
-        for window in candidates.cut(rollout, steps=steps, task_id=run.task_id, run_id=run.run_id, rng=rng)
+        for window in candidates.cut(
+            rollout, steps=steps, task_id=run.task_id, run_id=run.run_id, rng=rng, outcomes=outcomes
+        )
     ]
 
 

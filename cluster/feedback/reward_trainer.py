@@ -16,18 +16,21 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import online_model
-from cluster.feedback.fresh import FreshRollouts, probe_steps
-from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.demonstrated import complaint
+from cluster.feedback.evidence import ASKED_FOR, online_model
+from cluster.feedback.fresh import FreshRollouts
+from cluster.feedback.journal_follower import follow
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.probe import draw_probe
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
-from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.errors import HandrailError
+from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
@@ -81,11 +84,12 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
+        self._spaces = observation_space, action_space
         self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._probe_steps = probe_steps(observation_space)
+        self._segment_steps = questions.segment_steps
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
@@ -111,22 +115,27 @@ class RewardTrainer:
             waits=not questions.clips,
             share=self._teachers.share,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
+        )
+        self._pairs = PairQuestions(
+            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
+        self._others = [
+            follow(self._client, self._client.get_run(other), news=self._news, whole=lockstep)
+            for other in reads_from
+        ]
         self._read_others()
-        self._journal = self._follow(stands)
+        self._journal = follow(self._client, stands, news=self._news, whole=lockstep)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
-
-    def _follow(self, run: Run) -> JournalFollower:
-        """Read a run's journal as it stands, and go on in a thread."""
-        journal = JournalFollower(self._client, run.run_id, news=self._news)
-        if not journal.wait_for(run.journal_end) and self._lockstep:
-            raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
-        return journal
 
     def observe(
         self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
@@ -167,12 +176,12 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
         self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence.get("signals")
-        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
@@ -235,7 +244,16 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(*self._fresh.draw_steps(self._probe_steps, self._rng))
+            self._set_probe(
+                *draw_probe(
+                    self._fresh,
+                    self._model.ensemble.space,
+                    segment_steps=self._segment_steps,
+                    rng=self._rng,
+                )
+            )
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._fit_due_since = self._fit_due_since or time.monotonic()
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -244,7 +262,7 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
@@ -258,6 +276,9 @@ class RewardTrainer:
                 self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
         self._teachers.take(entry)
         if isinstance(entry.event, Signal):
@@ -304,9 +325,9 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
+        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from hitl.errors import ConfigError
 
-
 LOOK_SECONDS = 0.5
 """A glance and a key press: a choice of two takes people about so long."""
 
