@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -128,12 +129,10 @@ class RewardTrainer:
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
-        self._others = [
-            follow(self._client, self._client.get_run(other), news=self._news, whole=lockstep)
-            for other in reads_from
-        ]
+        read = partial(follow, self._client, news=self._news, whole=lockstep)
+        self._others = [read(self._client.get_run(other)) for other in reads_from]
         self._read_others()
-        self._journal = follow(self._client, stands, news=self._news, whole=lockstep)
+        self._journal = read(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
 
@@ -244,14 +243,8 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(
-                *draw_probe(
-                    self._fresh,
-                    self._model.ensemble.space,
-                    segment_steps=self._segment_steps,
-                    rng=self._rng,
-                )
-            )
+            space, steps = self._model.ensemble.space, self._segment_steps
+            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._fit_due_since = self._fit_due_since or time.monotonic()
 
