@@ -196,13 +196,13 @@ class _Appending:
             raise NotFound(
                 f"run {event.run_id} has no event {event.retracted_event_id} of yours to take back"
             )
-        if retracted.kind == _kind(event):
+        if retracted.kind == kind_of(event):
             raise InvalidRequest(
                 f"event {event.retracted_event_id} is itself a retraction, which cannot be taken back"
             )
 
     def _record(self, new: NewEvent, digest: bytes, segment_ids: tuple[str, ...]) -> Receipt:
-        known = _Known(self._next_offset, digest, _kind(new.event), self._now)
+        known = _Known(self._next_offset, digest, kind_of(new.event), self._now)
         self._known[new.key] = known
         self._next_offset += 1
         self._rows.append(
@@ -233,7 +233,8 @@ class _Appending:
         return {(row[0], row[1]): _Known(row[2], bytes(row[3]), row[4], row[5]) for row in rows}
 
 
-def _kind(event: Event) -> str:
+def kind_of(event: Event) -> str:
+    """Return the word by which the store knows the kind of an event."""
     return type(event).__name__.lower()
 
 
