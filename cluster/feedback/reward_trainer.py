@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +21,7 @@ from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
-from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.probe import FEWEST_STEPS, draw_probe
@@ -30,7 +31,7 @@ from cluster.feedback.versions import Versions, model_arrays, probe_of, with_pro
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
-from hitl.errors import DeadlineExceeded, HandrailError
+from hitl.errors import HandrailError
 from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
@@ -131,25 +132,19 @@ class RewardTrainer:
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
+        read = partial(follow, self._client, news=self._news, whole=lockstep)
         self._earlier = Earlier(
             reward,
             self._model,
             task_id=run.task_id,
             spaces=(observation_space, action_space),
-            journals={other: self._follow(self._client.get_run(other)) for other in reads_from},
+            journals={other: read(self._client.get_run(other)) for other in reads_from},
             ends=read_until or {},
         )
         self._read_earlier()
-        self._journal = self._follow(stands)
+        self._journal = read(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
-
-    def _follow(self, run: Run) -> JournalFollower:
-        """Read a run's journal as it stands, and go on in a thread."""
-        journal = JournalFollower(self._client, run.run_id, news=self._news)
-        if not journal.wait_for(run.journal_end) and self._lockstep:
-            raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
-        return journal
 
     def observe(
         self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
@@ -263,14 +258,8 @@ class RewardTrainer:
         least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
         is_time = self._new_live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(
-                *draw_probe(
-                    self._fresh,
-                    self._model.ensemble.space,
-                    segment_steps=self._segment_steps,
-                    rng=self._rng,
-                )
-            )
+            space, steps = self._model.ensemble.space, self._segment_steps
+            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._fit_due_since = self._fit_due_since or time.monotonic()
         if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
