@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
 from hitl.reward.baseline import PlainBaseline
+from hitl.reward.calibration import Reliability, of_comparisons
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
@@ -51,6 +52,8 @@ class KindReport:
     plain_heldout_log_loss: float | None = None
     plain_heldout_accuracy: float | None = None
     """Of a model that takes all teachers for alike, where this one does not."""
+    reliability: Reliability | None = None
+    """On held-out comparisons, after a whole fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +190,11 @@ class OnlineRewardModel:
                 teachers=known.get(name, {}),
                 plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
                 plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
+                reliability=of_comparisons(self.ensemble, part)
+                if name == "comparisons" and quick_steps is None
+                else None,
             )
-            for name in parts
+            for name, part in parts.items()
         }
         return FitReport(accepted=accepted, kinds=kinds)
 
