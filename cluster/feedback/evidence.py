@@ -64,8 +64,8 @@ def device_of(model: RewardModelConfig, space: InputSpace) -> torch.device:
     there = torch.cuda.is_available()
     if model.device == "cuda" and not there:
         raise ConfigError(
-            "reward.model.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, or install a build "
-            "of torch for CUDA"
+            "reward.model.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, "
+            "or install a build of torch for CUDA"
         )
     on_cuda = model.device == "cuda" or (model.device == "auto" and there and bool(space.images))
     return torch.device("cuda" if on_cuda else "cpu")

@@ -52,7 +52,7 @@ class Teaching:
             config.reward_model, config.signals, config.augmentation, acting=config.acting.kind
         ):
             raise ConfigError(complaint)
-        again = {"num_cpus": 0, "max_restarts": -1}
+        again: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
         if config.reward_model.device != "cpu" and torch.cuda.is_available():

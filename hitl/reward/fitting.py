@@ -54,6 +54,10 @@ class Part:
         """Places of the pieces that judge, int64."""
         return torch.from_numpy(np.flatnonzero(self.examples.heldout_E))
 
+    def by_arrival(self, rows: Tensor) -> Tensor:
+        """Return the same places, the pieces that came last at the end."""
+        return rows[np.argsort(self.examples.arrival_E[rows.numpy()], kind="stable")]
+
     def since(self, arrival: int) -> Tensor:
         """Return the places of the pieces whose number of arrival is at least this, int64."""
         return torch.from_numpy(np.flatnonzero(self.examples.arrival_E >= arrival))
@@ -173,7 +177,7 @@ class Fit:
         whole, step = self._step_on(tuple(part.likelihood for part in parts))
         if anew:
             forget(self._optimiser)
-        training = [part.training for part in parts]
+        training = [part.by_arrival(part.training) if newest else part.training for part in parts]
         counts_I = torch.tensor([len(rows) for rows in training], dtype=torch.float32, device=device)
         weight_I = torch.tensor([part.weight for part in parts], device=device)
         share_I = weight_I * counts_I / counts_I.sum()

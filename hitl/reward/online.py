@@ -29,6 +29,10 @@ from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
+_REFRESH_SHARE = 0.1
+"""Of all evidence may be new where few gradient steps are to learn it."""
+_REFRESH_JUDGED = 128
+"""About so many training pieces of a kind are looked at after these."""
 _SEGMENTS_TOGETHER = 1024
 """That are looked at at once."""
 
@@ -153,16 +157,17 @@ class OnlineRewardModel:
         parts = self._parts()
         if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
-        known = self._tell_teachers_apart(parts)
+        known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
         for name, fresh in self._fresh.items():
             fresh.judge(self.ensemble, parts.get(name))
         training = [part for part in parts.values() if len(part.training)]
         before, current = self.ensemble.to_arrays(), self._judge(parts)
+        is_refresh = quick_steps is None and unseen is not None
         self._fit(
             training,
             generator=self._generator,
-            gradient_steps=quick_steps,
-            newest=newest,
+            gradient_steps=self._settings.refresh_steps if is_refresh else quick_steps,
+            newest=unseen or newest,
             anew=quick_steps is None,
         )
         # A part of it is nearly as good, and a teacher is waiting.
@@ -175,7 +180,13 @@ class OnlineRewardModel:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
         # A quick fit has no time for it.
-        trained = {n: judge(self.ensemble, p, p.training) for n, p in parts.items() if quick_steps is None}
+        trained = {
+            n: judge(self.ensemble, p, p.training[:: max(1, len(p.training) // _REFRESH_JUDGED)])
+            if is_refresh
+            else judge(self.ensemble, p, p.training)
+            for n, p in parts.items()
+            if quick_steps is None
+        }
         plain = self._plain(parts) if known and quick_steps is None else {}
         kinds = {
             name: KindReport(
@@ -210,6 +221,19 @@ class OnlineRewardModel:
             for name, examples in found.items()
             if examples is not None
         }
+
+    def _to_refresh(self, parts: Mapping[str, Part]) -> int | None:
+        """Return the most new pieces of a kind, where few are new and few steps are to learn them; else None."""
+        unseen = [fresh.unseen(parts.get(name)) for name, fresh in self._fresh.items()]
+        known = [count for count in unseen if count is not None]
+        total = sum(len(part.examples.heldout_E) for part in parts.values())
+        if (
+            not self._settings.refresh_steps
+            or len(known) < len(unseen)
+            or sum(known) > _REFRESH_SHARE * total
+        ):
+            return None
+        return max(known)
 
     def _tell_teachers_apart(self, parts: dict[str, Part]) -> dict[str, dict[str, Rationality]]:
         """Weigh the teachers of each kind by what the model as it is expects of them; returns how much, by kind.
