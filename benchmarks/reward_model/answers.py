@@ -58,7 +58,9 @@ def made_up(seed: int) -> Answers:
     )
 
 
-def _played(count: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+def _played(
+    count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Return so many pieces of play, by hands that are now good and now bad: the world goes on beyond a fall."""
     env = gym.make("CartPole-v1").unwrapped
     seen = np.zeros((count, STEPS, 4), np.float32)

@@ -24,6 +24,9 @@ from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 
+ASKED_FOR = frozenset({"comparisons", "rankings", "ratings", "goals"})
+"""Kinds that come as answers to questions."""
+
 _NAMED = {"tamer": TAMER, "deep_tamer": DEEP_TAMER}
 
 

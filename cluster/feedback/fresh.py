@@ -53,11 +53,12 @@ class FreshRollouts:
         """Return what segments are cut from: what stages can render, where questions have clips."""
         if self._clips:
             return [named for played in list(self._played.values()) for named in played.items()]
-        return [named for batch in list(self._batches) for named in batch]
+        return self.gathered
 
-    def gathered(self) -> list[Rollout]:
-        """Return what env runners have gathered, as far as it is kept."""
-        return [rollout for batch in list(self._batches) for _, rollout in batch]
+    @property
+    def gathered(self) -> list[Named]:
+        """What env runners have gathered."""
+        return [named for batch in list(self._batches) for named in batch]
 
     def draw_steps(
         self, most: int, rng: np.random.Generator, *, with_next: bool = False
@@ -66,7 +67,7 @@ class FreshRollouts:
 
         What followed each stands behind its observation if it is wanted.
         """
-        rollouts = self.gathered()
+        rollouts = [rollout for _, rollout in self.gathered]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
         if with_next:
             following = np.concatenate([r.next_observation_TNO.reshape(r.steps, -1) for r in rollouts])

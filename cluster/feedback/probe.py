@@ -30,7 +30,7 @@ def draw_probe(
     Returns:
         Observations [P, O] and actions [P, ...]. For a model that remembers, whole segments: [S, L, O] and [S, L, ...].
     """
-    rollouts = fresh.gathered()
+    rollouts = [rollout for _, rollout in fresh.gathered]
     size = space.observation_size * rollouts[0].observation_TNO.dtype.itemsize
     most = max(min(_STEPS, _BYTES // size), _FEWEST_STEPS)
     if not space.memory_units:

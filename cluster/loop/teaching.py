@@ -88,6 +88,7 @@ class Teaching:
                     signals=signals_as_read(config),
                     corrections=config.corrections,
                     demonstrations=config.demonstrations,
+                    reliability=config.reliability,
                 ),
                 board=self.board,
                 publisher=self.publisher,

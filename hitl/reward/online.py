@@ -47,10 +47,6 @@ class KindReport:
     train_accuracy: float | None = None
     heldout_log_loss: float | None = None
     heldout_accuracy: float | None = None
-    fresh_count: int = 0
-    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
-    fresh_log_loss: float | None = None
-    fresh_accuracy: float | None = None
     teachers: Mapping[str, Rationality] = field(default_factory=dict)
     """How much each looks at the reward, by id; empty where they are taken for alike."""
     plain_heldout_log_loss: float | None = None
@@ -58,6 +54,10 @@ class KindReport:
     """Of a model that takes all teachers for alike, where this one does not."""
     reliability: Reliability | None = None
     """On held-out comparisons, after a whole fit."""
+    fresh_count: int = 0
+    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
+    fresh_log_loss: float | None = None
+    fresh_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +112,11 @@ class OnlineRewardModel:
         self._heldout_share = heldout_share
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._fresh = {name: Prequential() for name in self.evidence}
         self._kind_weights = kind_weights or {}
         self._teachers, self._teacher_settings = teachers or Teachers(), teacher_settings or TeacherSettings()
         self._baseline_seed = seed
         self._baseline: PlainBaseline | None = None
+        self._fresh = {name: Prequential() for name in self.evidence}
 
     def begin_anew(self, seed: int) -> None:
         """Draw minibatches from here on as a function of this seed, and judge the newest pieces anew."""
@@ -158,9 +158,9 @@ class OnlineRewardModel:
         if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
         known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
+        training = [part for part in parts.values() if len(part.training)]
         for name, fresh in self._fresh.items():
             fresh.judge(self.ensemble, parts.get(name))
-        training = [part for part in parts.values() if len(part.training)]
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         is_refresh = quick_steps is None and unseen is not None
         self._fit(
@@ -195,15 +195,15 @@ class OnlineRewardModel:
                 train_accuracy=trained[name].accuracy if name in trained else None,
                 heldout_log_loss=kept[name].log_loss,
                 heldout_accuracy=kept[name].accuracy,
-                fresh_count=len(self._fresh[name]),
-                fresh_log_loss=self._fresh[name].log_loss,
-                fresh_accuracy=self._fresh[name].accuracy,
                 teachers=known.get(name, {}),
                 plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
                 plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
                 reliability=of_comparisons(self.ensemble, part)
                 if name == "comparisons" and quick_steps is None
                 else None,
+                fresh_count=len(self._fresh[name]),
+                fresh_log_loss=self._fresh[name].log_loss,
+                fresh_accuracy=self._fresh[name].accuracy,
             )
             for name, part in parts.items()
         }

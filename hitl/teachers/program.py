@@ -30,6 +30,10 @@ _LEASE_SECONDS = 15.0
 _LEASE_THOUGHTS = 5.0
 
 
+First = Callable[[TeacherClient, str, threading.Event], object]
+"""Something that a teacher does for the run of this id, until told to stop."""
+
+
 class Teacher(Protocol):
     """Something that answers questions."""
 
@@ -66,6 +70,7 @@ def run_teacher(
     *,
     expert: Expert | None = None,
     goal: Callable[[Observation], bool] | None = None,
+    first: First | None = None,
     stop: threading.Event | None = None,
     patience_seconds: float = 60.0,
     wait_for_run_seconds: float = 120.0,
@@ -79,6 +84,7 @@ def run_teacher(
         settings: what the teacher is like.
         expert: knows what to do where the run asks that; None where it does not.
         goal: tells whether a state is wanted where the run asks that; None: see `SimulatedTeacher`.
+        first: what the teacher does before it answers; None: nothing.
         stop: ends the loop, from another thread.
         patience_seconds: how long to look for a service that does not answer.
         wait_for_run_seconds: how long to wait for the run to be opened.
@@ -91,13 +97,18 @@ def run_teacher(
         ConfigError: the run asks what to do, and there is no expert, or it wants what cannot be done; or it asks
             whether a state is wanted, and the teacher does not know what is.
     """
+    teacher = SimulatedTeacher(settings, expert, goal)
+
+    def live(client: TeacherClient, told: threading.Event) -> None:
+        if first is not None:
+            first(client, run_id, told)
+        _teach_as(teacher, settings, client, run_id, told)
+
     return run_until_stopped(
         address,
         token,
         run_id,
-        lambda client, told: _teach_as(
-            SimulatedTeacher(settings, expert, goal), settings, client, run_id, told
-        ),
+        live,
         stop=stop,
         patience_seconds=patience_seconds,
         wait_for_run_seconds=wait_for_run_seconds,

@@ -18,6 +18,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.model import RewardModelConfig
 from hitl.acting import make_acting
 from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace
@@ -189,7 +190,7 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
         Dial.action_space,
         seed=0,
         model_config={},
-        inputs=model.inputs,
+        inputs=RewardModelConfig.model_validate(model).inputs,
     )
     acting.show_reward(1, model_arrays(arrays))
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))

@@ -187,8 +187,7 @@ def test_there_is_a_quota(service: LiveService, live_run: LiveRun) -> None:
     def show(number: int) -> bool:
         try:
             hasty.demonstrate(piece(live_run.run_id, steps=1, event_id=str(number)))
-        except Busy as error:
-            assert "a second from hasty" in str(error)
+        except Busy:
             return False
         return True
 

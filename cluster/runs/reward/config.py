@@ -6,6 +6,7 @@ from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from cluster.runs.section import NotNegativeReal, Positive, Section
 
@@ -57,3 +58,4 @@ class RewardConfig(Section):
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)

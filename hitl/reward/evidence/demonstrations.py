@@ -84,20 +84,21 @@ class Demonstrations:
         self, run_id: str, teacher_id: str, event_id: str, segments: Iterable[Segment], *, offset: int = -1
     ) -> None:
         """Take a demonstration that stands in no journal, such as a recorded one; a repeat changes nothing."""
-        key, windows = (run_id, teacher_id, event_id), [w for s in segments for w in self._cut(s)]
-        if key in self._windows:
-            return
-        known = sum(map(len, self._windows.values()))
-        self._windows[key] = [
-            Judged(
-                offset=offset,
-                teacher_id=teacher_id,
-                segments=(window,),
-                said=np.array(0),
-                arrival=known + number,
-            )
-            for number, window in enumerate(windows)
-        ]
+        windows = [window for segment in segments for window in self._cut(segment)]
+        taken = sum(map(len, self._windows.values()))
+        self._windows.setdefault(
+            (run_id, teacher_id, event_id),
+            [
+                Judged(
+                    offset=offset,
+                    teacher_id=teacher_id,
+                    segments=(window,),
+                    arrival=taken + number,
+                    said=np.array(0),
+                )
+                for number, window in enumerate(windows)
+            ],
+        )
 
     def _cut(self, segment: Segment) -> Iterable[Segment]:
         ends = [*range(self._steps, len(segment) + 1, self._steps)]

@@ -30,10 +30,10 @@ class Judged:
     offset: int
     teacher_id: str
     segments: tuple[Segment, ...]
+    arrival: int
+    """Its number among all judgements of the kind, in the order in which they came."""
     said: NDArray[Any]
     """As the kind's likelihood takes it; of the same shape for all judgements of as many segments."""
-    arrival: int = 0
-    """Number in the order in which they came."""
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -52,8 +52,8 @@ class JudgementArrays:
     said_E: NDArray[Any]
     """Padded with 0."""
     teacher_E: NDArray[np.int64]
-    heldout_E: NDArray[np.bool_]
     arrival_E: NDArray[np.int64]
+    heldout_E: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -81,6 +81,7 @@ class JudgementArrays:
             segment_EC=np.array([row + row[:1] * (most - len(row)) for row in rows], np.int64),
             said_E=said_EX[:, 0] if judged[0].said.ndim == 0 else said_EX,
             teacher_E=np.array([teachers.number(one.teacher_id) for one in judged], np.int64),
+            arrival_E=np.array([one.arrival for one in judged], np.int64),
             heldout_E=np.array(
                 [
                     any(is_heldout(s.segment_id, heldout_share) for s in one.segments[splits])
@@ -88,7 +89,6 @@ class JudgementArrays:
                 ],
                 bool,
             ),
-            arrival_E=np.array([one.arrival for one in judged], np.int64),
         )
 
 
@@ -163,8 +163,8 @@ class Judgements:
             offset=entry.offset,
             teacher_id=entry.teacher_id,
             segments=tuple(segments),
-            said=said,
             arrival=len(self._judged),
+            said=said,
         )
 
     def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:

@@ -35,7 +35,8 @@ def ranking_log_likelihood(
     member_MC = _subsets(most).to(return_KBC.device)
     size_M = member_MC.sum(-1)
     tie = torch.as_tensor(log_tie, dtype=return_KBC.dtype, device=return_KBC.device)
-    weight_KBM = return_KBC @ (member_MC / size_M[:, None]).to(return_KBC.dtype).T
+    share_MC = member_MC.to(return_KBC.dtype) / size_M[:, None]
+    weight_KBM = return_KBC @ share_MC.T
     # A tie of one is none, also where nobody ever ties.
     weight_KBM = weight_KBM + torch.where(size_M > 1, (size_M - 1) * tie, torch.zeros_like(tie))
     log_share_KB = torch.zeros_like(return_KBC[..., 0])
@@ -48,9 +49,9 @@ def ranking_log_likelihood(
         log_share_KB = log_share_KB + (won_KB - among_KB).masked_fill(is_over_B, 0.0)
     if lapse == 0:
         return log_share_KB
-    orders = torch.tensor([1.0, *(float(weak_orders(n)) for n in range(1, most + 1))], device=rank_BC.device)
-    guess_B = math.log(lapse) - orders[(rank_BC > 0).sum(-1)].log()
-    return torch.logaddexp(log_share_KB + math.log1p(-lapse), guess_B.to(log_share_KB.dtype))
+    orders = torch.tensor([float(weak_orders(n)) for n in range(most + 1)], device=rank_BC.device)
+    guess_B = math.log(lapse) - orders.to(return_KBC.dtype)[(rank_BC > 0).sum(-1)].log()
+    return torch.logaddexp(log_share_KB + math.log1p(-lapse), guess_B)
 
 
 def weak_orders(segments: int) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 _NARROWEST = 1e-6
+_FAR = 1e6
 
 
 def rating_log_likelihood(
@@ -39,6 +40,8 @@ def rating_log_likelihood(
         [K, B], in nats.
     """
     scale = torch.as_tensor(scale, dtype=latent_KB.dtype, device=latent_KB.device)
+    # Infinity has no gradient.
+    lower_B, upper_B = lower_B.clamp_min(-_FAR), upper_B.clamp_max(_FAR)
     above_KB, below_KB = scale * (latent_KB - lower_B), scale * (upper_B - latent_KB)
     width_B = (scale * (upper_B - lower_B)).clamp_min(_NARROWEST)
     # log(sigmoid(a) - sigmoid(-b)) with a + b the width, and without the difference of two numbers that are alike.

@@ -34,10 +34,12 @@ class Answer:
 
 
 def comparisons(
-    told: Sequence[Answer] = (), *, lapse: float = 0.1, heldout_share: float = 0.0
+    told: Sequence[Answer] = (), *, lapse: float = 0.1, heldout_share: float = 0.0, seed: int = 0
 ) -> Comparisons:
     """Those that count after these answers."""
-    made = Comparisons(ComparisonLikelihood(lapse), Teachers(), batch=32, heldout_share=heldout_share, seed=0)
+    made = Comparisons(
+        ComparisonLikelihood(lapse), Teachers(), batch=32, heldout_share=heldout_share, seed=seed
+    )
     for one in told:
         made.take(*entry_of(one))
     return made
@@ -52,7 +54,13 @@ def arrays_of(told: Sequence[Answer], *, heldout_share: float) -> JudgementArray
         said = kind.said(entry.event)
         assert said is not None
         judged.append(
-            Judged(offset=one.offset, teacher_id=one.teacher_id, segments=tuple(segments), said=said)
+            Judged(
+                offset=one.offset,
+                teacher_id=one.teacher_id,
+                segments=tuple(segments),
+                arrival=one.offset,
+                said=said,
+            )
         )
     return JudgementArrays.of(judged, teachers, heldout_share=heldout_share)
 

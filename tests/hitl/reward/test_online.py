@@ -37,7 +37,7 @@ def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> Onli
         members=3,
         hidden=(8,),
         settings=dataclasses.replace(SETTINGS, **changes),
-        evidence=[comparisons(heldout_share=heldout_share)],
+        evidence=[comparisons(heldout_share=heldout_share, seed=seed)],
         heldout_share=heldout_share,
         seed=seed,
     )

@@ -34,7 +34,7 @@ def _model(*others: Any) -> OnlineRewardModel:
         members=2,
         hidden=(8,),
         settings=SETTINGS,
-        evidence=[comparisons(heldout_share=0.2), *others],
+        evidence=[comparisons(heldout_share=0.2, seed=1), *others],
         heldout_share=0.2,
         seed=1,
     )
