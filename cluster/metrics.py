@@ -48,6 +48,9 @@ TABLE: tuple[Metric, ...] = (
         "hitl_reward_fresh_loss_nats", "gauge", (), "Log-loss on the newest answers, before training on them."
     ),
     Metric(
+        "hitl_reward_calibration_error_ratio", "gauge", (), "Expected calibration error on held-out answers."
+    ),
+    Metric(
         "hitl_reward_plain_heldout_loss_nats",
         "gauge",
         (),
@@ -114,6 +117,7 @@ class DriverMetrics:
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
             "hitl_reward_plain_heldout_loss_nats": row.plain_heldout_log_loss,
             "hitl_reward_fresh_loss_nats": row.fresh_log_loss,
+            "hitl_reward_calibration_error_ratio": row.calibration_error,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
             "hitl_feedback_asked_comparisons": row.asked,
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,

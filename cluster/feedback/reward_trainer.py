@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 
 _SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_BURST_SECONDS = 0.1
-"""Answers come in bursts, and one fit serves them all."""
+_BURST_SECONDS, _REFRESH_BURST_SECONDS = 0.1, 0.01
+"""Answers come in bursts, and one fit serves them all; one of few gradient steps waits less for more of them."""
 
 
 class RewardTrainer:
@@ -97,6 +97,7 @@ class RewardTrainer:
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
+        self._burst_seconds = _REFRESH_BURST_SECONDS if reward.model.refresh_steps else _BURST_SECONDS
         self._new_live = 0
         """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
@@ -231,13 +232,13 @@ class RewardTrainer:
 
     def _work(self) -> None:
         while True:
-            self._news.wait(_WORK_SECONDS)
+            self._news.wait(_WORK_SECONDS if self._fit_due_since is None else self._burst_seconds)
             try:
                 self._read_earlier()
                 self._prepare()
                 self._read_journal()
                 since = self._fit_due_since
-                if since is not None and time.monotonic() - since >= _BURST_SECONDS:
+                if since is not None and time.monotonic() - since >= self._burst_seconds:
                     self._fit_if_due()
                 elif self._new_live:
                     self._fit_quickly()

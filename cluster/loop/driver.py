@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
 from cluster.feedback.earlier import check_recorded
+from cluster.feedback.evidence import device_of
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
@@ -201,6 +203,7 @@ class Driver:
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
+        reliability = comparisons.reliability
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -223,6 +226,8 @@ class Driver:
             train_accuracy=comparisons.train_accuracy,
             fresh_accuracy=comparisons.fresh_accuracy,
             fresh_log_loss=comparisons.fresh_log_loss,
+            calibration_error=reliability.error if reliability else None,
+            reliability=[astuple(one) for one in reliability.bins] if reliability else [],
             signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
@@ -298,6 +303,7 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
             if config.learns_reward:
                 model = config.reward.model
                 seen = InputSpace.of(*spaces, model.inputs)
+                device_of(model, seen)
                 RewardEnsemble(seen, members=model.members, hidden=model.hidden)
         if config.acting.kind != "policy":
             make_acting(

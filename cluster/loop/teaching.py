@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import ray
+import torch
 
 from cluster.environments.making import spaces_of
 from cluster.feedback.asking import ANSWER_SECONDS, AskingState
@@ -51,9 +52,12 @@ class Teaching:
             config.reward_model, config.signals, config.augmentation, acting=config.acting.kind
         ):
             raise ConfigError(complaint)
-        again = {"num_cpus": 0, "max_restarts": -1}
+        again: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
+        if config.reward_model.device != "cpu" and torch.cuda.is_available():
+            # It shares the learner's device, which Ray would hide from an actor that reserves none.
+            trainer_again |= {"runtime_env": {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}}
         batches = config.questions.fresh_batches + 2
         self.publisher = (
             ray.remote(Publisher)

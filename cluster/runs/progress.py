@@ -24,6 +24,7 @@ _TAGS = {
     "train_accuracy": "reward_model/train_accuracy",
     "fresh_accuracy": "reward_model/fresh_accuracy",
     "fresh_log_loss": "reward_model/fresh_log_loss",
+    "calibration_error": "reward_model/calibration_error",
     "signal_accuracy": "reward_model/signal_accuracy",
     "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
@@ -99,6 +100,10 @@ class ProgressRow:
     """Share of the newest answers that the reward model predicted before it was trained on them."""
     fresh_log_loss: float | None = None
     """In nats per answer, of these."""
+    calibration_error: float | None = None
+    """Expected calibration error on held-out answers; 0 where the model is right as often as it says."""
+    reliability: list[tuple[float, float, int]] = field(default_factory=list)
+    """Held-out answers by how sure the model is of them: mean confidence, share that it predicts, and count."""
     signals: int = 0
     """Live signals that are learnt from."""
     signal_accuracy: float | None = None

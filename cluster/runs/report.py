@@ -21,6 +21,8 @@ _CAPTIONS = {
     "return_by_comparisons": "How much good came of each answer.",
     "return_by_steps": "The learning curve.",
     "accuracy_by_comparisons": "Held-out answers judge the reward model and never train it.",
+    "reliability": "Held-out answers in groups of equal size, by how sure the model is of them; lines are 95 % "
+    "intervals. Above the dashed line it is too modest, below it too sure.",
     "true_by_predicted": "On the line, more predicted reward means more true reward; dots far below it "
     "to the right are reward that the model promises and the task does not give.",
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hitl.reward.convolutions import Convolutions
+from hitl.reward.evaluation import on_cpu
 from hitl.reward.inputs import InputSpace
 from hitl.reward.recurrent import Memories
 from hitl.reward.torch_inputs import input_features
@@ -148,11 +149,19 @@ class RewardEnsemble(nn.Module):
         """
         if self.convolutions is None:
             inputs = self.inputs(observation_PO, action_PA)
+            if self._is_plain(inputs[0]):
+                flat_KP = on_cpu(list(self.weights), list(self.biases), inputs[0].flatten(0, -2))
+                return flat_KP.view(self.members, *inputs[0].shape[:-1])
             raw_KP: Tensor = self(*inputs) if begins_SL is None else self(*inputs, begins_SL)
             return raw_KP
         rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
         parts = zip(torch.split(observation_PO, rows), torch.split(action_PA, rows), strict=True)
         return torch.cat([self(*self.inputs(*part)) for part in parts], 1)
+
+    def _is_plain(self, input_PF: Tensor) -> bool:
+        """Whether nothing but numbers on the CPU is asked for, of steps one by one."""
+        on_cpu = input_PF.device.type == "cpu" and input_PF.dtype == torch.float32
+        return on_cpu and self.memories is None and not torch.is_grad_enabled()
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return what `raw` returns, of `inputs`."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
 from hitl.reward.baseline import PlainBaseline
+from hitl.reward.calibration import Reliability, of_comparisons
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
@@ -28,6 +29,10 @@ from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
+_REFRESH_SHARE = 0.1
+"""Of all evidence may be new where few gradient steps are to learn it."""
+_REFRESH_JUDGED = 128
+"""About so many training pieces of a kind are looked at after these."""
 _SEGMENTS_TOGETHER = 1024
 """That are looked at at once."""
 
@@ -47,6 +52,8 @@ class KindReport:
     plain_heldout_log_loss: float | None = None
     plain_heldout_accuracy: float | None = None
     """Of a model that takes all teachers for alike, where this one does not."""
+    reliability: Reliability | None = None
+    """On held-out comparisons, after a whole fit."""
     fresh_count: int = 0
     """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
     fresh_log_loss: float | None = None
@@ -150,16 +157,17 @@ class OnlineRewardModel:
         parts = self._parts()
         if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
-        known = self._tell_teachers_apart(parts)
+        known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
         training = [part for part in parts.values() if len(part.training)]
         for name, fresh in self._fresh.items():
             fresh.judge(self.ensemble, parts.get(name))
         before, current = self.ensemble.to_arrays(), self._judge(parts)
+        is_refresh = quick_steps is None and unseen is not None
         self._fit(
             training,
             generator=self._generator,
-            gradient_steps=quick_steps,
-            newest=newest,
+            gradient_steps=self._settings.refresh_steps if is_refresh else quick_steps,
+            newest=unseen or newest,
             anew=quick_steps is None,
         )
         # A part of it is nearly as good, and a teacher is waiting.
@@ -172,7 +180,13 @@ class OnlineRewardModel:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
         # A quick fit has no time for it.
-        trained = {n: judge(self.ensemble, p, p.training) for n, p in parts.items() if quick_steps is None}
+        trained = {
+            n: judge(self.ensemble, p, p.training[:: max(1, len(p.training) // _REFRESH_JUDGED)])
+            if is_refresh
+            else judge(self.ensemble, p, p.training)
+            for n, p in parts.items()
+            if quick_steps is None
+        }
         plain = self._plain(parts) if known and quick_steps is None else {}
         kinds = {
             name: KindReport(
@@ -184,11 +198,14 @@ class OnlineRewardModel:
                 teachers=known.get(name, {}),
                 plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
                 plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
+                reliability=of_comparisons(self.ensemble, part)
+                if name == "comparisons" and quick_steps is None
+                else None,
                 fresh_count=len(self._fresh[name]),
                 fresh_log_loss=self._fresh[name].log_loss,
                 fresh_accuracy=self._fresh[name].accuracy,
             )
-            for name in parts
+            for name, part in parts.items()
         }
         return FitReport(accepted=accepted, kinds=kinds)
 
@@ -204,6 +221,19 @@ class OnlineRewardModel:
             for name, examples in found.items()
             if examples is not None
         }
+
+    def _to_refresh(self, parts: Mapping[str, Part]) -> int | None:
+        """Return the most new pieces of a kind, where few are new and few steps are to learn them; else None."""
+        unseen = [fresh.unseen(parts.get(name)) for name, fresh in self._fresh.items()]
+        known = [count for count in unseen if count is not None]
+        total = sum(len(part.examples.heldout_E) for part in parts.values())
+        if (
+            not self._settings.refresh_steps
+            or len(known) < len(unseen)
+            or sum(known) > _REFRESH_SHARE * total
+        ):
+            return None
+        return max(known)
 
     def _tell_teachers_apart(self, parts: dict[str, Part]) -> dict[str, dict[str, Rationality]]:
         """Weigh the teachers of each kind by what the model as it is expects of them; returns how much, by kind.

@@ -44,6 +44,12 @@ class Prequential:
             )
         self.has_learnt(part.examples if part else None)
 
+    def unseen(self, part: Part | None) -> int | None:
+        """Return how many pieces have come since the last fit; None where nobody can say."""
+        if part is None:
+            return 0
+        return None if self._learnt is None else len(part.since(self._learnt))
+
     def has_learnt(self, examples: Examples | None) -> None:
         """Take note that the model knows these pieces, and none that come later."""
         self._learnt = int(examples.arrival_E.max()) + 1 if examples is not None else 0

@@ -1,6 +1,6 @@
 """The ensemble that learns what people want, in a run file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -47,6 +47,15 @@ class RewardModelConfig(Section):
     """AdamW's weight decay."""
     gradient_steps: Positive = 100
     """Gradient steps of each fit, warm-started from the last one."""
+    refresh_steps: Positive | None = None
+    """So few where at most a tenth of what people have said is new: it is in each of their minibatches, with older
+    feedback for the rest. A version comes sooner then. Empty: every fit is a whole one."""
+    early_stop: PositiveReal | None = None
+    """A fit ends before that once 20 steps have lowered the training loss by less than this, in nats. Held-out answers
+    have no say in it: they judge (docs/reward_models.md). Empty: all steps are taken."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it is fitted. auto: on CUDA where there is one and the model reads images, else on the CPU, which is faster
+    for small networks. Relabelling happens where the learner is."""
     batch_comparisons: Positive = 32
     """Comparisons per gradient step; and rankings, ratings, goals and windows of demonstrations."""
     lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
