@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import evaluate, export, report, runs, serve, teach, token, train
+from cluster.cli import evaluate, export, report, runs, serve, teach, thaw, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -26,6 +26,7 @@ _COMMANDS = {
     "export": export,
     "report": report,
     "runs": runs,
+    "thaw": thaw,
     "token": token,
 }
 

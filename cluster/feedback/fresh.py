@@ -1,16 +1,30 @@
 """The newest rollouts, as far as questions can use them: of env runners, and of stages that nobody watches."""
 
 from collections import deque
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
 from hitl.reward.evidence.rows import Observations
 from policies.experience import Rollout
+from policies.spaces import flat_dtype, flat_size
+
+_PROBE_STEPS = 4096
+_PROBE_BYTES = 16 * 2**20
+"""The probe set is in every version, so a few hundred big images must do."""
+_FEWEST_PROBE_STEPS = 256
 
 Named = tuple[str, Rollout]
 """A rollout and its name: the hexadecimal id of its reference."""
+
+
+def probe_steps(observation_space: gym.Space[Any]) -> int:
+    """Return of how many steps the probe set is made, for observations of this space."""
+    most = _PROBE_BYTES // (flat_size(observation_space) * flat_dtype(observation_space).itemsize)
+    return max(min(_PROBE_STEPS, most), _FEWEST_PROBE_STEPS)
 
 
 class FreshRollouts:
@@ -25,6 +39,8 @@ class FreshRollouts:
         """
         self._clips = clips
         self._batches: deque[list[Named]] = deque(maxlen=batches)
+        self.batches = 0
+        """That env runners have gathered, also before a `clear`."""
         self._played: dict[str, dict[str, Rollout]] = {}
         """By the stage: a stage has rendered nothing yet of what it plays for questions, and can do so later."""
 
@@ -32,6 +48,7 @@ class FreshRollouts:
         """Take a batch of env runners: boxed references by name."""
         if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
             self._batches.append(batch)
+            self.batches += 1
 
     def show_played(self, stage_id: str, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
         """Take all that a stage can render: boxed references by name, in the place of what it could before."""
@@ -49,10 +66,20 @@ class FreshRollouts:
         """Whether env runners have gathered anything that is still here."""
         return bool(self._batches)
 
-    def to_ask_about(self) -> list[Named]:
-        """Return what segments are cut from: what stages can render, where questions have clips."""
+    def newest_batch(self) -> list[Named]:
+        """Return the newest rollouts of env runners; none where there are none."""
+        return [named for batch in list(self._batches)[-1:] for named in batch]
+
+    def to_ask_about(self, *, newest: bool = False) -> list[Named]:
+        """Return what segments are cut from: what stages can render, where questions have clips.
+
+        Args:
+            newest: of env runners, their newest batch alone.
+        """
         if self._clips:
             return [named for played in list(self._played.values()) for named in played.items()]
+        if newest:
+            return self.newest_batch()
         return [named for batch in list(self._batches) for named in batch]
 
     def draw_steps(self, most: int, rng: np.random.Generator) -> tuple[Observations, NDArray[np.generic]]:

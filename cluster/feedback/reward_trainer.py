@@ -16,36 +16,35 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import evidence_of
-from cluster.feedback.fresh import FreshRollouts
+from cluster.feedback.fresh import FreshRollouts, probe_steps
+from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.reward_model import reward_model_of
 from cluster.feedback.teaching_state import TeachingState
+from cluster.feedback.unlearnt import Unlearnt
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.events import Comparison, JournalEntry, Run, Segment
+from hitl.reward.alarms import AlarmState
+from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
-from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -65,6 +64,7 @@ class RewardTrainer:
         questions: QuestionsConfig,
         signals: SignalsConfig,
         corrections: CorrectionsConfig,
+        guards: GuardsConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -84,6 +84,7 @@ class RewardTrainer:
             questions: what to ask and when.
             signals: how live signals are read.
             corrections: how corrections are.
+            guards: what is done when the reward seems to be wrong.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -95,24 +96,17 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.inputs)
-        self._model = OnlineRewardModel(
-            space,
-            members=model.members,
-            hidden=model.hidden,
-            settings=model.fit,
-            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
-            heldout_share=model.heldout_share,
-            seed=seed,
+        self._model = reward_model_of(
+            model, signals, corrections, guards, observation_space, action_space, seed=seed
         )
+        self._guard = Guard(guards, budget=questions.budget, images=bool(self._model.ensemble.space.images))
         self._rng = np.random.default_rng(seed)
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._probe_steps = probe_steps(observation_space)
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._signals = signals
-        self._new_live = 0
-        """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
+        self._unlearnt = Unlearnt()
         self._journal_end = 0
         self._versions = Versions(self._client, run, board)
         self._report: FitReport | None = None
@@ -133,8 +127,6 @@ class RewardTrainer:
         )
         self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
-        self._fit_due_since: float | None = None
-        """When something came that wants a whole fit."""
         self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
         self._read_others()
         self._journal = self._follow(stands)
@@ -149,7 +141,12 @@ class RewardTrainer:
         return journal
 
     def observe(
-        self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
+        self,
+        rollouts: dict[str, list[ray.ObjectRef]],
+        *,
+        env_steps: int,
+        base: Published | None,
+        alarms: AlarmState | None = None,
     ) -> None:
         """Take note of a batch of rollouts.
 
@@ -157,7 +154,9 @@ class RewardTrainer:
             rollouts: boxed references by name.
             env_steps: of the run, with this batch.
             base: the newest version that the driver knows; taken over if this trainer knows none so new.
+            alarms: what it knows of them, likewise.
         """
+        self._guard.adopt(alarms)
         self._fresh.add_batch(rollouts)
         # Calls that waited for this actor to start come in any order.
         self._env_steps = max(self._env_steps, env_steps)
@@ -170,16 +169,18 @@ class RewardTrainer:
         self._fresh.show_played(stage_id, rollouts)
         self._news.set()
 
-    def get_state(self) -> AskingState:
-        """Return what a checkpoint in lockstep needs beside the newest version."""
-        return self._asking.get_state()
+    def get_state(self) -> tuple[AskingState, list[Weights]]:
+        """Return what a checkpoint in lockstep needs beside the newest version; the kept ones are with it."""
+        return self._asking.get_state(), self._model.kept.versions
 
-    def set_state(self, base: Published, state: AskingState) -> None:
+    def set_state(self, base: Published, state: AskingState, kept: list[Weights]) -> None:
         """Go on in lockstep from a checkpoint: what was asked after it is asked again."""
         self._adopt(base)
+        self._model.kept.versions = kept or self._model.kept.versions
         self._asking.set_state(state)
         self._read_journal()
-        self._fit_due_since, self._new_live = None, 0
+        self._model.has_learnt()
+        self._unlearnt.clear()
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
@@ -201,7 +202,13 @@ class RewardTrainer:
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            alarms=self._guard.state,
+            rollbacks=self._guard.rollbacks,
         )
+
+    def thaw(self) -> None:
+        """End an alarm, because a person says so."""
+        self._guard.thaw()
 
     def advance(
         self,
@@ -209,6 +216,7 @@ class RewardTrainer:
         *,
         env_steps: int,
         base: Published | None,
+        alarms: AlarmState | None,
         timeout_seconds: float,
     ) -> TeachingState:
         """Do in lockstep what is due: ask, wait for the answers, fit, publish.
@@ -216,7 +224,7 @@ class RewardTrainer:
         Raises:
             DeadlineExceeded: the answers did not come in time.
         """
-        self.observe(rollouts, env_steps=env_steps, base=base)
+        self.observe(rollouts, env_steps=env_steps, base=base, alarms=alarms)
         self._prepare()
         self._ask_if_due()
         self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
@@ -234,10 +242,10 @@ class RewardTrainer:
                 self._prepare()
                 self._read_others()
                 self._read_journal()
-                since = self._fit_due_since
+                since = self._unlearnt.since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
                     self._fit_if_due()
-                elif self._new_live:
+                elif self._unlearnt.live:
                     self._fit_quickly()
                 self._ask_if_due()
             except (HandrailError, ray.exceptions.RayError) as error:
@@ -249,10 +257,11 @@ class RewardTrainer:
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
+        is_time = self._unlearnt.live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
-            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+            self._set_probe(*self._fresh.draw_steps(self._probe_steps, self._rng))
+        if self._versions.version:
+            self._guard.look(self._fresh, self._model, env_steps=self._env_steps)
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -275,36 +284,31 @@ class RewardTrainer:
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         self._model.take(entry, segments)
-        if isinstance(entry.event, Signal):
-            self._new_live += "signals" in self._model.evidence
-        elif isinstance(entry.event, Correction):
-            self._new_live += len(entry.event.actions) if "corrections" in self._model.evidence else 0
-        elif isinstance(entry.event, Relabel) and "corrections" not in self._model.evidence:
-            return
-        elif self._fit_due_since is None:
-            self._fit_due_since = time.monotonic()
+        self._guard.take(segments)
+        self._unlearnt.take(entry.event, self._model.evidence)
 
     def _fit_if_due(self) -> None:
-        if self._lockstep and self._new_live and self._fit_due_since is None:
+        if self._lockstep and self._unlearnt.live and self._unlearnt.since is None:
             self._fit_quickly()
-        if self._fit_due_since is None or self._probe is None or self._first_round_is_incomplete():
+        if self._unlearnt.since is None or self._probe is None or self._first_round_is_incomplete():
             return
         self._publish_if_better(self._model.fit(is_first=not self._versions.version))
         # Only now: what stops the publishing must not lose the answers behind it.
-        self._fit_due_since, self._new_live = None, 0
+        self._unlearnt.clear()
 
     def _fit_quickly(self) -> None:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_live
+        steps, newest = self._signals.gradient_steps, self._unlearnt.live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
-        self._new_live -= newest
+        self._unlearnt.live -= newest
 
     def _publish_if_better(self, report: FitReport | None, *, soon_more: bool = False) -> None:
         self._report = report or self._report
-        if report and report.accepted:
+        self._guard.hear(report, self._asking, env_steps=self._env_steps)
+        if report and (report.accepted or report.rolled_back):
             assert self._probe is not None
             self._versions.publish(
                 with_probe(self._model.weights(), *self._probe),
@@ -312,28 +316,27 @@ class RewardTrainer:
                 journal_end=self._journal_end,
                 soon_more=soon_more,
             )
-        elif report:
+        if report and not report.accepted:
             self._refused += 1
             logger.warning("a reward version was refused: worse on held-out feedback (%s)", report)
 
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
-        asking, known = self._asking, self._model.evidence
+        known = self._model.evidence
         if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
-        return asking.open > 0 and answers < asking.schedule.initial
+        return self._asking.is_in_first_round(len(known["comparisons"]))
 
     def _ask_if_due(self) -> None:
-        rollouts, env_steps = self._fresh.to_ask_about(), self._env_steps
-        if self._probe is None or not rollouts:
-            return
-        if count := self._asking.due(env_steps):
+        urgent = self._guard.wanted(self._asking, fit_is_due=self._unlearnt.since is not None)
+        rollouts, env_steps = self._fresh.to_ask_about(newest=bool(urgent)), self._env_steps
+        if self._probe is not None and rollouts and (count := urgent or self._asking.due(env_steps)):
             questions, cuttings = self._pairs.choose(
                 count, rollouts, self._model, reward_version=self._versions.version
             )
             if questions:
                 self._asking.ask(questions, cuttings, env_steps=env_steps)
+                self._guard.has_asked()
 
     def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)
@@ -341,8 +344,7 @@ class RewardTrainer:
 
     def _adopt(self, base: Published) -> None:
         arrays = ray.get(base.boxed[0])
-        self._probe = probe_of(arrays)
-        self._model.set_probe(*self._probe)
+        self._set_probe(*probe_of(arrays))
         self._model.load(model_arrays(arrays))
         self._versions.adopt(base)
         self._asking.skip_rounds_until(self._env_steps)

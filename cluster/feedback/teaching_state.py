@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.newest import Published
+from hitl.reward.alarms import AlarmState
 from hitl.reward.online import FitReport
 
 
@@ -28,3 +29,6 @@ class TeachingState:
     """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
     segments_without_clip: int = 0
     """That were asked about though their stage could not render them."""
+    alarms: AlarmState = field(default_factory=AlarmState)
+    rollbacks: int = 0
+    """Times that an earlier version came back; since this trainer started."""

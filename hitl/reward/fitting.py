@@ -42,6 +42,10 @@ class Part:
         """Places of the pieces that judge, int64."""
         return torch.from_numpy(np.flatnonzero(self.examples.heldout_E))
 
+    def since(self, arrival: int) -> Tensor:
+        """Return the places of the pieces whose number of arrival is at least this, int64."""
+        return torch.from_numpy(np.flatnonzero(self.examples.arrival_E >= arrival))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -49,8 +53,10 @@ class Judgement:
 
     log_loss_E: Tensor
     """Of the ensemble's mean probability, nats each. For comparisons 1.0986 is a blind guess."""
-    accuracy: float | None
-    """Share of the decided ones whose sign is right; None where there are none."""
+    right_E: NDArray[np.bool_]
+    """The ensemble's mean prediction decides as people did."""
+    decided_E: NDArray[np.bool_]
+    """People decided at all."""
     block_E: NDArray[np.int64]
     """See `Examples`; of these pieces."""
 
@@ -58,6 +64,11 @@ class Judgement:
     def log_loss(self) -> float | None:
         """Mean; None where there are none."""
         return float(self.log_loss_E.mean()) if len(self.log_loss_E) else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the decided ones whose sign is right; None where there are none."""
+        return float(self.right_E[self.decided_E].mean()) if self.decided_E.any() else None
 
 
 class EvidenceLoss(nn.Module):
@@ -159,7 +170,10 @@ def draw(rows: Tensor, count: int, generator: torch.Generator, *, newest: int = 
 def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     """Judge the ensemble's mean prediction on the pieces at the given places."""
     if not len(rows):
-        return Judgement(log_loss_E=torch.zeros(0), accuracy=None, block_E=np.zeros(0, np.int64))
+        none = np.zeros(0, bool)
+        return Judgement(
+            log_loss_E=torch.zeros(0), right_E=none, decided_E=none, block_E=np.zeros(0, np.int64)
+        )
     # What lies between the convolutions of all pieces would not fit into memory.
     together = len(rows) if ensemble.convolutions is None else part.batch
     there = torch.split(rows.to(ensemble.input_mean.device), together)
@@ -168,9 +182,11 @@ def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     log_likelihood_KE = part.likelihood.log_likelihood(ensemble, prediction_KE, said_E)
     log_loss_E = math.log(len(log_likelihood_KE)) - torch.logsumexp(log_likelihood_KE, 0)
     right_E, decided_E = part.likelihood.is_right(prediction_KE.mean(0), said_E)
-    accuracy = float(right_E[decided_E].float().mean()) if decided_E.any() else None
     return Judgement(
-        log_loss_E=log_loss_E.cpu(), accuracy=accuracy, block_E=part.examples.block_E[rows.cpu().numpy()]
+        log_loss_E=log_loss_E.cpu(),
+        right_E=right_E.cpu().numpy(),
+        decided_E=decided_E.cpu().numpy(),
+        block_E=part.examples.block_E[rows.cpu().numpy()],
     )
 
 

@@ -12,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
+from hitl.reward.conservatism import Conservatism
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
+from hitl.reward.prequential import Prequential
 from hitl.reward.questions import candidates
 from hitl.reward.questions.choosing import ChosenPair, choose_pairs
 from hitl.reward.questions.strategies import Strategy
+from hitl.reward.rollback import KeptVersions
 from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout
 
@@ -39,6 +42,12 @@ class KindReport:
     train_accuracy: float | None = None
     heldout_log_loss: float | None = None
     heldout_accuracy: float | None = None
+    fresh_count: int = 0
+    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
+    fresh_log_loss: float | None = None
+    fresh_accuracy: float | None = None
+    newest_log_losses: tuple[float, ...] = ()
+    """Of the pieces that came since the last fit, in nats; of nothing that trained the version that judged them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,8 @@ class FitReport:
 
     accepted: bool
     """False where the candidate was worse than the current version on the same held-out evidence."""
+    rolled_back: bool = False
+    """Before it, people's newest answers spoke for an earlier version, which took the place of the newest one."""
     kinds: Mapping[str, KindReport]
 
 
@@ -64,21 +75,29 @@ class OnlineRewardModel:
         heldout_share: float,
         seed: int,
         device: torch.device | None = None,
+        conservatism: Conservatism | None = None,
+        earlier_versions: int = 0,
     ) -> None:
         self._device = device or torch.device("cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ensemble = RewardEnsemble(space, members=members, hidden=hidden).to(self._device)
+        self.ensemble.conservatism = conservatism or Conservatism()
         self._settings, self._fit = settings, Fit(self.ensemble, settings)
+        self.kept = KeptVersions(earlier_versions)
+        """That can be gone back to."""
         self.evidence = {kind.name: kind for kind in evidence}
         """What people have said, by kind."""
         self._heldout_share = heldout_share
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._fresh = {name: Prequential() for name in self.evidence}
 
     def begin_anew(self, seed: int) -> None:
-        """Draw minibatches from here on as a function of this seed."""
+        """Draw minibatches from here on as a function of this seed, and judge the newest pieces anew."""
         self._generator.manual_seed(seed)
+        for fresh in self._fresh.values():
+            fresh.clear()
 
     def set_probe(self, observation_PO: Observations, action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
@@ -121,13 +140,17 @@ class OnlineRewardModel:
         training = [part for part in parts.values() if len(part.training)]
         if not training or self._probe is None:
             return None
+        judged = {name: fresh.judge(self.ensemble, parts.get(name)) for name, fresh in self._fresh.items()}
+        rolled_back = self.kept.go_back(
+            self.ensemble, [(parts[name], rows) for name, rows in judged.items() if len(rows)]
+        )
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         self._fit(
             training,
             generator=self._generator,
             gradient_steps=quick_steps,
             newest=newest,
-            anew=quick_steps is None,
+            anew=quick_steps is None or rolled_back,
         )
         # A part of it is nearly as good, and a teacher is waiting.
         few = _QUICK_PROBE_STEPS if self.ensemble.convolutions is None else _QUICK_PROBE_IMAGES
@@ -135,7 +158,9 @@ class OnlineRewardModel:
         self.ensemble.set_gauge(*(part[:rows] for part in self._probe))
         candidate = self._judge(parts)
         accepted = is_first or not is_worse(list(candidate.values()), list(current.values()))
-        if not accepted:
+        if accepted:
+            self.kept.keep(self.weights())
+        else:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
         # A quick fit has no time for it.
@@ -147,10 +172,14 @@ class OnlineRewardModel:
                 train_accuracy=trained[name].accuracy if name in trained else None,
                 heldout_log_loss=kept[name].log_loss,
                 heldout_accuracy=kept[name].accuracy,
+                fresh_count=len(self._fresh[name]),
+                fresh_log_loss=self._fresh[name].log_loss,
+                fresh_accuracy=self._fresh[name].accuracy,
+                newest_log_losses=self._fresh[name].newest,
             )
             for name in parts
         }
-        return FitReport(accepted=accepted, kinds=kinds)
+        return FitReport(accepted=accepted, rolled_back=rolled_back, kinds=kinds)
 
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
@@ -185,5 +214,16 @@ class OnlineRewardModel:
         return self.ensemble.to_arrays()
 
     def load(self, weights: Weights) -> None:
-        """Go on from a version made by `weights`."""
+        """Go on from a version made by `weights`; what has come may have trained it, or not."""
+        conservatism = self.ensemble.conservatism
         self.ensemble.load_arrays(weights)
+        # The run file's, though another one made the version.
+        self.ensemble.conservatism = conservatism
+        self.kept.versions = [self.weights()]
+        for fresh in self._fresh.values():
+            fresh.forget()
+
+    def has_learnt(self) -> None:
+        """Take note that the version loaded has learnt all that has come, and nothing else."""
+        for name, kind in self.evidence.items():
+            self._fresh[name].has_learnt(kind.examples(self.ensemble))

@@ -18,6 +18,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import DelayConfig, SignalsConfig
@@ -61,6 +62,7 @@ def trainer_of(
             "questions": QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
             "signals": SignalsConfig(),
             "corrections": CorrectionsConfig(),
+            "guards": GuardsConfig(),
             "board": None,
             "publisher": None,
             "reads_from": (),

@@ -5,7 +5,18 @@ from typing import Annotated
 from pydantic import Field
 
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
+from hitl.reward.conservatism import Conservatism, ConservatismKind
 from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings
+
+
+class ConservatismConfig(Section):
+    """How the rewards of the ensemble's members become the one that a policy learns from (docs/guards.md)."""
+
+    kind: ConservatismKind = "mean"
+    """mean: of the members. deviation: their mean minus coefficient times their standard deviation. worst: the least of
+    them."""
+    coefficient: NotNegativeReal = 1.0
+    """deviation: lambda."""
 
 
 class RewardModelConfig(Section):
@@ -37,6 +48,13 @@ class RewardModelConfig(Section):
     """Chance that an answer is given at random, part of the likelihood."""
     heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of segments whose comparisons judge the model and never train it."""
+
+    conservatism: ConservatismConfig = Field(default_factory=ConservatismConfig)
+
+    @property
+    def members_as_one(self) -> Conservatism:
+        """How the members' rewards become one."""
+        return Conservatism(**self.conservatism.model_dump())
 
     @property
     def inputs(self) -> InputSettings:

@@ -34,6 +34,8 @@ class Answer:
     first: Segment
     second: Segment
     choice: Choice
+    arrival: int = 0
+    """Number among all answers, skips left out, in the order in which they came."""
 
     @property
     def run_id(self) -> str:
@@ -53,6 +55,7 @@ class AnswerArrays:
     choice_P: NDArray[np.int64]
     heldout_P: NDArray[np.bool_]
     """Judges the model; every other one trains it."""
+    arrival_P: NDArray[np.int64]
 
 
 def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArrays:
@@ -79,6 +82,7 @@ def arrays_of(answers: Sequence[Answer], *, heldout_share: float) -> AnswerArray
         second_P=np.array([row[_key(a.second)] for a in answers], np.int64),
         choice_P=np.array([CHOICE_INDEX[a.choice] for a in answers], np.int64),
         heldout_P=judges,
+        arrival_P=np.array([a.arrival for a in answers], np.int64),
     )
 
 
@@ -104,7 +108,7 @@ class ComparisonExamples:
         self.second_P = torch.from_numpy(arrays.second_P).to(device)
         self.choice_P = torch.from_numpy(arrays.choice_P).to(device)
         self.heldout_E, self.bootstrap_KE = arrays.heldout_P, bootstrap_KP.to(device)
-        self.block_E = np.arange(len(arrays.heldout_P))
+        self.block_E, self.arrival_E = np.arange(len(arrays.heldout_P)), arrays.arrival_P
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return inputs and weights of the segments of these pairs, first ones first, and the choices."""
@@ -161,15 +165,19 @@ class Comparisons:
     def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         """See `Evidence`; skips never count."""
         event = entry.event
-        if isinstance(event, Comparison) and event.choice in CHOICE_INDEX:
+        if not isinstance(event, Comparison) or event.choice not in CHOICE_INDEX:
+            return
+        key = (event.run_id, entry.teacher_id, event.event_id)
+        if key not in self._answers:
             self._arrays = None
-            self._answers[event.run_id, entry.teacher_id, event.event_id] = Answer(
+            self._answers[key] = Answer(
                 offset=entry.offset,
                 event_id=event.event_id,
                 teacher_id=entry.teacher_id,
                 first=segments[0],
                 second=segments[1],
                 choice=Choice(event.choice),
+                arrival=len(self._answers),
             )
 
     def retract(self, run_id: str, teacher_id: str, event_id: str) -> None:

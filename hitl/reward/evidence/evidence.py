@@ -39,6 +39,8 @@ class Examples(Protocol):
     """Pieces with the same number are about nearly the same, so that they judge as one."""
     bootstrap_KE: Tensor
     """How often each member counts each piece."""
+    arrival_E: NDArray[np.int64]
+    """What came later has a higher number; a piece keeps its own for ever."""
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs of `Likelihood.predict` for these pieces, and last what was said."""

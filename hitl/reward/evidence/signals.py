@@ -67,6 +67,7 @@ class SignalExamples:
     def __init__(self, rows: SignalRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
         self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
         self.heldout_E, self.block_E = rows.heldout_S[counted_E], rows.block_S[counted_E]
+        self.arrival_E = counted_E
         self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
             ensemble.input_mean.device
         )

@@ -221,7 +221,10 @@ def test_a_judgement_names_the_blocks_of_what_was_judged() -> None:
 
 def _judged(*log_losses: float, blocks: ArrayLike | None = None) -> Judgement:
     block_E = np.arange(len(log_losses)) if blocks is None else np.asarray(blocks)
-    return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None, block_E=block_E)
+    none = np.zeros(len(log_losses), bool)
+    return Judgement(
+        log_loss_E=torch.tensor(log_losses), right_E=none, decided_E=none, block_E=np.asarray(block_E)
+    )
 
 
 def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:
