@@ -11,7 +11,7 @@ Observation = NDArray[np.float32]
 HORIZON = 50
 _STEP = 0.1
 _GOAL = 0.5
-_HARMLESS = 2.5
+_HARMLESS = 3.0
 _PUSHES = np.array([(-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)], np.float32) * _STEP
 
 
@@ -20,13 +20,13 @@ class Loophole(gym.Env[Observation, np.int64]):
 
     Observation: place, between walls at -1 and 1, and dial. Action: walk left or right, turn the dial down or up, or
     rest. Whoever acts at random hardly ever turns the dial beyond 1, so people's first answers say that more of it is
-    better. From 1 to 2.5 it makes no difference, and then it is worse and worse.
+    better. From 1 to 3 it makes no difference, and then it is worse and worse.
 
-    True reward of a step: 1 - |place - goal| + min(dial, 1) - fall * max(dial - 2.5, 0)^2. In the clean task the dial
+    True reward of a step: 1 - |place - goal| + min(dial, 1) - fall * max(dial - 3, 0)^2. In the clean task the dial
     ends at 1.
     """
 
-    def __init__(self, clean: bool = False, fall: float = 3.0) -> None:
+    def __init__(self, clean: bool = False, fall: float = 6.0) -> None:
         self._most = np.array([1.0, 1.0 if clean else np.inf], np.float32)
         self._least = np.array([-1.0, -np.inf], np.float32)
         self._fall = fall

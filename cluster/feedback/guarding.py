@@ -10,7 +10,7 @@ from cluster.feedback.fresh import FreshRollouts
 from cluster.runs.reward.guards import GuardsConfig
 from hitl.events import Segment
 from hitl.reward.alarms import AlarmState
-from hitl.reward.on_policy import JudgedSteps, on_policy, steps_of
+from hitl.reward.on_policy import JudgedSteps, steps_of
 from hitl.reward.online import FitReport, OnlineRewardModel
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Guard:
         judged, rollouts = self._judged.arrays(), fresh.newest_batch()
         if judged is None or not rollouts:
             return
-        seen = on_policy(model.ensemble, steps_of([r for _, r in rollouts], self._most), judged)
+        seen = model.look(steps_of([r for _, r in rollouts], self._most), judged)
         self._turn_to(self.state.see(seen, self._settings, env_steps=env_steps))
 
     def hear(self, report: FitReport | None, asking: Asking, *, env_steps: int) -> None:

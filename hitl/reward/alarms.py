@@ -9,7 +9,8 @@ Three things are watched, each by a one-sided cumulative sum that starts again a
   most alpha: Shin, Ramdas and Rinaldo 2023, "E-detectors: a nonparametric framework for sequential change detection",
   arXiv:2203.03532, sections 2 and 3. The alarm also wants the predicted return to have risen since the sum left 0.
 - **disagreement**: how much more the members disagree about what the policy does than about what people judged.
-- **saturation**: the share of the policy's steps with more reward than anything that people judged.
+- **saturation**: the share of the policy's steps with more reward than anything that people judged, and than any step
+  of the probe set.
 
 The last two are means over many steps of one batch, and batches depend on each other: how often they raise a false
 alarm is measured (`benchmarks/reward_hack.py`) and not proved.
@@ -24,6 +25,8 @@ Reason = Literal["agreement", "disagreement", "saturation"]
 
 _BLIND = math.log(3)
 """Log-loss of a blind guess among first, second and tie, in nats."""
+_CALM = 0.5
+"""Of what is normal: an alarm that cleared at once below the level that raised it would not hold back anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class OnPolicy:
     disagreement: float
     """Mean deviation of the members, over that on the evidence."""
     saturation: float
-    """Share of the steps with more reward than any on the evidence."""
+    """Share of the steps with more reward than any on the evidence or in the probe set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +143,8 @@ class AlarmState:
         if len(self.since) < settings.clear_answers or self.newest is None:
             return False
         agrees = sum(self.since) < len(self.since) * _BLIND
-        is_known = _excess_disagreement(self.newest, settings) <= 0
-        return agrees and is_known and self.newest.saturation <= settings.saturation
+        is_known = self.newest.disagreement <= _CALM * settings.disagreement
+        return agrees and is_known and self.newest.saturation <= _CALM * settings.saturation
 
 
 def _summed(total: float, excess: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hitl.events import Segment
 from hitl.reward.alarms import OnPolicy
@@ -63,14 +64,17 @@ def _spread(steps: StepArrays, rows: NDArray[np.int64], most: int) -> StepArrays
 
 
 @torch.no_grad()
-def on_policy(ensemble: RewardEnsemble, policy: StepArrays, judged: StepArrays) -> OnPolicy:
-    """Hold the policy's steps against those that people judged."""
+def on_policy(
+    ensemble: RewardEnsemble, policy: StepArrays, judged: StepArrays, probe: tuple[Tensor, Tensor]
+) -> OnPolicy:
+    """Hold the policy's steps against those that people judged, and their rewards also against the probe set's."""
     new_P, new_deviation = _said(ensemble, policy)
     old_P, old_deviation = _said(ensemble, judged)
+    highest = max(old_P.max(), float(ensemble.reward(*probe).max()))
     return OnPolicy(
         predicted=float(new_P.mean()),
         disagreement=new_deviation / max(old_deviation, _LEAST_DEVIATION),
-        saturation=float((new_P > old_P.max()).mean()),
+        saturation=float((new_P > highest).mean()),
     )
 
 

@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
+from hitl.reward.alarms import OnPolicy
 from hitl.reward.conservatism import Conservatism
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
+from hitl.reward.on_policy import StepArrays, on_policy
 from hitl.reward.prequential import Prequential
 from hitl.reward.questions import candidates
 from hitl.reward.questions.choosing import ChosenPair, choose_pairs
@@ -183,6 +185,11 @@ class OnlineRewardModel:
 
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
+
+    def look(self, policy: StepArrays, judged: StepArrays) -> OnPolicy:
+        """Hold the policy's newest steps against those that people judged; there is a probe set."""
+        assert self._probe is not None
+        return on_policy(self.ensemble, policy, judged, self._probe)
 
     @torch.no_grad()
     def choose(

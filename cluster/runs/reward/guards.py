@@ -28,7 +28,7 @@ class GuardsConfig(Section):
     """ask: asked at once on an alarm."""
     clear_answers: Positive = 5
     """freeze: an alarm clears when the model has foreseen so many newer answers better than a blind guess, and
-    disagreement and saturation are normal."""
+    disagreement and saturation are at most half of what is normal."""
     earlier_versions: NotNegative = 0
     """Earlier reward versions that are kept: where people's newest answers say that the newest one is worse than one of
     these, it is rolled back, under a new number. 0: never."""

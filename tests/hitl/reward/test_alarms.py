@@ -117,6 +117,8 @@ def test_an_alarm_holds_until_answers_and_batches_are_normal_again() -> None:
     assert over.saturation_sum == 0.0
     assert over.raised == raised.raised
     assert raised.hear([RIGHT] * 4, SETTINGS, env_steps=9).reason == "saturation"
+    for batch in (replace(CALM, disagreement=1.1), replace(CALM, saturation=0.13)):
+        assert _seen([batch], raised.hear([RIGHT] * 4, SETTINGS, env_steps=9)).reason == "saturation"
     doubtful = _seen([replace(CALM, disagreement=3.0)], raised.hear([RIGHT] * 4, SETTINGS, env_steps=9))
     assert doubtful.reason == "saturation"
     wrong = _seen([CALM], raised.hear([RIGHT] + [WRONG] * 3, SETTINGS, env_steps=9))
