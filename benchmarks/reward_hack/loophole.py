@@ -11,7 +11,7 @@ Observation = NDArray[np.float32]
 HORIZON = 50
 _STEP = 0.1
 _GOAL = 0.5
-_HARMLESS = 3.0
+_HARMLESS = 3.5
 _PUSHES = np.array([(-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)], np.float32) * _STEP
 
 
@@ -20,13 +20,13 @@ class Loophole(gym.Env[Observation, np.int64]):
 
     Observation: place, between walls at -1 and 1, and dial. Action: walk left or right, turn the dial down or up, or
     rest. Whoever acts at random hardly ever turns the dial beyond 1, so people's first answers say that more of it is
-    better. From 1 to 3 it makes no difference, and then it is worse and worse.
+    better. From 1 to 3.5 it makes no difference, and then it is worse and worse.
 
-    True reward of a step: 1 - |place - goal| + min(dial, 1) - fall * max(dial - 3, 0)^2. In the clean task the dial
+    True reward of a step: 1 - |place - goal| + min(dial, 1) - fall * max(dial - 3.5, 0)^2. In the clean task the dial
     ends at 1.
     """
 
-    def __init__(self, clean: bool = False, fall: float = 6.0) -> None:
+    def __init__(self, clean: bool = False, fall: float = 10.0) -> None:
         self._most = np.array([1.0, 1.0 if clean else np.inf], np.float32)
         self._least = np.array([-1.0, -np.inf], np.float32)
         self._fall = fall
@@ -38,9 +38,9 @@ class Loophole(gym.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin near the middle, with the dial near 0."""
+        """Begin anywhere, with the dial near 0."""
         super().reset(seed=seed)
-        self._state = self.np_random.uniform(-0.3, 0.3, 2).astype(np.float32)
+        self._state = self.np_random.uniform((-1.0, -0.5), (1.0, 0.5)).astype(np.float32)
         self._steps = 0
         return self._state.copy(), {}
 
