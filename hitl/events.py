@@ -224,7 +224,10 @@ class Correction:
     event_id: str = field(default_factory=new_event_id)
 
 
-Answer = Comparison | Relabel | Ranking | Rating | Goal
+Judgement = Comparison | Ranking | Rating | Goal
+"""Any answer that says how good something is."""
+
+Answer = Judgement | Relabel
 """Any answer to a question."""
 
 Event = Answer | Retraction | Signal | Correction | Demonstration

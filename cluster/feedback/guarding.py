@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.feedback.asking import Asking
 from cluster.feedback.fresh import FreshRollouts
-from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.events import Segment
 from hitl.reward.alarms import AlarmState
 from hitl.reward.on_policy import JudgedSteps, steps_of
@@ -22,15 +22,15 @@ _STEPS, _IMAGES = 1024, 128
 class Guard:
     """Raises alarms, and wants questions where the run file says that people are to be asked first."""
 
-    def __init__(self, guards: GuardsConfig, *, budget: int, images: bool) -> None:
+    def __init__(self, reward: RewardConfig, *, images: bool) -> None:
         """Begin.
 
         Args:
-            guards: settings.
-            budget: questions of the whole run.
+            reward: settings.
             images: whether the reward model reads some.
         """
-        self._guards, self._settings = guards, guards.alarms(budget=budget)
+        self._guards = reward.guards
+        self._settings = reward.guards.alarms(budget=reward.questions.budget)
         self._most = _IMAGES if images else _STEPS
         self._judged = JudgedSteps(self._most)
         self._batches = 0

@@ -16,23 +16,21 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
+from cluster.feedback.demonstrated import complaint
+from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts, probe_steps
 from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
-from cluster.feedback.reward_model import reward_model_of
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.unlearnt import Unlearnt
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.guards import GuardsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import SignalsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, JournalEntry, Run, Segment
+from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
 from hitl.reward.alarms import AlarmState
 from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.rows import Observations
@@ -60,11 +58,7 @@ class RewardTrainer:
         run: Run,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
-        model: RewardModelConfig,
-        questions: QuestionsConfig,
-        signals: SignalsConfig,
-        corrections: CorrectionsConfig,
-        guards: GuardsConfig,
+        reward: RewardConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -80,11 +74,7 @@ class RewardTrainer:
             run: as the driver opened it.
             observation_space: of one environment.
             action_space: of one environment.
-            model: its numbers.
-            questions: what to ask and when.
-            signals: how live signals are read.
-            corrections: how corrections are.
-            guards: what is done when the reward seems to be wrong.
+            reward: settings; the baseline of signals is decided.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -96,16 +86,16 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        self._model = reward_model_of(
-            model, signals, corrections, guards, observation_space, action_space, seed=seed
-        )
-        self._guard = Guard(guards, budget=questions.budget, images=bool(self._model.ensemble.space.images))
+        self._spaces = observation_space, action_space
+        self._model = online_model(reward, observation_space, action_space, seed=seed)
+        self._guard = Guard(reward, images=bool(self._model.ensemble.space.images))
         self._rng = np.random.default_rng(seed)
+        questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._probe_steps = probe_steps(observation_space)
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._signals = signals
+        self._quick_steps = reward.signals.gradient_steps
         self._unlearnt = Unlearnt()
         self._journal_end = 0
         self._versions = Versions(self._client, run, board)
@@ -125,7 +115,16 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
+        )
+        self._pairs = PairQuestions(
+            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
         self._read_others()
@@ -187,6 +186,7 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -260,6 +260,8 @@ class RewardTrainer:
         is_time = self._unlearnt.live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
             self._set_probe(*self._fresh.draw_steps(self._probe_steps, self._rng))
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._unlearnt.want_fit()
         if self._versions.version:
             self._guard.look(self._fresh, self._model, env_steps=self._env_steps)
 
@@ -270,7 +272,7 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
@@ -283,6 +285,9 @@ class RewardTrainer:
                 self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
         self._guard.take(segments)
         self._unlearnt.take(entry.event, self._model.evidence)
@@ -300,7 +305,7 @@ class RewardTrainer:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._unlearnt.live
+        steps, newest = self._quick_steps, self._unlearnt.live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
         self._unlearnt.live -= newest
@@ -323,9 +328,9 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         known = self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        return self._asking.is_in_first_round(len(known["comparisons"]))
+        return self._asking.is_in_first_round(sum(len(known[name]) for name in known.keys() & ASKED_FOR))
 
     def _ask_if_due(self) -> None:
         urgent = self._guard.wanted(self._asking, fit_is_due=self._unlearnt.since is not None)

@@ -24,7 +24,12 @@ class Unlearnt:
             self.live += len(event.actions) if "corrections" in kinds else 0
         elif isinstance(event, Relabel) and "corrections" not in kinds:
             return
-        elif self.since is None:
+        else:
+            self.want_fit()
+
+    def want_fit(self) -> None:
+        """Take note that a whole fit is wanted."""
+        if self.since is None:
             self.since = time.monotonic()
 
     def clear(self) -> None:

@@ -22,6 +22,7 @@ from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -76,6 +77,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
         self.guards = GuardsConfig()
+        self.demonstrations = DemonstrationsConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -128,6 +130,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
             guards=run.reward.guards,
+            demonstrations=run.reward.demonstrations,
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -221,6 +224,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
         guards: GuardsConfig | None = None,
+        demonstrations: DemonstrationsConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -235,6 +239,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
             guards: what is done when the learned one seems to be wrong.
+            demonstrations: how what they show is.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -246,6 +251,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
         self.guards = guards or self.guards
+        self.demonstrations = demonstrations or self.demonstrations
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link

@@ -16,6 +16,7 @@ from hitl.client.questions import (
     LeasedRelabel,
 )
 from hitl.client.watching import StageWatch
+from hitl.demonstrations import Piece
 from hitl.errors import RequestError
 from hitl.events import (
     Choice,
@@ -35,6 +36,7 @@ from hitl.stages import Clip, Control, Stage
 from hitl.tensors import Array, decode_tensor
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
+from hitl.wire.demonstrations import encode_piece
 from hitl.wire.events import decode_receipt, decode_refusal, encode_event
 from hitl.wire.questions import decode_question
 from hitl.wire.runs import decode_run
@@ -146,6 +148,17 @@ class TeacherClient:
     def retract(self, run_id: str, event_id: str) -> Receipt:
         """Take an earlier event of this teacher back: it stays in the journal and no longer counts."""
         return self._submit_one(Retraction(run_id=run_id, retracted_event_id=event_id))
+
+    def demonstrate(self, piece: Piece) -> Receipt:
+        """Show how to do it: steps that this teacher played in an environment of their own.
+
+        Raises:
+            InvalidRequest: the arrays have not one row a step, or are more than the service takes in one piece; send
+                shorter pieces of the episode then, under one number.
+            Conflict: another demonstration has this event_id.
+        """
+        response = self._channel.call(self._stub.Demonstrate, encode_piece(piece))
+        return decode_receipt(response.receipt)
 
     def release(self, run_id: str, question_ids: Iterable[str]) -> None:
         """Give leased questions back unanswered, for someone else."""

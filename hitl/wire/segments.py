@@ -21,7 +21,7 @@ def encode_segment(segment: Segment) -> types_pb2.Segment:
         actions=encode_tensor(segment.actions),
         policy_version=segment.policy_version,
         showing=_encode_showing(segment.showing) if segment.showing else None,
-        outcome=_encode_outcome(segment.outcome) if segment.outcome else None,
+        outcome=encode_outcome(segment.outcome) if segment.outcome else None,
     )
 
 
@@ -48,7 +48,8 @@ def _encode_showing(showing: Showing) -> types_pb2.Showing:
     )
 
 
-def _encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
+def encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
+    """Put where a step led to into a message."""
     return types_pb2.Outcome(
         observations=encode_tensors(outcome.observations),
         terminated=outcome.terminated,
@@ -58,15 +59,30 @@ def _encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
 
 def decode_segment(message: types_pb2.Segment, what: str = "segment") -> Segment:
     """Read a segment; every array must have one row a step."""
-    segment = Segment(
-        segment_id=check_id(message.segment_id, f"{what}.segment_id"),
-        address=decode_address(message.address, f"{what}.address"),
-        observations=decode_tensors(message.observations, what=f"{what}.observations"),
-        actions=decode_tensor(message.actions, what=f"{what}.actions"),
-        policy_version=check_count(message.policy_version, f"{what}.policy_version"),
-        showing=_decode_showing(message.showing, f"{what}.showing") if message.HasField("showing") else None,
-        outcome=_decode_outcome(message.outcome, f"{what}.outcome") if message.HasField("outcome") else None,
+    return check_segment(
+        Segment(
+            segment_id=check_id(message.segment_id, f"{what}.segment_id"),
+            address=decode_address(message.address, f"{what}.address"),
+            observations=decode_tensors(message.observations, what=f"{what}.observations"),
+            actions=decode_tensor(message.actions, what=f"{what}.actions"),
+            policy_version=check_count(message.policy_version, f"{what}.policy_version"),
+            showing=_decode_showing(message.showing, f"{what}.showing")
+            if message.HasField("showing")
+            else None,
+            outcome=decode_outcome(message.outcome, f"{what}.outcome")
+            if message.HasField("outcome")
+            else None,
+        ),
+        what,
     )
+
+
+def check_segment(segment: Segment, what: str) -> Segment:
+    """Return a segment whose arrays have one row a step.
+
+    Raises:
+        InvalidRequest: they have not, there are no observations, or the outcome is no state like the others.
+    """
     if segment.showing:
         _check_steps(segment.showing.seconds, len(segment), f"{what}.showing.seconds")
         _check_steps(segment.showing.policy_versions, len(segment), f"{what}.showing.policy_versions")
@@ -87,7 +103,8 @@ def _kinds(observations: Mapping[str, Array]) -> dict[str, tuple[np.dtype[Any], 
     return {name: (array.dtype, array.shape) for name, array in observations.items()}
 
 
-def _decode_outcome(message: types_pb2.Outcome, what: str) -> Outcome:
+def decode_outcome(message: types_pb2.Outcome, what: str) -> Outcome:
+    """Read where a step led to."""
     return Outcome(
         observations=decode_tensors(message.observations, what=f"{what}.observations"),
         terminated=message.terminated,

@@ -16,7 +16,9 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.progress import ProgressRow
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.questions import QuestionsConfig
 from hitl.reward.alarms import AlarmState, OnPolicy
 from hitl.reward.online import FitReport, KindReport
 from tests.cluster.line_people import PEOPLE, Answering, link
@@ -28,7 +30,8 @@ RIGHT, WRONG = 0.1, 3.0
 
 
 def _guard(state: AlarmState = ALARM, **settings: Any) -> Guard:
-    guard = Guard(GuardsConfig(**settings), budget=40, images=False)
+    reward = RewardConfig(guards=GuardsConfig(**settings), questions=QuestionsConfig(budget=40))
+    guard = Guard(reward, images=False)
     guard.state = state
     return guard
 

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -38,3 +39,4 @@ class RewardConfig(Section):
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
     guards: GuardsConfig = Field(default_factory=GuardsConfig)
+    demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)

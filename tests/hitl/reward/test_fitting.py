@@ -9,16 +9,12 @@ from torch import Tensor
 from hitl.events import Choice
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.comparisons import (
-    Answer,
-    ComparisonExamples,
-    ComparisonLikelihood,
-    arrays_of,
-)
+from hitl.reward.evidence.comparisons import ComparisonLikelihood
+from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Fit, Judgement, Part, draw, is_worse, judge
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from hitl.reward.settings import FitSettings
-from tests.hitl.reward.comparisons import SPACE, answer, answers, segment, worth
+from tests.hitl.reward.comparisons import SPACE, Answer, answer, answers, arrays_of, segment, worth
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=60)
 LIKELIHOOD = ComparisonLikelihood(lapse=0.1)
@@ -33,7 +29,7 @@ def _ensemble(members: int = 3) -> RewardEnsemble:
 
 def _part(told: list[Answer], ensemble: RewardEnsemble, bootstrap_KP: Tensor | None = None) -> Part:
     bootstrap = torch.ones(ensemble.members, len(told)) if bootstrap_KP is None else bootstrap_KP
-    examples = ComparisonExamples(arrays_of(told, heldout_share=0.0), ensemble, bootstrap)
+    examples = JudgementExamples(arrays_of(told, heldout_share=0.0), ensemble, bootstrap)
     return Part(likelihood=LIKELIHOOD, examples=examples, batch=32)
 
 

@@ -7,12 +7,22 @@ import pytest
 import torch
 
 from hitl.events import Choice
-from hitl.reward.evidence.comparisons import Answer, ComparisonExamples, Comparisons, arrays_of
+from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Part, judge
 from hitl.reward.online import KindReport, OnlineRewardModel
 from hitl.reward.prequential import WINDOW, Prequential
 from hitl.reward.settings import FitSettings
-from tests.hitl.reward.comparisons import SPACE, answer, answers, entry_of, retraction_of, segment
+from tests.hitl.reward.comparisons import (
+    SPACE,
+    Answer,
+    answer,
+    answers,
+    arrays_of,
+    comparisons,
+    entry_of,
+    retraction_of,
+    segment,
+)
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=15)
 PROBE = (np.random.default_rng(0).standard_normal((200, 2), np.float32), np.arange(200) % 3)
@@ -24,7 +34,7 @@ def _model(*others: Any) -> OnlineRewardModel:
         members=2,
         hidden=(8,),
         settings=SETTINGS,
-        evidence=[Comparisons(lapse=0.1, batch=16, heldout_share=0.2, seed=1), *others],
+        evidence=[comparisons(heldout_share=0.2, seed=1), *others],
         heldout_share=0.2,
         seed=1,
     )
@@ -45,9 +55,7 @@ def _fit(model: OnlineRewardModel) -> KindReport:
 
 def _foreseen(model: OnlineRewardModel, told: list[Answer]) -> tuple[list[float], list[bool]]:
     """Judge these answers alone, as the model stands."""
-    examples = ComparisonExamples(
-        arrays_of(told, heldout_share=0.0), model.ensemble, torch.ones(2, len(told))
-    )
+    examples = JudgementExamples(arrays_of(told, heldout_share=0.0), model.ensemble, torch.ones(2, len(told)))
     part = Part(likelihood=model.evidence["comparisons"].likelihood, examples=examples, batch=16)
     found = judge(model.ensemble, part, torch.arange(len(told)))
     return found.log_loss_E.tolist(), found.right_E[found.decided_E].tolist()
@@ -152,7 +160,7 @@ def test_what_begins_anew_has_an_empty_window() -> None:
 
 def test_a_kind_that_comes_late_is_judged_from_its_first_piece() -> None:
     fresh, told, model = Prequential(), answers(6), _model()
-    examples = ComparisonExamples(arrays_of(told, heldout_share=0.0), model.ensemble, torch.ones(2, 6))
+    examples = JudgementExamples(arrays_of(told, heldout_share=0.0), model.ensemble, torch.ones(2, 6))
     part = Part(likelihood=model.evidence["comparisons"].likelihood, examples=examples, batch=16)
     fresh.judge(model.ensemble, None)
     fresh.judge(model.ensemble, part)
