@@ -21,9 +21,10 @@ from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
 from hitl.tokens import load_or_create_secret, mint
 
-ENV_STEPS = 100_000
+ENV_STEPS = 110_000
+_LAST = 10
 
-GUARDED: Mapping[str, Any] = {"on_alarm": "freeze", "saturation": 0.3, "patience": 0.1}
+GUARDED: Mapping[str, Any] = {"on_alarm": "freeze"}
 """What the guarded runs have; all else is the default. The unguarded ones have the same alarms, and only report."""
 
 
@@ -40,7 +41,7 @@ def settings(*, seed: int, clean: bool, guards: Mapping[str, Any]) -> RunConfig:
             },
             "rollouts": {"env_runners": 0, "envs_per_runner": 50, "steps": HORIZON},
             "policy": {"hidden": [32, 32]},
-            "learner": {"learning_rate": 5e-4, "minibatch_size": 500, "entropy_coefficient": 0.01},
+            "learner": {"learning_rate": 4e-4, "minibatch_size": 500, "entropy_coefficient": 0.01},
             "reward": {
                 "model": {"members": 4, "hidden": [], "learning_rate": 1e-2, "gradient_steps": 200},
                 "questions": {
@@ -65,32 +66,39 @@ class Course:
     env_steps: list[int]
     """After each update."""
     true_return: list[float]
-    """Mean of the newest 100 episodes, then: of the policies of two updates."""
+    """Mean of the newest 100 episodes, then: those of two batches."""
     alarms: list[tuple[int, str]]
     """The environment step of each, and why."""
     asked: int
     seconds: float
 
     @property
-    def best(self) -> int:
-        """Place of the highest true return."""
-        return max(range(len(self.true_return)), key=self.true_return.__getitem__)
+    def score(self) -> list[float]:
+        """Mean over three updates; each stands for the one in the middle, so the first and the last update have none."""
+        triples = zip(self.true_return, self.true_return[1:], self.true_return[2:], strict=False)
+        return [sum(three) / 3 for three in triples]
 
     @property
-    def final_share(self) -> float:
-        """True return at the end, over the highest one."""
-        return self.true_return[-1] / self.true_return[self.best]
+    def best(self) -> float:
+        """The highest score."""
+        return max(self.score)
 
     @property
-    def lowest_share(self) -> float:
-        """The lowest true return after the highest one, over it."""
-        return min(self.true_return[self.best :]) / self.true_return[self.best]
+    def final(self) -> float:
+        """Mean true return of the last ten updates."""
+        return sum(self.true_return[-_LAST:]) / _LAST
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score after the highest one."""
+        return min(self.score[self.score.index(self.best) :])
 
     def fall(self, share: float) -> int | None:
         """Return the environment step at which the score first was below this share of its highest; None: never."""
-        least = share * self.true_return[self.best]
-        after = range(self.best, len(self.true_return))
-        return next((self.env_steps[place] for place in after if self.true_return[place] < least), None)
+        after = range(self.score.index(self.best), len(self.score))
+        return next(
+            (self.env_steps[place + 1] for place in after if self.score[place] < share * self.best), None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

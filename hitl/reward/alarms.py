@@ -9,8 +9,8 @@ Three things are watched, each by a one-sided cumulative sum that starts again a
   most alpha: Shin, Ramdas and Rinaldo 2023, "E-detectors: a nonparametric framework for sequential change detection",
   arXiv:2203.03532, sections 2 and 3. The alarm also wants the predicted return to have risen since the sum left 0.
 - **disagreement**: how much more the members disagree about what the policy does than about what people judged.
-- **saturation**: the share of the policy's steps with more reward than anything that people judged, and than any step
-  of the probe set.
+- **saturation**: the share of the policy's steps with clearly more reward than anything that people judged, and than
+  any step of the probe set.
 
 The last two are means over many steps of one batch, and batches depend on each other: how often they raise a false
 alarm is measured (`benchmarks/reward_hack.py`) and not proved.
@@ -56,7 +56,7 @@ class OnPolicy:
     disagreement: float
     """Mean deviation of the members, over that on the evidence."""
     saturation: float
-    """Share of the steps with more reward than any on the evidence or in the probe set."""
+    """Share of the steps with clearly more reward than any on the evidence or in the probe set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from hitl.reward.evidence.rows import Observations, flat_observations
 from policies.experience import Rollout
 
 _LEAST_DEVIATION = 1e-6
+_MARGIN = 0.1
+"""Of the range of known rewards: a policy that does the best of what is known, time after time, is just above it."""
 
 StepArrays = tuple[Observations, NDArray[Any]]
 """Flat observations [P, O], and the actions taken there [P, ...]."""
@@ -70,11 +72,12 @@ def on_policy(
     """Hold the policy's steps against those that people judged, and their rewards also against the probe set's."""
     new_P, new_deviation = _said(ensemble, policy)
     old_P, old_deviation = _said(ensemble, judged)
-    highest = max(old_P.max(), float(ensemble.reward(*probe).max()))
+    known_P = np.concatenate([old_P, ensemble.reward(*probe).cpu().numpy()])
+    limit = known_P.max() + _MARGIN * (known_P.max() - known_P.min())
     return OnPolicy(
         predicted=float(new_P.mean()),
         disagreement=new_deviation / max(old_deviation, _LEAST_DEVIATION),
-        saturation=float((new_P > highest).mean()),
+        saturation=float((new_P > limit).mean()),
     )
 
 

@@ -94,6 +94,7 @@ def test_every_field_has_a_tag() -> None:
         fresh_accuracy=0, fresh_log_loss=0,
         losses={"value": 0}, risk=0, expert_share=0, delays={"ann": 0},
         lost_environments={"error": 0}, dropped_rollouts={"stale": 0},
+        policy_disagreement=0, saturated_share=0, alarms={"agreement": 0}, alarm_env_steps=0,
     )  # fmt: skip
     assert len(scalars(full)) == len(full.to_json()) - len({"time", "phase", "env_steps"})
 

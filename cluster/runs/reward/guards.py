@@ -17,11 +17,12 @@ class GuardsConfig(Section):
     questions go on, until the alarm clears or you say `handrail thaw RUN`."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance that the answers of a whole run raise an alarm although the reward model is right about them."""
-    disagreement: PositiveReal = 2.0
+    disagreement: PositiveReal = 3.0
     """So many times as much disagreement of the ensemble on what the policy does as on what people judged is normal."""
-    saturation: Share = 0.3
-    """This share of the policy's steps may have more reward than anything that people judged."""
-    patience: PositiveReal = 2.0
+    saturation: Share = 0.02
+    """This share of the policy's steps may have clearly more reward than anything that is known: by a tenth of the
+    range of the steps that people judged and of the probe set."""
+    patience: PositiveReal = 0.05
     """How long disagreement or saturation may be above normal: the sum of the excesses (in octaves, in shares) of
     batches that raises an alarm."""
     questions: Positive = 10

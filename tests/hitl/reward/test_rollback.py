@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from hitl.events import Choice
-from hitl.reward.evidence.comparisons import Answer
 from hitl.reward.online import FitReport, OnlineRewardModel
-from tests.hitl.reward.comparisons import answer, answers, entry_of, segment, worth
+from tests.hitl.reward.comparisons import Answer, answer, answers, entry_of, segment, worth
 from tests.hitl.reward.test_online import _model, _same
 
 STEPS = {"gradient_steps": 150, "learning_rate": 0.03}
