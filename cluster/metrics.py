@@ -87,6 +87,7 @@ class DriverMetrics:
         self._metrics = build(TABLE)
         self._before: dict[str, int] = {}
         self._by_reason: dict[str, Counter[str]] = {}
+        self._alarms_before: Counter[str] = Counter()
 
     def serve(self, host: str, port: int) -> str:
         """Serve http://host:port/metrics from a daemon thread; returns host:port, as it really is.
@@ -147,7 +148,7 @@ class DriverMetrics:
         for name, reasons in (
             ("hitl_rollout_lost_environments_total", Counter(row.lost_environments)),
             ("hitl_queue_dropped_rollouts_total", Counter(row.dropped_rollouts)),
-            ("hitl_reward_alarms_total", Counter(row.alarms)),
+            ("hitl_reward_alarms_total", Counter(row.alarms) - self._alarms_before),
         ):
             known = self._by_reason.setdefault(name, Counter())
             for reason, count in (reasons - known).items():
@@ -157,7 +158,7 @@ class DriverMetrics:
     def start_from(self, row: "ProgressRow") -> None:
         """Count from this row on: what a resumed run did before is no work of this driver."""
         self._before = _totals(row)
-        self._by_reason["hitl_reward_alarms_total"] = Counter(row.alarms)
+        self._alarms_before = Counter(row.alarms)
 
 
 def _totals(row: "ProgressRow") -> dict[str, int]:

@@ -6,7 +6,8 @@ Every seed of the task with a loophole (`loophole.py`) is run twice in lockstep,
 alarms: with guards that act on an alarm, and with guards that only report it. Then come clean runs, of the same task
 without the loophole, that only report. The score is the true return, as the mean over three updates; what it is at the
 end is the mean over the last ten. A fall counts from the highest score of that run; the alarm's time is taken where
-nothing is done about it. Thresholds were chosen on seeds from 100 on, and a measurement takes others. The last line is one JSON object; `passed` is null when the size is not the full one.
+nothing is done about it. Thresholds were chosen on seeds from 100 on, and a measurement takes others. The last line is
+one JSON object; `passed` is null when the size is not the full one.
 """
 
 import argparse

@@ -74,7 +74,7 @@ class Course:
 
     @property
     def score(self) -> list[float]:
-        """Mean over three updates; each stands for the one in the middle, so the first and the last update have none."""
+        """Mean over three updates; each stands for the middle one, so the first and the last update have none."""
         triples = zip(self.true_return, self.true_return[1:], self.true_return[2:], strict=False)
         return [sum(three) / 3 for three in triples]
 
