@@ -21,7 +21,7 @@ from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
 from hitl.tokens import load_or_create_secret, mint
 
-ENV_STEPS = 110_000
+ENV_STEPS = 220_000
 _LAST = 10
 
 GUARDED: Mapping[str, Any] = {"on_alarm": "freeze"}
@@ -39,17 +39,17 @@ def settings(*, seed: int, clean: bool, guards: Mapping[str, Any]) -> RunConfig:
                 "kwargs": {"clean": clean},
                 "fixed_horizon": HORIZON,
             },
-            "rollouts": {"env_runners": 0, "envs_per_runner": 50, "steps": HORIZON},
+            "rollouts": {"env_runners": 0, "envs_per_runner": 100, "steps": HORIZON},
             "policy": {"hidden": [32, 32]},
-            "learner": {"learning_rate": 4e-4, "minibatch_size": 500, "entropy_coefficient": 0.01},
+            "learner": {"learning_rate": 4e-4, "minibatch_size": 1000, "entropy_coefficient": 0.01},
             "reward": {
                 "model": {"members": 4, "hidden": [], "learning_rate": 1e-2, "gradient_steps": 200},
                 "questions": {
                     "budget": 80,
                     "initial": 40,
-                    "initial_env_steps": 5000,
+                    "initial_env_steps": 10_000,
                     "per_round": 5,
-                    "round_env_steps": 40_000,
+                    "round_env_steps": 80_000,
                     "segment_steps": 5,
                 },
                 "guards": dict(guards),
@@ -66,7 +66,7 @@ class Course:
     env_steps: list[int]
     """After each update."""
     true_return: list[float]
-    """Mean of the newest 100 episodes, then: those of two batches."""
+    """Mean of the newest 100 episodes, then: those of one batch."""
     alarms: list[tuple[int, str]]
     """The environment step of each, and why."""
     asked: int

@@ -83,8 +83,8 @@ class Guard:
         return asking.at_once(self._guards.questions)
 
     def has_asked(self) -> None:
-        """Let the alarm hold until the answers are in a fit."""
-        self._has_asked = self.state.reason is not None
+        """Take note of a round of questions: an alarm that waits for answers holds until they are in a fit."""
+        self._has_asked = self.state.reason is not None and self._guards.on_alarm == "ask"
 
     def thaw(self) -> None:
         """Let a person end the alarm."""

@@ -84,6 +84,14 @@ def test_a_regular_round_ends_no_alarm_by_itself() -> None:
     assert guard.state.reason == "saturation"
 
 
+@pytest.mark.parametrize("on_alarm", ["report", "freeze"])
+def test_no_round_of_questions_ends_an_alarm_that_waits_for_none(on_alarm: str) -> None:
+    guard = _guard(on_alarm=on_alarm)
+    guard.has_asked()
+    guard.hear(_report(WRONG), _asking(), env_steps=90)
+    assert guard.state.reason == "saturation"
+
+
 def test_a_person_ends_it() -> None:
     guard = _guard(on_alarm="freeze")
     guard.thaw()

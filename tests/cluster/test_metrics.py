@@ -57,7 +57,7 @@ def test_rows_arrive_at_the_scraper() -> None:
             dropped_rollouts={"stale": 9},
             alarms={"agreement": 1},
             rolled_back_reward_versions=1,
-        )  # fmt: skip
+        )
     )
     address = driver.serve("127.0.0.1", 0)
     driver.observe_update(duration_seconds=0.2, sampling_seconds=0.3, lag_updates=1)
