@@ -1,30 +1,16 @@
 """The newest rollouts, as far as questions can use them: of env runners, and of stages that nobody watches."""
 
 from collections import deque
-from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
 from hitl.reward.evidence.rows import Observations
 from policies.experience import Rollout
-from policies.spaces import flat_dtype, flat_size
-
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 
 Named = tuple[str, Rollout]
 """A rollout and its name: the hexadecimal id of its reference."""
-
-
-def probe_steps(observation_space: gym.Space[Any]) -> int:
-    """Return of how many steps the probe set is made, for observations of this space."""
-    most = _PROBE_BYTES // (flat_size(observation_space) * flat_dtype(observation_space).itemsize)
-    return max(min(_PROBE_STEPS, most), _FEWEST_PROBE_STEPS)
 
 
 class FreshRollouts:
@@ -85,10 +71,18 @@ class FreshRollouts:
         """What env runners have gathered."""
         return [named for batch in list(self._batches) for named in batch]
 
-    def draw_steps(self, most: int, rng: np.random.Generator) -> tuple[Observations, NDArray[np.generic]]:
-        """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...]."""
-        rollouts = [rollout for _, rollout in self.gathered]
+    def draw_steps(
+        self, most: int, rng: np.random.Generator, *, with_next: bool = False, newest: bool = False
+    ) -> tuple[Observations, NDArray[np.generic]]:
+        """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...].
+
+        What followed each stands behind its observation if it is wanted. `newest`: of the newest batch alone.
+        """
+        rollouts = [rollout for _, rollout in (self.newest_batch() if newest else self.gathered)]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
+        if with_next:
+            following = np.concatenate([r.next_observation_TNO.reshape(r.steps, -1) for r in rollouts])
+            observation = np.concatenate([observation, following], 1)
         action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
         counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
         rows = rng.choice(counted, min(most, len(counted)), replace=False)

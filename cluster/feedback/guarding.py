@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from cluster.feedback.asking import Asking
 from cluster.feedback.fresh import FreshRollouts
 from cluster.runs.reward.config import RewardConfig
 from hitl.events import Segment
 from hitl.reward.alarms import AlarmState
-from hitl.reward.on_policy import JudgedSteps, steps_of
+from hitl.reward.inputs import InputSpace
+from hitl.reward.on_policy import JudgedSteps
 from hitl.reward.online import FitReport, OnlineRewardModel
 
 logger = logging.getLogger(__name__)
@@ -22,17 +25,18 @@ _STEPS, _IMAGES = 1024, 128
 class Guard:
     """Raises alarms, and wants questions where the run file says that people are to be asked first."""
 
-    def __init__(self, reward: RewardConfig, *, images: bool) -> None:
+    def __init__(self, reward: RewardConfig, space: InputSpace) -> None:
         """Begin.
 
         Args:
             reward: settings.
-            images: whether the reward model reads some.
+            space: what the reward model looks at. One that remembers is not looked at: no alarm is raised for it.
         """
         self._guards = reward.guards
         self._settings = reward.guards.alarms(budget=reward.questions.budget)
-        self._most = _IMAGES if images else _STEPS
-        self._judged = JudgedSteps(self._most)
+        self._space = space
+        self._most = _IMAGES if space.images else _STEPS
+        self._judged = JudgedSteps(self._most, space.reads)
         self._batches = 0
         """Of rollouts that were looked at."""
         self._has_asked = False
@@ -54,10 +58,13 @@ class Guard:
         if fresh.batches == self._batches:
             return
         self._batches = fresh.batches
-        judged, rollouts = self._judged.arrays(), fresh.newest_batch()
-        if judged is None or not rollouts:
+        judged = self._judged.arrays()
+        if judged is None or not fresh.newest_batch() or self._space.memory_units:
             return
-        seen = model.look(steps_of([r for _, r in rollouts], self._most), judged)
+        # Of its own, so that looking changes nothing.
+        rng, with_next = np.random.default_rng(env_steps), self._space.reads == "state_action_next"
+        steps = fresh.draw_steps(self._most, rng, with_next=with_next, newest=True)
+        seen = model.look(steps, judged)
         self._turn_to(self.state.see(seen, self._settings, env_steps=env_steps))
 
     def hear(self, report: FitReport | None, asking: Asking, *, env_steps: int) -> None:

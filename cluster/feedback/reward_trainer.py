@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
 from cluster.feedback.evidence import ASKED_FOR, online_model
-from cluster.feedback.fresh import FreshRollouts, probe_steps
+from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.probe import draw_probe
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.unlearnt import Unlearnt
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
@@ -88,11 +90,11 @@ class RewardTrainer:
         self._run = run
         self._spaces = observation_space, action_space
         self._model = online_model(reward, observation_space, action_space, seed=seed)
-        self._guard = Guard(reward, images=bool(self._model.ensemble.space.images))
+        self._guard = Guard(reward, self._model.ensemble.space)
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._probe_steps = probe_steps(observation_space)
+        self._segment_steps = questions.segment_steps
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
@@ -106,6 +108,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -114,6 +117,7 @@ class RewardTrainer:
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
         self._own = OwnSegments(
             self._model.evidence.get("demonstrations"),
@@ -187,21 +191,23 @@ class RewardTrainer:
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
         self._own.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence.get("signals")
-        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
             alarms=self._guard.state,
             rollbacks=self._guard.rollbacks,
         )
@@ -259,7 +265,8 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._unlearnt.live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(*self._fresh.draw_steps(self._probe_steps, self._rng))
+            space, steps = self._model.ensemble.space, self._segment_steps
+            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._unlearnt.want_fit()
         if self._versions.version:
@@ -278,6 +285,7 @@ class RewardTrainer:
                     continue
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_others(self) -> None:
         for journal in self._others:
@@ -289,6 +297,7 @@ class RewardTrainer:
             logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
             return
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         self._guard.take(segments)
         self._unlearnt.take(entry.event, self._model.evidence)
 

@@ -25,6 +25,7 @@ from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
@@ -78,6 +79,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = CorrectionsConfig()
         self.guards = GuardsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -131,6 +133,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections=run.reward.corrections,
             guards=run.reward.guards,
             demonstrations=run.reward.demonstrations,
+            reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -225,6 +228,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         corrections: CorrectionsConfig | None = None,
         guards: GuardsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -240,6 +244,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections: how what they do instead is.
             guards: what is done when the learned one seems to be wrong.
             demonstrations: how what they show is.
+            reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -252,6 +257,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = corrections or self.corrections
         self.guards = guards or self.guards
         self.demonstrations = demonstrations or self.demonstrations
+        self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link

@@ -1,6 +1,6 @@
 """What a version of the reward model says of the policy's newest steps, held against those that people judged.
 
-Axis suffixes: K member, S segment, L its step, P step, O number of a flat observation.
+Axis suffixes: K member, P step, O number of a flat observation.
 """
 
 from collections.abc import Iterable
@@ -14,23 +14,28 @@ from torch import Tensor
 from hitl.events import Segment
 from hitl.reward.alarms import OnPolicy
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.evidence.rows import Observations, flat_observations
-from policies.experience import Rollout
+from hitl.reward.evidence.rows import Observations, steps_of
+from hitl.reward.settings import Reads
 
 _LEAST_DEVIATION = 1e-6
 _MARGIN = 0.1
 """Of the range of known rewards: a policy that does the best of what is known, time after time, is just above it."""
 
 StepArrays = tuple[Observations, NDArray[Any]]
-"""Flat observations [P, O], and the actions taken there [P, ...]."""
+"""Observations [P, O], as the model reads them (see `InputSpace`), and the actions taken there [P, ...]."""
 
 
 class JudgedSteps:
     """The steps that people said anything of; the order in which it came changes nothing."""
 
-    def __init__(self, most: int) -> None:
-        """Begin without any; `most` steps are looked at, spread over all of them."""
-        self._most = most
+    def __init__(self, most: int, reads: Reads = "state_action") -> None:
+        """Begin without any.
+
+        Args:
+            most: steps that are looked at, spread over all of them.
+            reads: what the model does.
+        """
+        self._most, self._reads = most, reads
         self._segments: dict[tuple[str, str], Segment] = {}
         self._arrays: StepArrays | None = None
 
@@ -45,24 +50,13 @@ class JudgedSteps:
         """Return the steps; None where there are none."""
         if self._arrays is None and self._segments:
             ordered = [self._segments[key] for key in sorted(self._segments)]
-            observation = np.concatenate([flat_observations(segment) for segment in ordered])
-            action = np.concatenate([np.asarray(segment.actions) for segment in ordered])
-            self._arrays = _spread((observation, action), np.arange(len(observation)), self._most)
+            steps = [steps_of(segment, self._reads) for segment in ordered]
+            observation = np.concatenate([seen for seen, _ in steps])
+            action = np.concatenate([taken for _, taken in steps])
+            count = len(observation)
+            rows = np.linspace(0, count - 1, min(self._most, count)).round().astype(np.int64)
+            self._arrays = observation[rows], action[rows]
         return self._arrays
-
-
-def steps_of(rollouts: Iterable[Rollout], most: int) -> StepArrays:
-    """Return the steps of rollouts that had an effect, or `most` of them, spread evenly."""
-    told = list(rollouts)
-    observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in told])
-    action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in told])
-    counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in told]))
-    return _spread((observation, action), counted, most)
-
-
-def _spread(steps: StepArrays, rows: NDArray[np.int64], most: int) -> StepArrays:
-    chosen = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64)]
-    return steps[0][chosen], steps[1][chosen]
 
 
 @torch.no_grad()

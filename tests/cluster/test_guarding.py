@@ -20,6 +20,7 @@ from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from hitl.reward.alarms import AlarmState, OnPolicy
+from hitl.reward.inputs import InputSpace
 from hitl.reward.online import FitReport, KindReport
 from tests.cluster.line_people import PEOPLE, Answering, link
 from tests.hitl.live import LiveService
@@ -31,7 +32,7 @@ RIGHT, WRONG = 0.1, 3.0
 
 def _guard(state: AlarmState = ALARM, **settings: Any) -> Guard:
     reward = RewardConfig(guards=GuardsConfig(**settings), questions=QuestionsConfig(budget=40))
-    guard = Guard(reward, images=False)
+    guard = Guard(reward, InputSpace(observation_size=2, action_size=2, discrete=True))
     guard.state = state
     return guard
 

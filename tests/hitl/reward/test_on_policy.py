@@ -8,8 +8,7 @@ import torch
 
 from hitl.reward.conservatism import Conservatism
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.on_policy import JudgedSteps, on_policy, steps_of
-from policies.experience import Rollout
+from hitl.reward.on_policy import JudgedSteps, on_policy
 from tests.hitl.reward.comparisons import SPACE, segment
 
 
@@ -61,31 +60,3 @@ def test_the_steps_that_people_judged_are_the_same_in_any_order_and_count_once()
     np.testing.assert_array_equal(action, np.concatenate([s.actions for s in segments]))
     whole.take([segment("another")])
     assert len((whole.arrays() or ())[0]) == 35
-
-
-def test_steps_in_which_nobody_acts_are_left_out_and_the_rest_is_spread_evenly() -> None:
-    steps, envs = 5, 4
-    observation = np.arange((steps + 1) * envs * 2, dtype=np.float32).reshape(steps + 1, envs, 2)
-    action = np.arange(steps * envs).reshape(steps, envs) % 3
-    duration = np.ones((steps, envs), np.int64)
-    duration[2:, 1] = 0
-    rollout = _rollout(observation, action, duration)
-    seen, taken = steps_of([rollout], 1000)
-    counted = duration.ravel() > 0
-    np.testing.assert_array_equal(seen, observation[:-1].reshape(-1, 2)[counted])
-    np.testing.assert_array_equal(taken, action.ravel()[counted])
-    few, _ = steps_of([rollout, rollout], 3)
-    np.testing.assert_array_equal(few[[0, -1]], [seen[0], seen[-1]])
-    assert len(few) == 3
-
-
-def _rollout(observation_TNO: Any, action_TN: Any, duration_TN: Any) -> Rollout:
-    from types import SimpleNamespace
-
-    found: Any = SimpleNamespace(
-        observation_TNO=observation_TNO,
-        action_TNA=action_TN,
-        duration_TN=duration_TN,
-        steps=action_TN.size,
-    )
-    return found
