@@ -27,7 +27,7 @@ class GuardsConfig(Section):
     batches that raises an alarm."""
     questions: Positive = 10
     """ask: asked at once on an alarm."""
-    clear_answers: Positive = 5
+    clear_answers: Positive = 20
     """freeze: an alarm clears when the model has foreseen so many newer answers better than a blind guess, and
     disagreement and saturation are at most half of what is normal."""
     earlier_versions: NotNegative = 0
