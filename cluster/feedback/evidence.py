@@ -55,6 +55,8 @@ def online_model(
         teachers=teachers,
         teacher_settings=model.teacher_settings,
         device=device_of(model, space),
+        conservatism=model.members_as_one,
+        earlier_versions=reward.guards.earlier_versions,
     )
 
 

@@ -21,6 +21,7 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.pretraining import PretrainingConfig
@@ -77,6 +78,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.guards = GuardsConfig()
         self.demonstrations = DemonstrationsConfig()
         self.pretraining = PretrainingConfig()
         self.reliability = ReliabilityConfig()
@@ -131,6 +133,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            guards=run.reward.guards,
             demonstrations=run.reward.demonstrations,
             pretraining=run.reward.pretraining,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
@@ -226,6 +229,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        guards: GuardsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
         pretraining: PretrainingConfig | None = None,
         reliability: ReliabilityConfig | None = None,
@@ -242,6 +246,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            guards: what is done when the learned one seems to be wrong.
             demonstrations: how what they show is.
             pretraining: what they said before.
             reliability: what an honest teacher is like.
@@ -255,6 +260,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.guards = guards or self.guards
         self.demonstrations = demonstrations or self.demonstrations
         self.pretraining = pretraining or self.pretraining
         self.reliability = reliability or self.reliability

@@ -21,6 +21,7 @@ from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
 from cluster.feedback.earlier import check_recorded
 from cluster.feedback.evidence import device_of
+from cluster.feedback.guarding import alarms_told
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
@@ -149,6 +150,9 @@ class Driver:
     def _train_once(self) -> None:
         algorithm = self.algorithm
         before = algorithm.updates
+        if algorithm.teaching and self.folder.thaw_file.exists():
+            self.folder.thaw_file.unlink()
+            algorithm.teaching.thaw()
         algorithm.train()
         if algorithm.updates > before:
             statistics = algorithm.statistics
@@ -247,6 +251,8 @@ class Driver:
             demonstrated=imitated.demonstrated if imitated else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
+            rolled_back_reward_versions=state.rollbacks if state else 0,
+            **(alarms_told(state.alarms) if state else {}),
             dropped_rollouts=algorithm.dropped_rollouts,
             lost_environments={str(why): count for why, count in statistics.lost_environments.items()},
         )

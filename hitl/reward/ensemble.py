@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hitl.reward.conservatism import Conservatism, without_conservatism
 from hitl.reward.convolutions import Convolutions
 from hitl.reward.evaluation import on_cpu
 from hitl.reward.inputs import InputSpace
@@ -88,6 +89,8 @@ class RewardEnsemble(nn.Module):
     def __init__(self, space: InputSpace, *, members: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.space = space
+        self.conservatism = Conservatism()
+        """What `reward` makes of the members' rewards; part of a version."""
         self.seen = space.image_features * len(space.images)
         """Features of images, of each member; they come before the other inputs."""
         sizes = [self.seen + space.size + space.memory_units, *hidden, 1]
@@ -202,8 +205,10 @@ class RewardEnsemble(nn.Module):
         return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
 
     def reward(self, observation_PO: Tensor, action_PA: Tensor, begins_SL: Tensor | None = None) -> Tensor:
-        """Return the reward of each step on the fixed scale, [P]: the members' mean; see `raw`."""
-        return self.member_rewards(observation_PO, action_PA, begins_SL).mean(0)
+        """Return the reward of each step on the fixed scale, [P]: the members' mean, or less; see `Conservatism`."""
+        members_KP = self.member_rewards(observation_PO, action_PA, begins_SL)
+        reward_P: Tensor = self.conservatism.combined(members_KP)
+        return reward_P
 
     def of_actions(self, observation_NO: Tensor, action_C: Tensor) -> Tensor:
         """Return the reward of each candidate action in each state, [N, C]; images are read once for all actions."""
@@ -228,11 +233,12 @@ class RewardEnsemble(nn.Module):
 
     def to_arrays(self) -> Weights:
         """Return the model's state as arrays."""
-        return to_arrays(self)
+        return to_arrays(self) | self.conservatism.to_arrays()
 
     def load_arrays(self, arrays: Weights) -> None:
         """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
-        state = to_tensors(arrays)
+        self.conservatism = Conservatism.of_arrays(arrays)
+        state = to_tensors(without_conservatism(arrays))
         known = self.state_dict()
         links = {name: known[name] for name in known if name.startswith(("signals.", "links."))}
         self.load_state_dict(links | state)

@@ -12,18 +12,22 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
+from hitl.reward.alarms import OnPolicy
 from hitl.reward.baseline import PlainBaseline
 from hitl.reward.calibration import Reliability, of_comparisons
+from hitl.reward.conservatism import Conservatism, without_conservatism
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.inputs import InputSpace
+from hitl.reward.on_policy import StepArrays, on_policy
 from hitl.reward.prequential import Prequential
 from hitl.reward.questions import candidates
 from hitl.reward.questions.choosing import ChosenPair, choose_pairs
 from hitl.reward.questions.strategies import Strategy
 from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.rollback import KeptVersions
 from hitl.reward.settings import FitSettings, TeacherSettings
 from policies.splits import is_heldout
 
@@ -58,6 +62,8 @@ class KindReport:
     """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
     fresh_log_loss: float | None = None
     fresh_accuracy: float | None = None
+    newest_log_losses: tuple[float, ...] = ()
+    """Of the pieces that came since the last fit, in nats; of nothing that trained the version that judged them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,8 @@ class FitReport:
 
     accepted: bool
     """False where the candidate was worse than the current version on the same held-out evidence."""
+    rolled_back: bool = False
+    """Before it, people's newest answers spoke for an earlier version, which took the place of the newest one."""
     kinds: Mapping[str, KindReport]
 
 
@@ -86,6 +94,8 @@ class OnlineRewardModel:
         kind_weights: Mapping[str, float] | None = None,
         teachers: Teachers | None = None,
         teacher_settings: TeacherSettings | None = None,
+        conservatism: Conservatism | None = None,
+        earlier_versions: int = 0,
     ) -> None:
         """Begin without evidence.
 
@@ -101,12 +111,16 @@ class OnlineRewardModel:
             kind_weights: of each kind beside the others; 1 where it is not named.
             teachers: as the kinds number them.
             teacher_settings: how they are told from each other; None: they are taken for alike.
+            conservatism: how the members' rewards become one; None: their mean.
+            earlier_versions: that are kept, to go back to.
         """
         self._device = device or torch.device("cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ensemble = RewardEnsemble(space, members=members, hidden=hidden).to(self._device)
+        self.ensemble.conservatism = conservatism or Conservatism()
         self._settings, self._fit = settings, Fit(self.ensemble, settings)
+        self.kept = KeptVersions(earlier_versions)
         self.evidence = {kind.name: kind for kind in evidence}
         """What people have said, by kind."""
         self._heldout_share = heldout_share
@@ -159,8 +173,10 @@ class OnlineRewardModel:
             return None
         known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
         training = [part for part in parts.values() if len(part.training)]
-        for name, fresh in self._fresh.items():
-            fresh.judge(self.ensemble, parts.get(name))
+        judged = {name: fresh.judge(self.ensemble, parts.get(name)) for name, fresh in self._fresh.items()}
+        rolled_back = self.kept.go_back(
+            self.ensemble, [(parts[n], rows) for n, rows in judged.items() if len(rows)]
+        )
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         is_refresh = quick_steps is None and unseen is not None
         self._fit(
@@ -168,7 +184,7 @@ class OnlineRewardModel:
             generator=self._generator,
             gradient_steps=self._settings.refresh_steps if is_refresh else quick_steps,
             newest=unseen or newest,
-            anew=quick_steps is None,
+            anew=quick_steps is None or rolled_back,
         )
         # A part of it is nearly as good, and a teacher is waiting.
         few = _QUICK_PROBE_STEPS if self.ensemble.convolutions is None else _QUICK_PROBE_IMAGES
@@ -176,7 +192,9 @@ class OnlineRewardModel:
         self.ensemble.set_gauge(*(part[:rows] for part in self._probe))
         candidate = self._judge(parts)
         accepted = is_first or not is_worse(list(candidate.values()), list(current.values()))
-        if not accepted:
+        if accepted:
+            self.kept.keep(self.weights())
+        else:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
         # A quick fit has no time for it.
@@ -204,10 +222,11 @@ class OnlineRewardModel:
                 fresh_count=len(self._fresh[name]),
                 fresh_log_loss=self._fresh[name].log_loss,
                 fresh_accuracy=self._fresh[name].accuracy,
+                newest_log_losses=self._fresh[name].newest,
             )
             for name, part in parts.items()
         }
-        return FitReport(accepted=accepted, kinds=kinds)
+        return FitReport(accepted=accepted, rolled_back=rolled_back, kinds=kinds)
 
     def _parts(self) -> dict[str, Part]:
         found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}
@@ -270,6 +289,11 @@ class OnlineRewardModel:
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
 
+    def look(self, policy: StepArrays, judged: StepArrays) -> OnPolicy:
+        """Hold the policy's newest steps against those that people judged; there is a probe set."""
+        assert self._probe is not None
+        return on_policy(self.ensemble, policy, judged, self._probe)
+
     @torch.no_grad()
     def choose(
         self, segments: list[Segment], *, count: int, pool: int, strategy: Strategy, rng: np.random.Generator
@@ -301,7 +325,9 @@ class OnlineRewardModel:
 
     def load(self, weights: Weights) -> None:
         """Go on from a version made by `weights`; what has come may have trained it, or not."""
-        self.ensemble.load_arrays(weights)
+        # Its conservatism is the run file's, though another one made the version.
+        self.ensemble.load_arrays({**without_conservatism(weights), **self.ensemble.conservatism.to_arrays()})
+        self.kept.versions = [self.weights()]
         for fresh in self._fresh.values():
             fresh.forget()
 

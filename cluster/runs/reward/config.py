@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.pretraining import PretrainingConfig
@@ -58,6 +59,7 @@ class RewardConfig(Section):
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    guards: GuardsConfig = Field(default_factory=GuardsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
     pretraining: PretrainingConfig = Field(default_factory=PretrainingConfig)
     reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
+from hitl.reward.conservatism import Conservatism, ConservatismKind
 from hitl.reward.settings import (
     FitSettings,
     ImageEncoder,
@@ -14,6 +15,16 @@ from hitl.reward.settings import (
     Reads,
     TeacherSettings,
 )
+
+
+class ConservatismConfig(Section):
+    """How the rewards of the ensemble's members become the one that a policy learns from (docs/guards.md)."""
+
+    kind: ConservatismKind = "mean"
+    """mean: of the members. deviation: their mean minus coefficient times their standard deviation. worst: the least of
+    them."""
+    coefficient: NotNegativeReal = 1.0
+    """deviation: lambda."""
 
 
 class RewardModelConfig(Section):
@@ -64,6 +75,13 @@ class RewardModelConfig(Section):
     """Share of segments whose comparisons judge the model and never train it."""
     kinds: KindWeights = Field(default_factory=KindWeights)
     teachers: TeachersConfig = Field(default_factory=TeachersConfig)
+
+    conservatism: ConservatismConfig = Field(default_factory=ConservatismConfig)
+
+    @property
+    def members_as_one(self) -> Conservatism:
+        """How the members' rewards become one."""
+        return Conservatism(**self.conservatism.model_dump())
 
     @property
     def inputs(self) -> InputSettings:
