@@ -15,7 +15,7 @@ from rich.text import Text
 from cluster.cli.live_view import process_dots
 from cluster.cli.supervisor import ProcessState
 from cluster.comparison.folder import ComparisonFolder, ComparisonSettings
-from cluster.comparison.standings import condorcet_line, ranking, said_chance, said_line, verdict
+from cluster.comparison.wording import condorcet_line, ranking, said_chance, said_line, verdict
 from cluster.runs.folder import read_json
 from cluster.runs.progress import ProgressRow
 from cluster.runs.wording import duration, number

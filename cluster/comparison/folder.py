@@ -5,11 +5,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cluster.runs.folder import RunFolder, read_json, write_json
 from hitl.errors import StorageError
-from hitl.voting.schedules import ScheduleName
+
+if TYPE_CHECKING:
+    from hitl.voting.schedules import ScheduleName
 
 Begin = Literal["anywhere", "start"]
 
@@ -35,7 +37,7 @@ class ComparisonSettings:
     """Length of a segment; None: whole episodes."""
     begin: Begin
     """anywhere: segments lie at the same random place of both episodes. start: both begin with their episode."""
-    schedule: ScheduleName
+    schedule: "ScheduleName"
     budget: int
     """Answers at most, skips counted."""
     confidence: float

@@ -67,8 +67,7 @@ class ComparisonProcess:
         env.close()  # type: ignore[no-untyped-call]
         self._news = threading.Event()
         self._journal = JournalFollower(self._client, self._run.run_id, news=self._news)
-        if not self._journal.wait_for(self._run.journal_end):
-            raise Unavailable("the answers of before cannot be read from the service; try again")
+        self._read_all()
         self._withdraw_open()
 
     def request_stop(self, *_: object) -> None:
@@ -80,18 +79,26 @@ class ComparisonProcess:
         """Ask until the winner is known or the budget is spent; returns the exit code."""
         ending = self._count()
         while not ending and not self._stopping.is_set():
-            if not self._ask_next():
-                self._news.wait(_LOOK_SECONDS)
-            if self._news.is_set():
-                self._news.clear()
-                ending = self._count()
-        self._withdraw_open()
+            ending = self._ask_until_over()
         if not ending:
             return DriverCode.STOPPED
         write_comparison_report(self._folder)
         self._tell("done")
         write_json(self._folder.run.summary_file, self._summary(ending))
         return DriverCode.DONE
+
+    def _ask_until_over(self) -> Ending | None:
+        """Ask and count; what was said while the last questions were taken back counts as well, and may change it."""
+        ending: Ending | None = None
+        while not ending and not self._stopping.is_set():
+            if not self._ask_next():
+                self._news.wait(_LOOK_SECONDS)
+            if self._news.is_set():
+                self._news.clear()
+                ending = self._count()
+        self._withdraw_open()
+        self._read_all()
+        return self._count()
 
     def close(self) -> None:
         """End what was started."""
@@ -115,10 +122,15 @@ class ComparisonProcess:
             )
         return load_judged(checkpoint, load_run(mine.run_file))
 
-    def _withdraw_open(self) -> None:
-        """Take back what nobody has answered: a later life asks what is worth asking then."""
+    def _read_all(self) -> None:
+        """Take note of everything that is in the journal now."""
+        if not self._journal.wait_for(self._client.get_run(self._run.run_id).journal_end):
+            raise Unavailable("the answers cannot be read from the service; try again")
         for entry, _ in self._journal.take():
             self._ballots.take(entry)
+
+    def _withdraw_open(self) -> None:
+        """Take back what nobody has answered: a later life asks what is worth asking then."""
         waiting = self._ballots.open
         self._client.withdraw(self._run, waiting)
         self._ballots.withdraw(waiting)

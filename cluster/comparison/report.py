@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.comparison.folder import ComparisonFolder
-from cluster.comparison.standings import condorcet_line, ranking, said_chance, said_line, verdict
+from cluster.comparison.wording import condorcet_line, ranking, said_chance, said_line, verdict
 from cluster.runs.folder import read_json, write_text
 from cluster.runs.loading import load_run
 from cluster.runs.wording import number

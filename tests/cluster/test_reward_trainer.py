@@ -43,10 +43,10 @@ def open_run(service: LiveService, name: str) -> FeedbackLink:
 
 @contextmanager
 def trainer_of(
-    service: LiveService, link: FeedbackLink, **changes: Any
+    service: LiveService, link: FeedbackLink, *, environment: EnvironmentConfig = DIAL, **changes: Any
 ) -> Iterator[Callable[[], TeachingState]]:
     """A reward trainer with experience; returns how to ask it where it stands."""
-    envs = make_vector(DIAL, 4)
+    envs = make_vector(environment, 4)
     policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=(8,))
     policy.load(acting_weights(ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))))
     rollout = Collector(envs, policy, source="1.0", seed=0, share_reward=False).collect(32, policy_version=1)
