@@ -12,8 +12,8 @@ Each bundle has as many random matrices of preferences as `--matrices` says, all
 
 People answer one question after the other by these preferences, and are stopped when the posterior probability of a
 Copeland winner reaches `--confidence`, or after `--budget` answers. The figures are the mean number of answers, how
-often the right one was named in the end, and the ratio of answers to round-robin's, each with its bootstrap interval
-over matrices. Both schedules see the same matrices.
+often the right one was named in the end (of all, and of those known within the budget), and the ratio of answers to
+round-robin's, each with its bootstrap interval over matrices. Both schedules see the same matrices.
 The last line is one JSON object.
 """
 
@@ -95,6 +95,7 @@ def bundle_figures(name: str, options: argparse.Namespace) -> dict[str, Any]:
         figures[schedule_name] = {
             "answers": _mean(answers),
             "right": _mean(right),
+            "right_when_known": _mean(right[answers < options.budget]),
             "out_of_budget": float(np.mean(answers >= options.budget)),
         }
     # A matrix stays with itself when matrices are drawn again, so what is drawn are rows of both numbers.
@@ -109,7 +110,9 @@ def bundle_figures(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def _mean(values: NDArray[np.float64]) -> list[Any]:
+def _mean(values: NDArray[np.float64]) -> list[Any] | None:
+    if not len(values):
+        return None
     low, high = interval(lambda groups: float(groups[0].mean()), [values])
     return [round(float(values.mean()), 3), [round(low, 3), round(high, 3)]]
 
