@@ -24,6 +24,7 @@ from hitl.errors import HandrailError
 _REDRAW_SECONDS = 0.25
 _LINE_SECONDS = 5.0
 _BAR_WIDTH = 21
+_LEAST_WIDTH_FOR_BARS = 100
 _PLAIN_WIDTH = 200
 """Columns where no terminal says how wide it is."""
 
@@ -77,7 +78,7 @@ class CompareView:
         found = self._found()
         if found is None:
             return
-        self._console.print(scores(found))
+        self._console.print(scores(found, bars=self._bars))
         self._console.print(wins(found))
         for line in (
             f"{verdict(found)}",
@@ -106,7 +107,7 @@ class CompareView:
                 ProgressBar(total=budget, completed=min(answers, budget), complete_style="cyan"),
                 f"{answers} / {budget}",
             )
-            body = Group(grid, Text(), scores(found), Text(), Text(verdict(found)))
+            body = Group(grid, Text(), scores(found, bars=self._bars), Text(), Text(verdict(found)))
         elapsed = duration(time.time() - self._started)
         return Panel(
             Group(body, Text(), process_dots(processes)),
@@ -118,6 +119,10 @@ class CompareView:
             padding=(1, 2),
             width=min(self._console.width, 110),
         )
+
+    @property
+    def _bars(self) -> bool:
+        return self._console.width >= _LEAST_WIDTH_FOR_BARS
 
     def _found(self) -> dict[str, Any] | None:
         with suppress(HandrailError):
@@ -136,13 +141,14 @@ class CompareView:
             self._live.stop()
 
 
-def scores(found: dict[str, Any]) -> Table:
-    """Return the policies, the likeliest winner first, with their scores and 95 % intervals."""
+def scores(found: dict[str, Any], *, bars: bool) -> Table:
+    """Return the policies, the likeliest winner first, with their scores and 95 % intervals, as bars, too, or not."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("policy", overflow="fold", style="bold", min_width=12)
     for name in ("wins with", "Copeland", "Borda"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Borda, 0 to 1", no_wrap=True)
+    if bars:
+        table.add_column("Borda, 0 to 1", no_wrap=True)
     copeland, borda = found["copeland"], found["borda"]
     for place in ranking(found):
         table.add_row(
@@ -150,7 +156,7 @@ def scores(found: dict[str, Any]) -> Table:
             said_chance(copeland["probability"][place]),
             _with_interval(copeland, place),
             _with_interval(borda, place),
-            _bar(borda["score"][place], *borda["interval"][place]),
+            *([_bar(borda["score"][place], *borda["interval"][place])] if bars else []),
         )
     return table
 

@@ -139,6 +139,14 @@ def drawn(folder: ComparisonFolder, *, terminal: bool, width: int = 100) -> str:
     return out.getvalue()
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_narrow_terminal_shows_all_of_the_scores(folder: ComparisonFolder, width: int) -> None:
+    write_json(folder.standings_file, found_of(CLEAR))
+    text = drawn(folder, terminal=True, width=width)
+    assert ("●━" in text) is (width == 120)
+    assert "…" not in text.replace("starting …", "")
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_terminal_says_who_is_ahead(folder: ComparisonFolder, terminal: bool) -> None:
     write_json(folder.standings_file, found_of(CLEAR))
