@@ -45,6 +45,9 @@ TABLE: tuple[Metric, ...] = (
         "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 1.099 is a blind guess."
     ),
     Metric(
+        "hitl_reward_fresh_loss_nats", "gauge", (), "Log-loss on the newest answers, before training on them."
+    ),
+    Metric(
         "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."
     ),
     Metric("hitl_reward_signal_agreement_ratio", "gauge", (), "Held-out signals whose sign it predicts."),
@@ -96,6 +99,7 @@ class DriverMetrics:
             "hitl_weights_version_updates": row.policy_version,
             "hitl_reward_version_updates": row.reward_version,
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
+            "hitl_reward_fresh_loss_nats": row.fresh_log_loss,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
             "hitl_feedback_asked_comparisons": row.asked,
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
@@ -112,7 +116,11 @@ class DriverMetrics:
         for term, loss in row.losses.items():
             self._metrics.gauge("hitl_learner_loss").labels(term=term).set(loss)
         agreement = self._metrics.gauge("hitl_reward_agreement_ratio")
-        for split, accuracy in (("train", row.train_accuracy), ("heldout", row.heldout_accuracy)):
+        for split, accuracy in (
+            ("train", row.train_accuracy),
+            ("heldout", row.heldout_accuracy),
+            ("fresh", row.fresh_accuracy),
+        ):
             if accuracy is not None:
                 agreement.labels(split=split).set(accuracy)
         for name, total in _totals(row).items():

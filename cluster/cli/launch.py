@@ -120,11 +120,18 @@ class RunCommands:
         ]
         if settings.rationality is not None:
             arguments += ["--rationality", str(settings.rationality)]
-        if settings.expert:
-            arguments += ["--expert", settings.expert]
+        if settings.rating_range is not None:
+            arguments += ["--rating-range", *(str(end) for end in settings.rating_range)]
+        if settings.goal_reward is not None:
+            arguments += ["--goal-reward", str(settings.goal_reward)]
+        for name in ("expert", "goal"):
+            if named := getattr(settings, name):
+                arguments += [f"--{name}", named]
+        shows = ["--demonstrate", str(settings.demonstrations), "--run-file", str(self._folder.run_file)]
         return [
             Command(
-                _handrail("teach", *arguments), {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")}
+                _handrail("teach", *arguments, *(shows if settings.demonstrations and not number else ())),
+                {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")},
             )
             for number in range(settings.count)
         ]

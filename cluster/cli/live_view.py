@@ -143,7 +143,9 @@ class LiveView:
     def _learnt_from(self, row: ProgressRow) -> list[tuple[str, str]]:
         """Return what there is to learn from beside answers, by its name."""
         config, facts = self._config, []
-        corrects = (config.learns_reward and config.reward.corrections.enabled) or config.imitation.imitates
+        corrects = (
+            config.learns_reward and config.reward.model.kinds.corrections
+        ) or config.imitation.imitates
         if config.stages.are_open and (config.learns_reward or config.heeds_signals):
             facts.append(("signals", _predicted(row.signals, row.signal_accuracy)))
             if row.unplaced_signals:

@@ -71,6 +71,11 @@ class Asking:
         return len(self._expire_time)
 
     @property
+    def number(self) -> int:
+        """Of the newest question; the next one has the number behind it."""
+        return self._number
+
+    @property
     def asked(self) -> int:
         """Open and answered questions."""
         return self.open + len(self.answered)

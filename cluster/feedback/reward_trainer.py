@@ -16,24 +16,22 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import evidence_of
+from cluster.feedback.demonstrated import complaint
+from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import SignalsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import FitReport, OnlineRewardModel
+from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
 from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
@@ -61,10 +59,7 @@ class RewardTrainer:
         run: Run,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
-        model: RewardModelConfig,
-        questions: QuestionsConfig,
-        signals: SignalsConfig,
-        corrections: CorrectionsConfig,
+        reward: RewardConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -80,10 +75,7 @@ class RewardTrainer:
             run: as the driver opened it.
             observation_space: of one environment.
             action_space: of one environment.
-            model: its numbers.
-            questions: what to ask and when.
-            signals: how live signals are read.
-            corrections: how corrections are.
+            reward: settings; the baseline of signals is decided.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -95,22 +87,15 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.inputs)
-        self._model = OnlineRewardModel(
-            space,
-            members=model.members,
-            hidden=model.hidden,
-            settings=model.fit,
-            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
-            heldout_share=model.heldout_share,
-            seed=seed,
-        )
+        self._spaces = observation_space, action_space
+        self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
+        questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._signals = signals
+        self._quick_steps = reward.signals.gradient_steps
         self._new_live = 0
         """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
@@ -131,7 +116,16 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
+        )
+        self._pairs = PairQuestions(
+            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
@@ -179,6 +173,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
+        self._model.has_learnt()
         self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:
@@ -186,6 +181,7 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
@@ -253,6 +249,8 @@ class RewardTrainer:
         if self._probe is None and is_time and self._fresh.has_batches:
             most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
             self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._fit_due_since = self._fit_due_since or time.monotonic()
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -261,7 +259,7 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
@@ -274,6 +272,9 @@ class RewardTrainer:
                 self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
@@ -297,7 +298,7 @@ class RewardTrainer:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_live
+        steps, newest = self._quick_steps, self._new_live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
         self._new_live -= newest
@@ -319,9 +320,9 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
+        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:

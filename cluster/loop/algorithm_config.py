@@ -21,6 +21,7 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -74,6 +75,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.demonstrations = DemonstrationsConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -125,6 +127,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            demonstrations=run.reward.demonstrations,
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -217,6 +220,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        demonstrations: DemonstrationsConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -230,6 +234,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            demonstrations: how what they show is.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -240,6 +245,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.demonstrations = demonstrations or self.demonstrations
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link

@@ -212,6 +212,8 @@ class Driver:
             heldout_accuracy=comparisons.heldout_accuracy,
             heldout_log_loss=comparisons.heldout_log_loss,
             train_accuracy=comparisons.train_accuracy,
+            fresh_accuracy=comparisons.fresh_accuracy,
+            fresh_log_loss=comparisons.fresh_log_loss,
             signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,

@@ -20,6 +20,7 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.derived_settings import signals_as_read
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
+from cluster.runs.reward.config import RewardConfig
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
 
@@ -73,10 +74,13 @@ class Teaching:
                 run=link.run,
                 observation_space=observation_space,
                 action_space=action_space,
-                model=config.reward_model,
-                questions=config.questions,
-                signals=signals_as_read(config),
-                corrections=config.corrections,
+                reward=RewardConfig(
+                    model=config.reward_model,
+                    questions=config.questions,
+                    signals=signals_as_read(config),
+                    corrections=config.corrections,
+                    demonstrations=config.demonstrations,
+                ),
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,

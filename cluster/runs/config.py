@@ -13,6 +13,7 @@ from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
 from cluster.runs.relabel_config import relabel_complaint
 from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.questions import kinds_complaint
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
 
@@ -314,6 +315,8 @@ class RunConfig(Section):
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment or learned to something else"
             )
+        if complaint := kinds_complaint(self):
+            raise ValueError(complaint)
         if not self.learns_reward:
             return self
         if questions.segment_steps > self.rollouts.steps:

@@ -44,13 +44,23 @@ class SimulatedTeachersConfig(Section):
     """Processes to start with the run."""
     expert: str = ""
     """`module:Class` with `act(observation)`: what they answer where they are asked what to do
-    (imitation.questions)."""
+    (imitation.questions), and how they demonstrate."""
+    goal: str = ""
+    """`module:function` that takes an observation and returns whether the state is wanted: what they answer where they
+    are asked that (reward.questions.kinds)."""
+    goal_reward: float | None = None
+    """Without a goal: a state is wanted where the step from it has at least this true reward."""
+    demonstrations: NotNegative = 0
+    """Episodes that the first of them plays with the expert and sends before it answers."""
     rationality: NotNegativeReal | None = None
     """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
     mistake: Share = 0.0
-    """Chance to press the wrong key."""
+    """Chance to press the wrong key; of a ranking or a rating, to read the scale the wrong way round."""
     tie_threshold: NotNegativeReal = 0.5
     """A difference in return of at most this is a tie."""
+    rating_range: tuple[float, float] | None = None
+    """True returns of a segment at which the worst rating begins and the best one ends; empty: the lowest and highest
+    that each of them has seen so far (not in lockstep)."""
     skip: Share = 0.0
     """Chance to skip a question."""
     answer_seconds: NotNegativeReal = 0.0

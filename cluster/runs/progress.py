@@ -20,6 +20,8 @@ _TAGS = {
     "heldout_accuracy": "reward_model/heldout_accuracy",
     "heldout_log_loss": "reward_model/heldout_log_loss",
     "train_accuracy": "reward_model/train_accuracy",
+    "fresh_accuracy": "reward_model/fresh_accuracy",
+    "fresh_log_loss": "reward_model/fresh_log_loss",
     "signal_accuracy": "reward_model/signal_accuracy",
     "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
@@ -85,6 +87,10 @@ class ProgressRow:
     """In nats per held-out answer; 1.099 is a blind guess."""
     train_accuracy: float | None = None
     """Share of the answers trained on that the reward model predicts."""
+    fresh_accuracy: float | None = None
+    """Share of the newest answers that the reward model predicted before it was trained on them."""
+    fresh_log_loss: float | None = None
+    """In nats per answer, of these."""
     signals: int = 0
     """Live signals that are learnt from."""
     signal_accuracy: float | None = None

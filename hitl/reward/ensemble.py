@@ -48,17 +48,26 @@ class SignalLink(nn.Module):
         return self.log_noise.exp() + _LEAST_NOISE
 
 
-class CorrectionLink(nn.Module):
-    """From the reward to what people do instead: how much they look at it."""
+class Link(nn.Module):
+    """From the reward to one kind of feedback: how much people look at it, and what they think of a reward of 0.
 
-    def __init__(self) -> None:
+    Comparisons need none: their log-odds are the unit of the reward before the gauge.
+    """
+
+    def __init__(self, members: int) -> None:
         super().__init__()
-        self.log_rationality = nn.Parameter(torch.zeros(()))
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.offset_K = nn.Parameter(torch.zeros(members))
 
-    @property
-    def rationality(self) -> Tensor:
-        """Log-odds per raw reward."""
-        return self.log_rationality.exp()
+    def forward(self, reward_KX: Tensor) -> Tensor:
+        """Return the log-odds of a reward or a return, [K, ...]."""
+        offset_KX = self.offset_K.view(-1, *[1] * (reward_KX.dim() - 1))
+        log_odds_KX: Tensor = self.log_scale.exp() * reward_KX + offset_KX
+        return log_odds_KX
+
+
+LINKED = ("rankings", "ratings", "corrections", "demonstrations", "goals")
+"""Kinds of feedback with a `Link`."""
 
 
 class RewardEnsemble(nn.Module):
@@ -89,7 +98,7 @@ class RewardEnsemble(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(members, 1, outputs) for _, outputs in shapes)
         self.log_tie = nn.Parameter(torch.zeros(()))
         self.signals = SignalLink()
-        self.corrections = CorrectionLink()
+        self.links = nn.ModuleDict({kind: Link(members) for kind in LINKED})
         self.register_buffer("input_mean", torch.zeros(space.size))
         self.register_buffer("input_std", torch.ones(space.size))
         self.register_buffer("gauge_mean_K", torch.zeros(members))
@@ -197,5 +206,5 @@ class RewardEnsemble(nn.Module):
         """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
         state = to_tensors(arrays)
         known = self.state_dict()
-        links = {name: known[name] for name in known if name.startswith(("signals.", "corrections."))}
+        links = {name: known[name] for name in known if name.startswith(("signals.", "links."))}
         self.load_state_dict(links | state)

@@ -23,3 +23,12 @@ class FitSettings:
     learning_rate: float
     weight_decay: float
     gradient_steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherSettings:
+    """How teachers are told from each other."""
+
+    weighted: bool = False
+    spread: float = 0.7
+    most_weight: float = 3.0

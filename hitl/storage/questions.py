@@ -21,7 +21,7 @@ from hitl.events import Question
 from hitl.storage import schema
 from hitl.storage.clock import from_us, now_us, to_us
 from hitl.v1 import types_pb2
-from hitl.wire.segments import decode_question
+from hitl.wire.questions import decode_question
 
 _questions = schema.questions
 

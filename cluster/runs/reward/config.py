@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -36,3 +37,4 @@ class RewardConfig(Section):
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)

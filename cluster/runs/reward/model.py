@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
-from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings
+from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings, TeacherSettings
 
 
 class RewardModelConfig(Section):
@@ -32,16 +33,23 @@ class RewardModelConfig(Section):
     gradient_steps: Positive = 100
     """Gradient steps of each fit, warm-started from the last one."""
     batch_comparisons: Positive = 32
-    """Comparisons per gradient step."""
+    """Comparisons per gradient step; and rankings, ratings, goals and windows of demonstrations."""
     lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Chance that an answer is given at random, part of the likelihood."""
     heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of segments whose comparisons judge the model and never train it."""
+    kinds: KindWeights = Field(default_factory=KindWeights)
+    teachers: TeachersConfig = Field(default_factory=TeachersConfig)
 
     @property
     def inputs(self) -> InputSettings:
         """What it reads of observations."""
         return InputSettings(**self.model_dump(include=set(InputSettings.__dataclass_fields__)))
+
+    @property
+    def teacher_settings(self) -> TeacherSettings:
+        """How teachers are told from each other."""
+        return TeacherSettings(**self.teachers.model_dump())
 
     @property
     def fit(self) -> FitSettings:
