@@ -16,6 +16,8 @@ from hitl.errors import ConfigError, StorageError
 
 _OF_THE_TASK = ("id", "kwargs", "fixed_horizon")
 """Keys of the environment that the fingerprint of a task is made of; see `task_of`."""
+_OF_ANSWERS = {"rationality", "mistake", "tie_threshold", "skip", "answer_seconds"}
+"""Settings of simulated teachers that are about comparisons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ def run_file_of(
         teachers: how many simulated teachers to start.
         feedback: keys of the section of this name.
     """
-    answering = config.teachers.model_dump(exclude={"live"}) | {"count": teachers}
+    answering = config.teachers.model_dump(include=_OF_ANSWERS) | {"count": teachers}
     return RunConfig(
         name=name,
         seed=seed,
