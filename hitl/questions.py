@@ -19,6 +19,8 @@ class _AnyQuestion:
     policy_version: int = 0
     reward_version: int = 0
     expire_time: datetime | None = None
+    answers: int = 1
+    """So many different teachers are asked, one after the other. They are not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import compare, evaluate, export, report, runs, serve, teach, token, train
+from cluster.cli import compare, evaluate, export, feedback, report, runs, serve, teach, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -26,6 +26,7 @@ _COMMANDS = {
     "eval": evaluate,
     "compare": compare,
     "export": export,
+    "feedback": feedback,
     "report": report,
     "runs": runs,
     "token": token,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from hitl.errors import ConfigError
+from hitl.teachers.kinds import KindName
 from hitl.teachers.live import Mode
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     program = parser.add_argument_group("simulated teachers")
     program.add_argument("--simulated", action="store_true", help="let a program answer from the true reward")
+    program.add_argument(
+        "--kind",
+        choices=get_args(KindName),
+        default="oracle",
+        help="what it is like; options below that are not their default win (default: %(default)s)",
+    )
     program.add_argument(
         "--rationality", type=float, help="how surely it prefers the better one (default: always)"
     )
@@ -132,11 +139,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from hitl.teachers.judging import load_expert, load_goal
     from hitl.teachers.program import run_teacher
-    from hitl.teachers.simulated import SimulatedSettings
+    from hitl.teachers.simulated import settings_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     expert = load_expert(arguments.expert) if arguments.expert else None
-    settings = SimulatedSettings(
+    settings = settings_of(
+        arguments.kind,
         rationality=arguments.rationality,
         mistake=arguments.mistake,
         tie_threshold=arguments.tie_threshold,

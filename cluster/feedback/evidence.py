@@ -59,6 +59,9 @@ def evidence_of(
 ) -> list[Evidence]:
     """Return all kinds that count, without any feedback yet.
 
+    A model that does not tell actions apart learns nothing from what people do instead, and one that remembers nothing
+    from signals, which are about single steps.
+
     Args:
         reward: settings; the baseline of signals is decided.
         space: what the model looks at.
@@ -99,8 +102,12 @@ def evidence_of(
             **heldout,
         ),
     }
-    weights = model.kinds.model_dump() | ({} if signals.reading == "reward" else {"signals": 0.0})
-    return [make() for name, make in kinds.items() if weights[name]]
+    weights = model.kinds.model_dump()
+    reads = {
+        "signals": signals.reading == "reward" and not space.memory_units,
+        "corrections": space.tells_actions_apart,
+    }
+    return [make() for name, make in kinds.items() if weights[name] and reads.get(name, True)]
 
 
 def crediting_of(signals: SignalsConfig, space: InputSpace, *, seed: int) -> Crediting:

@@ -43,7 +43,7 @@ class OwnSegments:
             return False
         if self._last is not None and env_steps - self._last < self._every:
             return False
-        cuttings = cuttings_of(fresh.gathered, steps=self._steps, run=self._run, rng=self._rng)
+        cuttings = cuttings_of(fresh.gathered, steps=self._steps, run=self._run, rng=self._rng, outcomes=True)
         if not cuttings:
             return False
         chosen = self._rng.permutation(len(cuttings))[:_SHOWN]

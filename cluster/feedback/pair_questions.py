@@ -62,7 +62,13 @@ class PairQuestions:
     ) -> tuple[list[PairQuestion], list[Cutting]]:
         if not count:
             return [], []
-        cuttings = cuttings_of(rollouts, steps=self._questions.segment_steps, run=self._run, rng=self._rng)
+        cuttings = cuttings_of(
+            rollouts,
+            steps=self._questions.segment_steps,
+            run=self._run,
+            rng=self._rng,
+            outcomes=model.ensemble.space.reads == "state_action_next",
+        )
         pairs = model.choose(
             [cutting.segment for cutting in cuttings],
             count=count,

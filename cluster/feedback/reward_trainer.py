@@ -22,6 +22,8 @@ from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.probe import draw_probe
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
@@ -33,17 +35,12 @@ from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
 from hitl.reward.questions.schedule import QuestionSchedule
-from policies.spaces import flat_dtype, flat_size
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
 _SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -92,7 +89,7 @@ class RewardTrainer:
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._segment_steps = questions.segment_steps
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
@@ -107,6 +104,7 @@ class RewardTrainer:
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         known = run if lockstep else stands
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
             known,
@@ -115,6 +113,7 @@ class RewardTrainer:
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
         self._own = OwnSegments(
             self._model.evidence.get("demonstrations"),
@@ -182,21 +181,23 @@ class RewardTrainer:
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
         self._own.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence.get("signals")
-        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
         )
 
     def advance(
@@ -247,8 +248,14 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
-            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+            self._set_probe(
+                *draw_probe(
+                    self._fresh,
+                    self._model.ensemble.space,
+                    segment_steps=self._segment_steps,
+                    rng=self._rng,
+                )
+            )
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._fit_due_since = self._fit_due_since or time.monotonic()
 
@@ -265,6 +272,7 @@ class RewardTrainer:
                     continue
                 self._asking.take_answer(event.question_id)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_others(self) -> None:
         for journal in self._others:
@@ -276,6 +284,7 @@ class RewardTrainer:
             logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
             return
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):

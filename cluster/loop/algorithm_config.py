@@ -24,6 +24,7 @@ from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import (
@@ -76,6 +77,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -128,6 +130,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
             demonstrations=run.reward.demonstrations,
+            reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -221,6 +224,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -235,6 +239,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
             demonstrations: how what they show is.
+            reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -246,6 +251,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
         self.demonstrations = demonstrations or self.demonstrations
+        self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link

@@ -20,7 +20,7 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.derived_settings import signals_as_read
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
-from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.config import RewardConfig, actions_complaint
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
 
@@ -47,6 +47,10 @@ class Teaching:
             raise ConfigError(
                 "questions with clips are about what stages play: they need some, and no lockstep"
             )
+        if complaint := actions_complaint(
+            config.reward_model, config.signals, config.augmentation, acting=config.acting.kind
+        ):
+            raise ConfigError(complaint)
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -80,6 +84,7 @@ class Teaching:
                     signals=signals_as_read(config),
                     corrections=config.corrections,
                     demonstrations=config.demonstrations,
+                    reliability=config.reliability,
                 ),
                 board=self.board,
                 publisher=self.publisher,

@@ -166,7 +166,14 @@ class Fit:
             whole = EvidenceLoss(self._ensemble, likelihoods)
             self._steps[likelihoods] = (
                 whole,
-                GradientStep(whole, self._flat, optimiser=self._optimiser, max_gradient_norm=math.inf),
+                GradientStep(
+                    whole,
+                    self._flat,
+                    optimiser=self._optimiser,
+                    max_gradient_norm=math.inf,
+                    # A memory over many steps has so many kernels that tracing takes too long.
+                    traced=self._ensemble.memories is None,
+                ),
             )
         return self._steps[likelihoods]
 

@@ -259,7 +259,7 @@ class OnlineRewardModel:
 
     def _returns(self, segments: list[Segment]) -> torch.Tensor:
         """Return each member's sum of rewards of each segment, [K, S]."""
-        observation, action = candidates.stack(segments)
+        observation, action = candidates.stack(segments, self.ensemble.space.reads)
         raw_KSL = self.ensemble.raw(
             torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
         )

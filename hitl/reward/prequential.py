@@ -46,8 +46,7 @@ class Prequential:
 
     def has_learnt(self, examples: Examples | None) -> None:
         """Take note that the model knows these pieces, and none that come later."""
-        known = int(examples.arrival_E.max()) + 1 if examples is not None else 0
-        self._learnt = max(known, self._learnt or 0)
+        self._learnt = int(examples.arrival_E.max()) + 1 if examples is not None else 0
 
     def clear(self) -> None:
         """Begin another window."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 ImageEncoder = Literal["auto", "flat", "cnn"]
+Reads = Literal["state", "state_action", "state_action_next"]
+Memory = Literal["none", "gru"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +16,14 @@ class InputSettings:
     encoder: ImageEncoder = "auto"
     image_features: int = 64
     filters: tuple[tuple[int, int, int], ...] = ()
+    reads: Reads = "state_action"
+    memory: Memory = "none"
+    memory_units: int = 32
+
+    @property
+    def tells_actions_apart(self) -> bool:
+        """Whether the model knows of a state alone which action is worth what: who acts by it needs that."""
+        return self.reads == "state_action" and self.memory == "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

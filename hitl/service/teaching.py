@@ -138,8 +138,11 @@ class TeachingHandlers(WatchingHandlers):
     ) -> teaching_pb2.LeasedQuestion:
         storage, ids = self._storage, leased.segment_ids
         bodies = await wrap_future(storage.read(segments.load_segments, storage.blobs, run_id, ids))
+        question = types_pb2.Question.FromString(leased.body)
+        # Who knew that others answer it as well might answer with more care.
+        question.ClearField("answers")
         message = teaching_pb2.LeasedQuestion(
-            question=types_pb2.Question.FromString(leased.body),
+            question=question,
             lease_expire_time=encode_time(leased.lease_end),
             segments=[types_pb2.Segment.FromString(body) for body in bodies],
         )
@@ -182,6 +185,8 @@ class TeachingHandlers(WatchingHandlers):
         results = [next(outcomes) if isinstance(new, NewEvent) else new for new in checked]
         for run_id in {result.receipt.run_id for result in appended if isinstance(result, Appended)}:
             self._bells.journal(run_id).ring()
+        for run_id in {r.receipt.run_id for r in appended if isinstance(r, Appended) and r.wants_more}:
+            self._bells.questions(run_id).ring()
         for new, outcome in zip(good, appended, strict=True):
             self._count(new, outcome)
         return teaching_pb2.SubmitEventsResponse(results=[self._result(result) for result in results])

@@ -62,12 +62,16 @@ def check_open(asked: questions.Asked, question_id: str, teacher_id: str, now: i
     """Check that a question waits for this teacher's answer.
 
     Raises:
-        NotYours: it has been closed, has expired or is with someone else.
+        NotYours: it has been closed, has expired, has this teacher's answer or is with someone else.
     """
     if asked.state != questions.OPEN:
         raise NotYours(f"question {question_id} is {asked.state} already; take another one")
     if asked.expire_us is not None and asked.expire_us <= now:
         raise NotYours(f"question {question_id} has expired; take another one")
+    if teacher_id in asked.answerers:
+        raise NotYours(
+            f"question {question_id} has your answer, and is left to another teacher; take another one"
+        )
     # A lease that ran out forbids nothing: who thinks too long loses nothing unless someone else took it.
     if asked.lease_teacher_id not in (None, teacher_id) and asked.lease_end_us > now:
         raise NotYours(f"question {question_id} is with another teacher now; take another one")

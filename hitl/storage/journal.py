@@ -63,6 +63,8 @@ class Appended:
     new: bool
     segments: int = 0
     """How many segments a new one names."""
+    wants_more: bool = False
+    """It answers a question that is now left to another teacher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,7 @@ class _Appending:
         if self._rows:
             self._connection.execute(_INSERT, self._rows)
             set_next_offset(self._connection, self._run_id, self._next_offset)
-        answered = [question_id for question_id, asked in self._asked.items() if asked.answered_now]
-        questions.close_answered(self._connection, self._run_id, answered)
+        questions.store_answered(self._connection, self._run_id, self._asked)
         return results
 
     def _result(self, new: NewEvent) -> Appended | RequestError:
@@ -155,7 +156,13 @@ class _Appending:
             segment_ids = self._judge(new)
         except RequestError as error:
             return error
-        return Appended(self._record(new, digest, segment_ids), new=True, segments=len(segment_ids))
+        asked = self._asked.get(new.event.question_id) if isinstance(new.event, Answer) else None
+        return Appended(
+            self._record(new, digest, segment_ids),
+            new=True,
+            segments=len(segment_ids),
+            wants_more=asked is not None and asked.state == questions.OPEN,
+        )
 
     def _judge(self, new: NewEvent) -> tuple[str, ...]:
         """Return the segments that the event is about, or raise why it cannot be recorded."""
@@ -180,7 +187,7 @@ class _Appending:
             raise NotFound(f"run {event.run_id} has no question {event.question_id}")
         check_fits(event, asked.question)
         check_open(asked, event.question_id, new.teacher_id, self._now)
-        asked.state, asked.answered_now = questions.ANSWERED, True
+        asked.take_answer(new.teacher_id)
         return asked.segment_ids
 
     def _check_retraction(self, event: Retraction, teacher_id: str) -> None:
@@ -189,13 +196,13 @@ class _Appending:
             raise NotFound(
                 f"run {event.run_id} has no event {event.retracted_event_id} of yours to take back"
             )
-        if retracted.kind == _kind(event):
+        if retracted.kind == kind_of(event):
             raise InvalidRequest(
                 f"event {event.retracted_event_id} is itself a retraction, which cannot be taken back"
             )
 
     def _record(self, new: NewEvent, digest: bytes, segment_ids: tuple[str, ...]) -> Receipt:
-        known = _Known(self._next_offset, digest, _kind(new.event), self._now)
+        known = _Known(self._next_offset, digest, kind_of(new.event), self._now)
         self._known[new.key] = known
         self._next_offset += 1
         self._rows.append(
@@ -226,7 +233,8 @@ class _Appending:
         return {(row[0], row[1]): _Known(row[2], bytes(row[3]), row[4], row[5]) for row in rows}
 
 
-def _kind(event: Event) -> str:
+def kind_of(event: Event) -> str:
+    """Return the word by which the store knows the kind of an event."""
     return type(event).__name__.lower()
 
 

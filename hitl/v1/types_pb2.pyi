@@ -563,6 +563,7 @@ class Question(_message.Message):
     REWARD_VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     question_id: _builtins.str
     """Unique within the run."""
     run_id: _builtins.str
@@ -571,6 +572,8 @@ class Question(_message.Message):
     policy_version: _builtins.int
     """The newest policy and the reward model when it was asked."""
     reward_version: _builtins.int
+    answers: _builtins.int
+    """So many different teachers are asked, one after the other; 0 counts as 1. Teachers are not told."""
     @_builtins.property
     def pair(self) -> Global___PairQuestion: ...
     @_builtins.property
@@ -602,10 +605,11 @@ class Question(_message.Message):
         reward_version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        answers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "kind", b"kind", "pair", b"pair", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "relabel", "ranking", "rating", "goal"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015

@@ -45,6 +45,8 @@ def encode_question(question: Question) -> types_pb2.Question:
             message.goal.segment_id, message.goal.step = question.segment_id, question.step
     if question.expire_time is not None:
         message.expire_time.CopyFrom(encode_time(question.expire_time))
+    if question.answers > 1:
+        message.answers = question.answers
     return message
 
 
@@ -64,6 +66,7 @@ def decode_question(message: types_pb2.Question, what: str = "question") -> Ques
         "expire_time": decode_time(message.expire_time, f"{what}.expire_time")
         if message.HasField("expire_time")
         else None,
+        "answers": check_count(message.answers, f"{what}.answers") or 1,
     }
     if kind == "pair":
         return _decode_pair(message.pair, f"{what}.pair", common)

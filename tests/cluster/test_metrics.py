@@ -17,7 +17,7 @@ from hitl.service.metrics import TABLE as SERVICE_TABLE
 PARTS = "rollout|queue|learner|weights|reward|feedback"
 UNITS = (
     "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|signals|corrections"
-    "|relabels|environments|segments"
+    "|relabels|environments|segments|teachers"
 )
 
 

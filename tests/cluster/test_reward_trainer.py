@@ -1,6 +1,6 @@
 """The reward trainer beside a stage whose frames are made by hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -43,7 +43,12 @@ def open_run(service: LiveService, name: str) -> FeedbackLink:
 
 @contextmanager
 def trainer_of(
-    service: LiveService, link: FeedbackLink, *, environment: EnvironmentConfig = DIAL, **changes: Any
+    service: LiveService,
+    link: FeedbackLink,
+    *,
+    environment: EnvironmentConfig = DIAL,
+    reads_from: Sequence[str] = (),
+    **changes: Any,
 ) -> Iterator[Callable[[], TeachingState]]:
     """A reward trainer with experience; returns how to ask it where it stands."""
     envs = make_vector(environment, 4)
@@ -60,7 +65,7 @@ def trainer_of(
             "reward": RewardConfig.model_validate({"model": MODEL, "questions": QUESTIONS} | changes),
             "board": None,
             "publisher": None,
-            "reads_from": (),
+            "reads_from": reads_from,
             "life": "1",
             "seed": 0,
             "lockstep": False,

@@ -6,7 +6,14 @@ from pydantic import Field
 
 from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
-from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings, TeacherSettings
+from hitl.reward.settings import (
+    FitSettings,
+    ImageEncoder,
+    InputSettings,
+    Memory,
+    Reads,
+    TeacherSettings,
+)
 
 
 class RewardModelConfig(Section):
@@ -16,6 +23,14 @@ class RewardModelConfig(Section):
     """Networks in the ensemble; their disagreement is the uncertainty."""
     hidden: tuple[Positive, ...] = (64, 64)
     """Units of each hidden layer of each member; [] for a reward that is linear in what it reads."""
+    reads: Reads = "state_action"
+    """state: r(s). state_action: r(s, a). state_action_next: r(s, a, s'), with what truly followed. Only state_action
+    tells actions apart: no other acts, or learns from what people would have done instead (docs/reward_models.md)."""
+    memory: Memory = "none"
+    """gru: the reward of a step depends on the steps of its segment before it, through a gated recurrent unit. It
+    learns from what is said of whole segments, and does not act."""
+    memory_units: Positive = 32
+    """Units of that memory, of each member."""
     features: str | None = None
     """module:function that maps flat observations [N, O] to features of each Discrete action [N, actions, F], which the
     model reads in the place of observation and action (docs/live.md)."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from cluster.runs.section import NotNegative, Positive, PositiveReal, Section
+from cluster.runs.section import NotNegative, Positive, PositiveReal, Section, Share
 from hitl.questions import DEFAULT_POINTS
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class QuestionsConfig(Section):
     """Pairs considered for each round."""
     fresh_batches: Positive = 4
     """They are cut from so many of the newest batches of rollouts."""
+    duplicates: Share = 0.0
+    """Share of questions that go to two different teachers, whose agreement is shown; both answers count against the
+    budget and are learnt from. Lockstep waits for the second one only a few seconds."""
+    gold: Share = 0.0
+    """Share of questions that repeat one whose answer is known: two teachers gave it, or one of reward.reliability.
+    trusted. Nobody is told; the answers count as all others do."""
     max_open: Positive = 20
     """No new question while this many wait for a teacher (overlapped mode)."""
     expire_seconds: PositiveReal = 600.0

@@ -139,7 +139,11 @@ class Demonstrations:
             for one, against_C in zip(judged, against_EC, strict=True)
         ]
         arrays = JudgementArrays.of(
-            together, self._teachers, heldout_share=self._heldout_share, splits=slice(0, 1)
+            together,
+            self._teachers,
+            heldout_share=self._heldout_share,
+            splits=slice(0, 1),
+            reads=ensemble.space.reads,
         )
         names = [f"{one.segments[0].segment_id}/{one.segments[0].address.begin}" for one in together]
         bootstrap_KE = bootstrap_weights(names, members=ensemble.members, seed=self._seed)

@@ -17,6 +17,7 @@ from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.evidence import Likelihood, Teachers
 from hitl.reward.evidence.segments import SegmentArrays, SegmentInputs
+from hitl.reward.settings import Reads
 from policies.splits import is_heldout
 
 _ALL = slice(None)
@@ -62,13 +63,14 @@ class JudgementArrays:
         *,
         heldout_share: float,
         splits: slice = _ALL,
+        reads: Reads = "state_action",
     ) -> "JudgementArrays":
         """Put judgements into arrays, splitting them by segment.
 
         One judges the model if any of its segments is held out, so no held-out segment is ever trained on; `splits`
-        says which of its segments decide.
+        says which of its segments decide. `reads` is what the model does.
         """
-        segments = SegmentArrays(segment for one in judged for segment in one.segments)
+        segments = SegmentArrays((segment for one in judged for segment in one.segments), reads)
         most = max(len(one.segments) for one in judged)
         rows = [segments.rows(one.segments) for one in judged]
         said = [np.atleast_1d(one.said) for one in judged]
@@ -187,7 +189,9 @@ class Judgements:
             judged = self.counted
             names = ["/".join(segment.segment_id for segment in one.segments) for one in judged]
             self._arrays = (
-                JudgementArrays.of(judged, self._teachers, heldout_share=self._heldout_share),
+                JudgementArrays.of(
+                    judged, self._teachers, heldout_share=self._heldout_share, reads=ensemble.space.reads
+                ),
                 bootstrap_weights(names, members=ensemble.members, seed=self._seed),
             )
         arrays, bootstrap_KE = self._arrays

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hitl.events import Segment
+from hitl.events import Outcome, Segment
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.evidence.rows import flat_observations
+from hitl.reward.evidence.rows import steps_of
+from hitl.reward.settings import Reads
 
 Key = tuple[str, str, int]
 """The run and the id of a segment, unique in the run, and its first step: some are about a part of it."""
@@ -28,14 +29,16 @@ def key_of(segment: Segment) -> Key:
 class SegmentArrays:
     """Segments of any lengths, each once; shorter ones are padded with weight 0."""
 
-    def __init__(self, segments: Iterable[Segment]) -> None:
+    def __init__(self, segments: Iterable[Segment], reads: Reads = "state_action") -> None:
+        """Lay out what a model with this setting reads of them; see `steps_of`."""
         kept = {key_of(segment): segment for segment in segments}
         self.row = {key: row for row, key in enumerate(kept)}
         """Of each segment."""
-        longest = max((len(segment) for segment in kept.values()), default=0)
-        self.observation_SLO = _stacked([flat_observations(s) for s in kept.values()], longest)
-        self.action_SLA = _stacked([np.asarray(s.actions) for s in kept.values()], longest)
-        steps_S = np.array([len(segment) for segment in kept.values()], np.int64)
+        steps = [steps_of(segment, reads) for segment in kept.values()]
+        steps_S = np.array([len(action) for _, action in steps], np.int64)
+        longest = max(1, steps_S.max(initial=0))
+        self.observation_SLO = _stacked([observation for observation, _ in steps], longest)
+        self.action_SLA = _stacked([action for _, action in steps], longest)
         self.weight_SL = (np.arange(longest) < steps_S[:, None]).astype(np.float32)
 
     def rows(self, segments: Sequence[Segment]) -> list[int]:
@@ -61,14 +64,16 @@ class SegmentInputs:
 
 def part_of(segment: Segment, begin: int, end: int) -> Segment:
     """Return some steps of a segment, counted from its first; it keeps its id, and is held out with it."""
-    first = segment.address.begin
+    first, outcome = segment.address.begin, segment.outcome
+    if end < len(segment):
+        outcome = Outcome(observations={name: array[end] for name, array in segment.observations.items()})
     return replace(
         segment,
         address=replace(segment.address, begin=first + begin, end=first + end),
         observations={name: array[begin:end] for name, array in segment.observations.items()},
         actions=segment.actions[begin:end],
         showing=None,
-        outcome=segment.outcome if end == len(segment) else None,
+        outcome=outcome,
     )
 
 

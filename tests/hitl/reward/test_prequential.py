@@ -166,3 +166,14 @@ def test_a_kind_that_comes_late_is_judged_from_its_first_piece() -> None:
     fresh.judge(model.ensemble, part)
     # All of these answers came as number 0.
     assert len(fresh) == 6
+
+
+def test_a_version_in_the_place_of_one_that_was_judged_begins_anew() -> None:
+    told, model = answers(40), _model()
+    _take(model, told[:20])
+    _fit(model)
+    _take(model, told[20:30])
+    assert _fit(model).fresh_count == 10
+    _take(model, told[30:35])
+    model.load(model.weights())
+    assert _fit(model).fresh_count == 0
