@@ -69,6 +69,20 @@ def test_two_different_policies_are_compared_and_ties_are_broken_by_chance(name:
     assert min(counts) > 60
 
 
+def test_who_is_compared_first_is_no_matter_of_numbers() -> None:
+    rng, nothing = np.random.default_rng(0), np.zeros((3, 3))
+    firsts = [double_thompson(nothing, nothing.astype(np.int64), rng)[0] for _ in range(600)]
+    assert max(map(firsts.count, range(3))) < 250
+
+
+def test_whoever_is_known_to_lose_to_all_is_compared_with_whoever_a_draw_prefers() -> None:
+    lower_I, drawn_I = np.array([0.5, 0.6, 0.7]), np.array([0.5, 0.8, 0.7])
+    assert second_candidates(lower_I, drawn_I, 0).tolist() == [1]
+    assert oracles.second_candidates(
+        [[0.5] * 3, [0.6] * 3, [0.7] * 3], [[0.5] * 3, [0.8] * 3, [0.7] * 3], 0
+    ) == [1]
+
+
 def test_round_robin_asks_about_every_pair_as_often() -> None:
     rng, asked_IJ = np.random.default_rng(0), np.zeros((4, 4), np.int64)
     for _ in range(6 * 5):
