@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ class Selected:
     checkpoint: Path
     config: RunConfig
 
+    @property
+    def number(self) -> int:
+        """Of the checkpoint: environment steps before it."""
+        return int(self.checkpoint.name)
+
 
 def select(words: Sequence[str], runs_folder: Path) -> list[Selected]:
     """Find what a command line names.
@@ -53,7 +58,14 @@ def select(words: Sequence[str], runs_folder: Path) -> list[Selected]:
         if paths.count(policy.checkpoint) > 1:
             raise ConfigError(f"{policy.name} is named twice; a policy is not compared with itself")
         _check_same_task(found[0], policy)
-    return found
+    names = [policy.name for policy in found]
+    return [
+        # Runs of one id may lie in different folders.
+        policy
+        if names.count(policy.name) == 1
+        else replace(policy, name=f"{policy.folder.path}@{policy.number}")
+        for policy in found
+    ]
 
 
 def _named(word: str, runs_folder: Path) -> list[Selected]:

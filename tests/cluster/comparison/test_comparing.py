@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from cluster.cli.main import main
 from cluster.comparison.folder import ComparisonFolder
+from cluster.comparison.selection import select
 from cluster.feedback.service import FeedbackService
 from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, read_json
@@ -292,6 +294,15 @@ def test_runs_of_other_tasks_and_without_checkpoints_are_refused(
         config["environment"] |= change
         other.run_file.write_text(json.dumps(config))
         assert message in refused(capsys, runs, learner.path, other.path)
+
+
+def test_runs_of_one_id_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
+    learner = runs / "learner-20260102-000000"
+    shutil.copytree(learner, tmp_path / learner.name)
+    first, second = select([f"{learner}@160", str(tmp_path / learner.name)], runs)
+    assert (first.name, second.name) == (f"{learner.name}@160", f"{learner.name}@1280")
+    first, second = select([str(learner), str(tmp_path / learner.name)], runs)
+    assert (first.name, second.name) == (f"{learner}@1280", f"{tmp_path / learner.name}@1280")
 
 
 def test_a_comparison_is_no_run_to_train_or_to_compare(
