@@ -32,7 +32,7 @@ from tests.cluster.supervised import wait_until
 from tests.cluster.test_reward_trainer import counts, trainer_of
 from tests.hitl.live import LiveService, eventually
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def command(runs: Path, *words: object) -> list[str]:
 
 
 def compare(runs: Path, *words: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(runs, *words), capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command(runs, *words), capture_output=True, text=True, timeout=400, check=False)
 
 
 def only_comparison(runs: Path, name: str) -> ComparisonFolder:
@@ -68,7 +68,7 @@ def comparing(
     """A comparison while it goes on."""
     process = subprocess.Popen(command(runs, *words, "--name", name), stdout=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: any(runs.glob(f"{name}-*/service.json")), "the service")
+        wait_until(lambda: any(runs.glob(f"{name}-*/service.json")), "the service", 180.0)
         yield process, only_comparison(runs, name)
     finally:
         process.kill()
@@ -84,8 +84,8 @@ def teacher(folder: ComparisonFolder) -> TeacherClient:
 
 
 def next_question(client: TeacherClient, run_id: str) -> LeasedPair:
-    wait_until(lambda: any(run.run_id == run_id for run in client.runs()), "the run")
-    question = next(iter(client.questions(run_id, wait_seconds=60)))
+    wait_until(lambda: any(run.run_id == run_id for run in client.runs()), "the run", 180.0)
+    question = next(iter(client.questions(run_id, wait_seconds=180)))
     assert isinstance(question, LeasedPair)
     return question
 
@@ -148,8 +148,8 @@ def _read_by_another_run(folder: ComparisonFolder, comparisons: int) -> None:
             reads_from=[folder.run.run_id],
         ).open_run(config, "1")
         with trainer_of(service, link, reads_from=[folder.run.run_id], environment=config) as state:
-            eventually(lambda: counts(state()).get("comparisons", 0) == comparisons, seconds=60.0)
-            eventually(lambda: state().newest is not None, seconds=60.0)
+            eventually(lambda: counts(state()).get("comparisons", 0) == comparisons, seconds=180.0)
+            eventually(lambda: state().newest is not None, seconds=180.0)
     finally:
         service.kill()
 
@@ -166,9 +166,11 @@ def test_stopped_and_gone_on_with_nothing_is_lost_and_teachers_are_blind(runs: P
                 receipt = question.answer(choice or better(question))
             ann.retract(run_id, receipt.event_id)
             _check_blind(questions)
-            wait_until(lambda: (read_json(folder.standings_file) or {}).get("comparisons") == 4, "4 answers")
+            wait_until(
+                lambda: (read_json(folder.standings_file) or {}).get("comparisons") == 4, "4 answers", 180.0
+            )
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
         assert process.returncode == 130
         assert f"handrail compare --resume {folder.run.handle}" in said
         assert "people prefer" not in said
@@ -224,7 +226,7 @@ def test_the_service_may_be_another_one(runs: Path, tmp_path: Path) -> None:
     )
     stop = threading.Event()
     try:
-        wait_until(lambda: any(runs.glob("foreign-*/run.yaml")), "the comparison")
+        wait_until(lambda: any(runs.glob("foreign-*/run.yaml")), "the comparison", 180.0)
         folder = only_comparison(runs, "foreign")
         answering = threading.Thread(
             target=run_teacher,
@@ -232,7 +234,7 @@ def test_the_service_may_be_another_one(runs: Path, tmp_path: Path) -> None:
             kwargs={"stop": stop},
         )
         answering.start()
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=300)
         assert process.returncode == 0
         assert f"--address {service.address} --run-id {folder.run.run_id}" in said
         found = read_json(folder.run.summary_file)
