@@ -7,7 +7,7 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
+from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
-from cluster.feedback.probe import draw_probe
+from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
@@ -60,6 +61,7 @@ class RewardTrainer:
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
+        read_until: Mapping[str, int] | None = None,
         life: str,
         seed: int,
         lockstep: bool,
@@ -76,6 +78,7 @@ class RewardTrainer:
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
+            read_until: offsets where the feedback of such runs ends for this one; None: it does not.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
@@ -128,8 +131,15 @@ class RewardTrainer:
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
-        self._read_others()
+        self._earlier = Earlier(
+            reward,
+            self._model,
+            task_id=run.task_id,
+            spaces=(observation_space, action_space),
+            journals={other: self._follow(self._client.get_run(other)) for other in reads_from},
+            ends=read_until or {},
+        )
+        self._read_earlier()
         self._journal = self._follow(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
@@ -228,8 +238,8 @@ class RewardTrainer:
         while True:
             self._news.wait(_WORK_SECONDS)
             try:
+                self._read_earlier()
                 self._prepare()
-                self._read_others()
                 self._read_journal()
                 since = self._fit_due_since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
@@ -242,11 +252,16 @@ class RewardTrainer:
                 time.sleep(1.0)
 
     def _prepare(self) -> None:
-        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it.
+
+        What was said earlier is fitted to then, before anything is asked.
+        """
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
+        initial = self._asking.schedule.initial_env_steps
+        least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
+        is_time = self._new_live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
             self._set_probe(
                 *draw_probe(
@@ -258,6 +273,9 @@ class RewardTrainer:
             )
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._fit_due_since = self._fit_due_since or time.monotonic()
+        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
+            self._publish_if_better(report)
+            self._fit_due_since, self._new_live = None, 0
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -274,10 +292,9 @@ class RewardTrainer:
             self._take(entry, segments)
         self._teachers.look()
 
-    def _read_others(self) -> None:
-        for journal in self._others:
-            for entry, segments in journal.take():
-                self._take(entry, segments)
+    def _read_earlier(self) -> None:
+        for entry, segments in self._earlier.take():
+            self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
