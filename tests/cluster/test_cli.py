@@ -23,7 +23,7 @@ from hitl.errors import ConfigError
 from hitl.tokens import load_or_create_secret, verify
 from tests.cluster.supervised import Scripts, wait_until
 
-COMMANDS = ["train", "teach", "serve", "eval", "export", "report", "runs", "thaw", "token"]
+COMMANDS = ["train", "teach", "serve", "eval", "compare", "export", "report", "runs", "thaw", "token"]
 
 
 @pytest.fixture

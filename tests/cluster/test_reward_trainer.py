@@ -1,6 +1,6 @@
 """The reward trainer beside a stage whose frames are made by hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -44,10 +44,15 @@ def open_run(service: LiveService, name: str) -> FeedbackLink:
 
 @contextmanager
 def trainer_of(
-    service: LiveService, link: FeedbackLink, **changes: Any
+    service: LiveService,
+    link: FeedbackLink,
+    *,
+    environment: EnvironmentConfig = DIAL,
+    reads_from: Sequence[str] = (),
+    **changes: Any,
 ) -> Iterator[Callable[[], TeachingState]]:
     """A reward trainer with experience; returns how to ask it where it stands."""
-    envs = make_vector(DIAL, 4)
+    envs = make_vector(environment, 4)
     policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=(8,))
     policy.load(acting_weights(ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))))
     rollout = Collector(envs, policy, source="1.0", seed=0, share_reward=False).collect(32, policy_version=1)
@@ -61,7 +66,7 @@ def trainer_of(
             "reward": RewardConfig.model_validate({"model": MODEL, "questions": QUESTIONS} | changes),
             "board": None,
             "publisher": None,
-            "reads_from": (),
+            "reads_from": reads_from,
             "life": "1",
             "seed": 0,
             "lockstep": False,
