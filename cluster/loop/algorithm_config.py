@@ -21,14 +21,12 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.intrinsic import IntrinsicConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
-from policies.settings import (
-    PrecisionName,
-    UpdateSettings,
-)
+from policies.settings import PrecisionName, UpdateSettings
 
 
 class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
@@ -69,6 +67,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.fixed_horizon: int | None = None
         self.allow_variable_horizon = False
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
+        self.intrinsic = IntrinsicConfig()
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
         self.signals = SignalsConfig()
@@ -120,6 +119,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         )
         config.people(
             sources=run.reward.sources,
+            intrinsic=run.reward.intrinsic,
             model=run.reward.model,
             questions=run.reward.questions,
             signals=run.reward.signals,
@@ -212,6 +212,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self,
         *,
         sources: RewardSourcesConfig | None = None,
+        intrinsic: IntrinsicConfig | None = None,
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
         signals: SignalsConfig | None = None,
@@ -225,6 +226,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
 
         Args:
             sources: weights of the sum.
+            intrinsic: the one that explores.
             model: of the learned one.
             questions: what people are asked.
             signals: how what they say live is read.
@@ -235,6 +237,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             feedback: a run that is open, or a service on which each algorithm opens its own.
         """
         self.reward_sources = sources or self.reward_sources
+        self.intrinsic = intrinsic or self.intrinsic
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
         self.signals = signals or self.signals

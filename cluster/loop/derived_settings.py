@@ -8,7 +8,7 @@ from gymnasium import VectorizeMode
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.signals import SignalsConfig
-from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
+from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings, WarmUpSettings
 
 
 def environment_config(config: Any) -> EnvironmentConfig:
@@ -36,6 +36,8 @@ def update_settings(config: Any) -> UpdateSettings:
         n_step=own.n_step,
         sequence_steps=own.sequence_steps,
         value_clip=own.value_clip,
+        value_targets=own.value_targets,
+        critic_warm_up=WarmUpSettings(**own.critic_warm_up.model_dump()),
         vtrace=VTraceSettings(**own.vtrace.model_dump()),
         ppo_kl=AdaptiveKLSettings(**own.ppo_kl.model_dump()),
         trpo=TRPOSettings(**own.trpo.model_dump()),
@@ -76,6 +78,7 @@ def life_of(config: Any) -> str:
         config.update_settings,
         config._model_config,
         config.reward_sources,
+        config.intrinsic,
         config.reward_model,
         config.questions,
         config.signals,
