@@ -10,8 +10,10 @@ from cluster.feedback.progress_reporter import VERSION_MARGIN
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.runs.config import RunConfig
+from cluster.runs.loading import load_run
 from cluster.runs.reward.config import RewardSourcesConfig
 from cluster.runs.reward.intrinsic import IntrinsicConfig
+from hitl.errors import ConfigError
 from tests.cluster.line_people import PEOPLE, SMALL, Answering, link
 from tests.hitl.live import LiveService
 
@@ -154,3 +156,24 @@ def test_who_is_silent(until: Any, version: int | None, env_steps: int, silent: 
     intrinsic = IntrinsicConfig(until=until)
     sources = RewardSourcesConfig(learned=1.0, intrinsic=1.0)
     assert sources.silent(intrinsic, reward_version=version, env_steps=env_steps) == silent
+
+
+@pytest.mark.parametrize("until", ["never", 0, -3, 1.5])
+def test_a_mistake_about_until_is_told_in_one_line(until: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"reward: {{intrinsic: {{until: {until}}}}}")
+    with pytest.raises(ConfigError) as caught:
+        load_run(path)
+    (line,) = str(caught.value).splitlines()
+    assert line == (
+        f"reward.intrinsic.until: {until!r} is neither first_version nor always nor a number of environment steps "
+        "above 0"
+    )
+
+
+def test_novelty_alone_is_something_to_learn_from() -> None:
+    sources = {"environment": 0.0, "learned": 0.0, "intrinsic": 1.0}
+    run = RunConfig.model_validate({"reward": {"sources": sources}})
+    assert not run.learns_from_people
+    with pytest.raises(ValueError, match="nothing would be learnt"):
+        RunConfig.model_validate({"reward": {"sources": sources | {"intrinsic": 0.0}}})

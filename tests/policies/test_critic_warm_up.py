@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from policies import critic_warm_up
+from policies.advantages import reward_to_go
+from policies.batch import rows_of
 from policies.critic_warm_up import own_parameters
 from policies.experience import Rollout
 from policies.networks import ActorCritic
 from policies.recent_rollouts import RecentRollouts, size_of
 from policies.settings import UpdateSettings, WarmUpSettings
-from policies.steps import Steps
+from policies.steps import Steps, steps_on
 from policies.update import Update
 from tests.policies.rollouts import (
     ACTION_SPACE,
@@ -151,8 +154,24 @@ def test_another_scale_alone_leaves_nothing_to_learn() -> None:
     assert losses[0.02] == pytest.approx(losses[1.0], rel=0.05)
 
 
+def test_the_scale_is_that_of_targets_by_the_critic_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its first estimate was rough: outputs that are preserved then make the same targets."""
+    monkeypatch.setattr(critic_warm_up, "_RESCALED", 1)
+    network, update, reward = _made(_settings(steps=1))
+    reward.scale = REWARD
+    update._optimiser.param_groups[0]["lr"] = 1e-9
+    rollout = made_up_rollout()
+    update.warm_up([rollout], _generator())
+    steps = steps_on(torch.device("cpu"), rollout)
+    rows = rows_of(network, rollout, steps, None, reward(steps), discount=0.9)
+    target_TN = reward_to_go(rows).target_TN
+    assert float(network.value_mean) == pytest.approx(float(target_TN.mean()), rel=1e-4)
+    assert float(network.value_std) == pytest.approx(float(target_TN.std(correction=0)), rel=1e-4)
+
+
 def test_without_experience_or_steps_nothing_happens() -> None:
-    for steps, experience in ((10, []), (0, _experience())):
+    cases: list[tuple[int, list[Rollout]]] = [(10, []), (0, _experience())]
+    for steps, experience in cases:
         network, update, _ = _made(_settings(steps))
         before, generator = copy.deepcopy(network.state_dict()), _generator()
         assert update.warm_up(experience, generator) == {}
