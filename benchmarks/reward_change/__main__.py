@@ -5,12 +5,13 @@
 
 `changes` trains through five changes of a reward with nothing, with PopArt, with the critic's warm-up, and with both;
 `coverage` counts the cells of a plane of states that are visited without any reward but novelty. Each seed of one arm
-takes some seconds; nothing runs in parallel. Figures are interquartile means over seeds with 95 % bootstrap intervals;
+takes a few seconds; nothing runs in parallel. Figures are interquartile means over seeds with 95 % bootstrap intervals;
 differences are between runs of the same seed, less those with `pop_art`, which is the default. The last line is one
 JSON object.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -42,21 +43,22 @@ def changes(seeds: range, tasks: Sequence[str]) -> dict[str, Any]:
     """Return figures of all arms on all changes, and how they differ from the default's."""
     from benchmarks.reward_change.changes import ARMS, CHANGES, run
 
+    runs: dict[str, list[dict[str, float]]] = {}
+    for seed in seeds:
+        for task, change, arm in itertools.product(tasks, CHANGES, ARMS):
+            ended = run(task, change, arm, seed=seed)
+            runs.setdefault(f"{task} {change} {arm}", []).append(ended)
+            print(
+                json.dumps({"task": task, "change": change, "arm": arm, "seed": seed} | ended),
+                file=sys.stderr,
+            )
     figures: dict[str, Any] = {}
-    for task in tasks:
-        for change in CHANGES:
-            runs: dict[str, list[dict[str, float]]] = {}
-            for arm in ARMS:
-                runs[arm] = [run(task, change, arm, seed=seed) for seed in seeds]
-                figures[f"{task} {change} {arm}"] = {
-                    name: told([ended[name] for ended in runs[arm]]) for name in runs[arm][0]
-                }
-                print(task, change, arm, json.dumps(runs[arm]), file=sys.stderr, flush=True)
-            for arm in ARMS:
-                pairs = list(zip(runs[arm], runs[DEFAULT], strict=True))
-                figures[f"{task} {change} {arm}"]["more_true_reward_than_default"] = told(
-                    [ours["true_reward"] - theirs["true_reward"] for ours, theirs in pairs]
-                )
+    for name, ended in runs.items():
+        default = runs[f"{name.rpartition(' ')[0]} {DEFAULT}"]
+        figures[name] = {measure: told([one[measure] for one in ended]) for measure in ended[0]}
+        figures[name]["more_true_reward_than_default"] = told(
+            [ours["true_reward"] - theirs["true_reward"] for ours, theirs in zip(ended, default, strict=True)]
+        )
     return figures
 
 

@@ -49,13 +49,14 @@ class Task:
 
 TASKS = {
     "pendulum": Task(
-        world=World(environment=EnvironmentConfig(id="Pendulum-v1"), discount=0.95), reward=_pendulum
+        world=World(environment=EnvironmentConfig(id="Pendulum-v1"), discount=0.95, envs=8),
+        reward=_pendulum,
     ),
     "cartpole": Task(
         world=World(
             environment=EnvironmentConfig(id="CartPole-v1", fixed_horizon=500),
             discount=0.97,
-            envs=8,
+            envs=4,
             steps=256,
         ),
         reward=_centred,
