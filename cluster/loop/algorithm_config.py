@@ -7,12 +7,11 @@ settings without one here are refused, so Tune sweeps over it as over any other;
 import hashlib
 from typing import Any, Self
 
-from gymnasium import VectorizeMode
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink, FeedbackService
-from cluster.loop.derived_settings import environment_config, life_of, update_settings
+from cluster.loop.derived_settings import environment_config, life_of, update_settings, vectorize_mode
 from cluster.loop.device import Device, choose_device
 from cluster.loop.unread_settings import unread_setting
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
@@ -22,8 +21,10 @@ from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.intrinsic import IntrinsicConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import PrecisionName, UpdateSettings
@@ -73,6 +74,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.demonstrations = DemonstrationsConfig()
+        self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
         self.imitation = ImitationConfig()
@@ -93,7 +96,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             sample_timeout_s=rollouts.timeout_seconds,
             give_up_s=rollouts.give_up_seconds,
             least_update_s=rollouts.least_update_seconds,
-            gym_env_vectorize_mode=_vectorize_mode(run.environment),
+            gym_env_vectorize_mode=vectorize_mode(run.environment),
             step_timeout_s=run.environment.step_timeout_seconds,
         )
         config.training(
@@ -125,6 +128,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            demonstrations=run.reward.demonstrations,
+            reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
             feedback=feedback,
@@ -218,6 +223,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        demonstrations: DemonstrationsConfig | None = None,
+        reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
         feedback: FeedbackLink | FeedbackService | None = None,
@@ -232,6 +239,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            demonstrations: how what they show is.
+            reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
@@ -243,6 +252,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.demonstrations = demonstrations or self.demonstrations
+        self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting
         self.feedback_link = feedback or self.feedback_link
@@ -331,9 +342,3 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             raise ValueError(
                 "people teach through a feedback service: call .people(feedback=FeedbackService(...))"
             )
-
-
-def _vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
-    if environment.vectorised:
-        return VectorizeMode.VECTOR_ENTRY_POINT
-    return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC

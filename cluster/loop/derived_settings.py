@@ -24,6 +24,13 @@ def environment_config(config: Any) -> EnvironmentConfig:
     )
 
 
+def vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
+    """Return how RLlib calls the way in which an env runner's environments are stepped."""
+    if environment.vectorised:
+        return VectorizeMode.VECTOR_ENTRY_POINT
+    return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC
+
+
 def update_settings(config: Any) -> UpdateSettings:
     """Return the numbers of an update."""
     own = config.objective
@@ -84,6 +91,7 @@ def life_of(config: Any) -> str:
         config.signals,
         config.augmentation,
         config.corrections,
+        config.reliability,
         config.acting,
         config.imitation,
         config.num_env_runners,

@@ -9,28 +9,12 @@ import torch
 from cluster.feedback.versions import Arrays, model_arrays
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
+from hitl.reward.source import LearnedReward
 from policies.experience import Rollout
 from policies.exploration.state_entropy import StateEntropy
 from policies.recent_rollouts import RecentRollouts
 from policies.rewards import RewardSource, environment_reward
 from policies.spaces import flat_size
-from policies.steps import Steps
-
-
-class LearnedReward:
-    """The reward model as a reward source; it has one version at a time."""
-
-    def __init__(self, ensemble: RewardEnsemble) -> None:
-        self.ensemble = ensemble
-
-    def __call__(self, steps: Steps) -> torch.Tensor:
-        """Return the reward of each step, [T, N]."""
-        return self.ensemble.reward(steps.observation_TNO, steps.action_TNA)
-
-    def of_actions(self, observation_PO: torch.Tensor) -> torch.Tensor:
-        """Return the reward of every Discrete action, [P, A]."""
-        action_A = torch.arange(self.ensemble.space.action_size, device=observation_PO.device)
-        return self.ensemble.of_actions(observation_PO, action_A)
 
 
 class RewardSources:

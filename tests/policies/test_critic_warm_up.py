@@ -146,10 +146,11 @@ def test_another_scale_alone_leaves_nothing_to_learn() -> None:
     losses = {}
     for scale in (1.0, 50.0, 0.02):
         _, update, reward = _made(_settings(steps=400))
-        update.warm_up(_experience(), _generator())
+        fitted = update.warm_up(_experience(), _generator())["warmed_critic_loss"]
         reward.scale = scale
         update._optimiser.param_groups[0]["lr"] = 1e-9
         losses[scale] = update.warm_up(_experience(), _generator())["warmed_critic_loss"]
+    assert losses[1.0] == pytest.approx(fitted, rel=0.1)
     assert losses[50.0] == pytest.approx(losses[1.0], rel=0.05)
     assert losses[0.02] == pytest.approx(losses[1.0], rel=0.05)
 

@@ -147,6 +147,7 @@ def test_bytes_are_read_as_numbers() -> None:
 def test_going_on_from_a_checkpoint_gives_the_same_bits() -> None:
     whole = _made(states=20)
     whole.observe(_steps())
+    whole.observe(_steps(phase=2.0))
     resumed = _made(states=20, seed=5)
     resumed.set_state(whole.get_state())
     for entropy in (whole, resumed):
