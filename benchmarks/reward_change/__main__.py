@@ -53,11 +53,11 @@ def changes(seeds: range, tasks: Sequence[str]) -> dict[str, Any]:
                 file=sys.stderr,
             )
     figures: dict[str, Any] = {}
-    for name, ended in runs.items():
+    for name, ours in runs.items():
         default = runs[f"{name.rpartition(' ')[0]} {DEFAULT}"]
-        figures[name] = {measure: told([one[measure] for one in ended]) for measure in ended[0]}
+        figures[name] = {measure: told([one[measure] for one in ours]) for measure in ours[0]}
         figures[name]["more_true_reward_than_default"] = told(
-            [ours["true_reward"] - theirs["true_reward"] for ours, theirs in zip(ended, default, strict=True)]
+            [own["true_reward"] - other["true_reward"] for own, other in zip(ours, default, strict=True)]
         )
     return figures
 
