@@ -214,7 +214,8 @@ def _predicted(count: int, accuracy: float | None) -> str:
 
 
 def _refused(row: ProgressRow) -> str:
-    return f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+    refused = f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+    return refused + (", ALARM (docs/guards.md)" if row.alarm_holds else "")
 
 
 def _flagged(row: ProgressRow) -> str:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import evaluate, export, feedback, report, runs, serve, teach, token, train
+from cluster.cli import evaluate, export, feedback, report, runs, serve, teach, thaw, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -27,6 +27,7 @@ _COMMANDS = {
     "feedback": feedback,
     "report": report,
     "runs": runs,
+    "thaw": thaw,
     "token": token,
 }
 

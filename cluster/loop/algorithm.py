@@ -160,6 +160,8 @@ class HITL(Algorithm):  # type: ignore[misc]
             self._learn_alone(samples, HITLLearner.heed, signals=self.heeding.unlearnt(signals))
         elif self.config.acting.kind == "reward":
             self._follow(samples)
+        elif self.teaching and self.teaching.freezes_policy:
+            self._end_update(samples, None, seconds=0.0)
         else:
             self._learn(samples, reward.take_arrays() if reward else None, labels, signals)
 

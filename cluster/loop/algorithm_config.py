@@ -20,9 +20,14 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+<<<<<<< HEAD
 from cluster.runs.reward.intrinsic import IntrinsicConfig
+=======
+from cluster.runs.reward.guards import GuardsConfig
+>>>>>>> 866c1c2771e192f7d1b7ca32913e15f16e539be9
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -74,7 +79,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.guards = GuardsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.pretraining = PretrainingConfig()
         self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -128,7 +135,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            guards=run.reward.guards,
             demonstrations=run.reward.demonstrations,
+            pretraining=run.reward.pretraining,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
@@ -223,7 +232,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        guards: GuardsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        pretraining: PretrainingConfig | None = None,
         reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -239,7 +250,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            guards: what is done when the learned one seems to be wrong.
             demonstrations: how what they show is.
+            pretraining: what they said before.
             reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
@@ -252,7 +265,9 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.guards = guards or self.guards
         self.demonstrations = demonstrations or self.demonstrations
+        self.pretraining = pretraining or self.pretraining
         self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting

@@ -3,9 +3,14 @@
 from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
+<<<<<<< HEAD
 from cluster.runs.reward.intrinsic import IntrinsicConfig
+=======
+from cluster.runs.reward.guards import GuardsConfig
+>>>>>>> 866c1c2771e192f7d1b7ca32913e15f16e539be9
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -79,5 +84,7 @@ class RewardConfig(Section):
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    guards: GuardsConfig = Field(default_factory=GuardsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    pretraining: PretrainingConfig = Field(default_factory=PretrainingConfig)
     reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)
