@@ -20,11 +20,8 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
-<<<<<<< HEAD
-from cluster.runs.reward.intrinsic import IntrinsicConfig
-=======
 from cluster.runs.reward.guards import GuardsConfig
->>>>>>> 866c1c2771e192f7d1b7ca32913e15f16e539be9
+from cluster.runs.reward.intrinsic import IntrinsicConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.pretraining import PretrainingConfig
