@@ -230,9 +230,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         labels: Published | None,
         signals: Published | None,
     ) -> None:
-        counts = what_counts(
-            self.config, self.teaching, self.imitating, self.heeding, env_steps=self.env_steps
-        )
+        counts = what_counts(self.config, self.teaching, self.imitating, self.heeding, self.env_steps)
         rollouts, start = [sample.rollout for sample in samples], time.perf_counter()
         learnt: Learnt | None = self._ask_learner(
             HITLLearner.learn,

@@ -14,7 +14,6 @@ def what_counts(
     teaching: Teaching | None,
     imitating: Imitating | None,
     heeding: Heeding | None,
-    *,
     env_steps: int,
 ) -> dict[str, Any]:
     """Return the numbers of `HITLLearner.learn`: how far the run is, weights, and which reward sources are silent."""
