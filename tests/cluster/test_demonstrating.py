@@ -109,7 +109,10 @@ def test_an_episode_ends_where_it_is_over_and_not_at_the_horizon(
         teach._demonstrating(arguments, Falls())(client, run.run_id, threading.Event())
     (entry,) = entries_of(cluster, run.run_id, 1)
     assert isinstance(entry.event, Demonstration)
-    assert entry.event.end < 20
+    (part,) = cluster.get_segments(run.run_id, list(entry.segment_ids))
+    assert part.outcome is not None
+    assert part.outcome.terminated
+    assert len(part) < 20
 
 
 @pytest.mark.parametrize(
