@@ -1,9 +1,11 @@
 """Commands and scripts that demonstrate, as processes of their own."""
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +92,29 @@ def test_a_simulated_teacher_first_shows_how_and_then_answers(
     assert answer.ranks == (2, 1, 3)
 
 
+class Falls:
+    def act(self, observation: np.ndarray, /) -> int:
+        return 0
+
+
+def test_an_episode_ends_where_it_is_over_and_not_at_the_horizon(
+    service: LiveService, cluster: TrainingClient, tmp_path: Path
+) -> None:
+    run = LiveRun(cluster.open_run("fallen", "task"), cluster)
+    (tmp_path / "run.yaml").write_text(CARTPOLE)
+    arguments = argparse.Namespace(
+        run=None, run_file=tmp_path / "run.yaml", runs_folder=tmp_path, demonstrate=1, seed=0
+    )
+    with service.teacher() as client:
+        teach._demonstrating(arguments, Falls())(client, run.run_id, threading.Event())
+    (entry,) = entries_of(cluster, run.run_id, 1)
+    assert isinstance(entry.event, Demonstration)
+    (part,) = cluster.get_segments(run.run_id, list(entry.segment_ids))
+    assert part.outcome is not None
+    assert part.outcome.terminated
+    assert len(part) < 20
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -113,8 +138,6 @@ def test_what_a_simulated_teacher_cannot_do_is_refused(
 
 
 def test_a_run_tells_its_teachers_what_its_file_says(tmp_path: Path) -> None:
-    import argparse
-
     config = RunConfig.model_validate(
         {
             "environment": {"id": "CartPole-v1", "fixed_horizon": 500},
