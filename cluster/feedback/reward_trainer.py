@@ -7,7 +7,8 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -17,19 +18,20 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
+from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
-from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
-from cluster.feedback.probe import draw_probe
+from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
-from hitl.errors import DeadlineExceeded, HandrailError
+from hitl.errors import HandrailError
 from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
@@ -60,6 +62,7 @@ class RewardTrainer:
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
+        read_until: Mapping[str, int] | None = None,
         life: str,
         seed: int,
         lockstep: bool,
@@ -76,6 +79,7 @@ class RewardTrainer:
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
+            read_until: offsets where the feedback of such runs ends for this one; None: it does not.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
@@ -129,18 +133,19 @@ class RewardTrainer:
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
-        self._read_others()
-        self._journal = self._follow(stands)
+        read = partial(follow, self._client, news=self._news, whole=lockstep)
+        self._earlier = Earlier(
+            reward,
+            self._model,
+            task_id=run.task_id,
+            spaces=(observation_space, action_space),
+            journals={other: read(self._client.get_run(other)) for other in reads_from},
+            ends=read_until or {},
+        )
+        self._read_earlier()
+        self._journal = read(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
-
-    def _follow(self, run: Run) -> JournalFollower:
-        """Read a run's journal as it stands, and go on in a thread."""
-        journal = JournalFollower(self._client, run.run_id, news=self._news)
-        if not journal.wait_for(run.journal_end) and self._lockstep:
-            raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
-        return journal
 
     def observe(
         self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
@@ -229,8 +234,8 @@ class RewardTrainer:
         while True:
             self._news.wait(_WORK_SECONDS if self._fit_due_since is None else self._burst_seconds)
             try:
+                self._read_earlier()
                 self._prepare()
-                self._read_others()
                 self._read_journal()
                 since = self._fit_due_since
                 if since is not None and time.monotonic() - since >= self._burst_seconds:
@@ -243,22 +248,24 @@ class RewardTrainer:
                 time.sleep(1.0)
 
     def _prepare(self) -> None:
-        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it.
+
+        What was said earlier is fitted to then, before anything is asked.
+        """
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
+        initial = self._asking.schedule.initial_env_steps
+        least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
+        is_time = self._new_live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(
-                *draw_probe(
-                    self._fresh,
-                    self._model.ensemble.space,
-                    segment_steps=self._segment_steps,
-                    rng=self._rng,
-                )
-            )
+            space, steps = self._model.ensemble.space, self._segment_steps
+            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._fit_due_since = self._fit_due_since or time.monotonic()
+        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
+            self._publish_if_better(report)
+            self._fit_due_since, self._new_live = None, 0
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -275,10 +282,9 @@ class RewardTrainer:
             self._take(entry, segments)
         self._teachers.look()
 
-    def _read_others(self) -> None:
-        for journal in self._others:
-            for entry, segments in journal.take():
-                self._take(entry, segments)
+    def _read_earlier(self) -> None:
+        for entry, segments in self._earlier.take():
+            self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):

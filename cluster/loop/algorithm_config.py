@@ -23,6 +23,7 @@ from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -77,6 +78,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.pretraining = PretrainingConfig()
         self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -130,6 +132,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
             demonstrations=run.reward.demonstrations,
+            pretraining=run.reward.pretraining,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
@@ -224,6 +227,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        pretraining: PretrainingConfig | None = None,
         reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -239,6 +243,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
             demonstrations: how what they show is.
+            pretraining: what they said before.
             reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
@@ -251,6 +256,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
         self.demonstrations = demonstrations or self.demonstrations
+        self.pretraining = pretraining or self.pretraining
         self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting

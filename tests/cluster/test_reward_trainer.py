@@ -20,6 +20,7 @@ from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
 from hitl.acting import make_acting
+from hitl.events import Choice
 from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace
 from policies.acting.inference import acting_policy
@@ -196,3 +197,27 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))
     # Whoever goes left is right: a place farther left is better, wherever the hand is.
     assert action.tolist() == [0, 0]
+
+
+def test_what_two_teachers_say_of_the_same_is_compared_while_the_run_goes_on(service: LiveService) -> None:
+    link = open_run(service, "shared")
+    with (
+        service.cluster() as client,
+        service.teacher("ann") as ann,
+        service.teacher("bob") as bob,
+        trainer_of(service, link, reliability={"look_seconds": 0.0}) as state,
+    ):
+        run = LiveRun(client.get_run(link.run_id), client)
+        client.publish_segments(
+            run.run, [(run.segment(name, steps=3, width=1), None) for name in ("low", "high")]
+        )
+        client.ask(run.run, [run.question("q", answers=2)])
+        for teacher, choice in ((ann, Choice.FIRST), (bob, Choice.SECOND)):
+            teacher.compare(link.run_id, "q", choice)
+        eventually(lambda: len(state().teachers) == 2, seconds=60.0)
+        told = state()
+        assert told.answered == 2
+        assert [(r.teacher_id, r.shared, r.agreement) for r in told.teachers] == [
+            ("ann", 1, 0.0),
+            ("bob", 1, 0.0),
+        ]

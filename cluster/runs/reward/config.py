@@ -5,6 +5,7 @@ from pydantic import Field
 from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -58,4 +59,5 @@ class RewardConfig(Section):
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    pretraining: PretrainingConfig = Field(default_factory=PretrainingConfig)
     reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)
