@@ -18,13 +18,16 @@ from hitl.events import Choice, Comparison, JournalEntry, Segment, StepAddress
 from hitl.reward.online import OnlineRewardModel
 from policies.threads import use_threads
 
-REFRESH_STEPS = 20
+REFRESH_STEPS, WEIGHT_DECAY = 20, 1.0
+"""Not the defaults: with hundreds of answers the default weight decay of 0.01 makes the model far too sure."""
 
 
 def reward_config(**changes: object) -> RewardConfig:
-    """Return the settings: the defaults, with few gradient steps where little is new."""
+    """Return the settings: the defaults, but for these two."""
     return RewardConfig(
-        model=RewardModelConfig.model_validate({"refresh_steps": REFRESH_STEPS, **changes}),
+        model=RewardModelConfig.model_validate(
+            {"refresh_steps": REFRESH_STEPS, "weight_decay": WEIGHT_DECAY, **changes}
+        ),
     )
 
 

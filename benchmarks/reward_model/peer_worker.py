@@ -52,9 +52,7 @@ def main() -> None:
             told.first_P[known : known + count].astype(np.float32),
         )
         known += count
-        # As `PreferenceComparisons.train` does around it.
-        with quiet.accumulate_means("reward"):
-            trainer.train(dataset, epoch_multiplier=multiplier)
+        trainer.train(dataset, epoch_multiplier=multiplier)
 
     began = time.process_time()
     learn(FIRST, FIRST_EPOCHS)

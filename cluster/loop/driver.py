@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +206,6 @@ class Driver:
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
-        reliability = comparisons.reliability
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -230,8 +228,8 @@ class Driver:
             train_accuracy=comparisons.train_accuracy,
             fresh_accuracy=comparisons.fresh_accuracy,
             fresh_log_loss=comparisons.fresh_log_loss,
-            calibration_error=reliability.error if reliability else None,
-            reliability=[astuple(one) for one in reliability.bins] if reliability else [],
+            calibration_error=known.error if (known := comparisons.reliability) else None,
+            reliability=known.rows if known else [],
             signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,

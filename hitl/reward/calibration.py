@@ -53,6 +53,11 @@ class Reliability:
         count = sum(one.count for one in self.bins)
         return sum(one.count * abs(one.right - one.confidence) for one in self.bins) / count
 
+    @property
+    def rows(self) -> list[tuple[float, float, int]]:
+        """Confidence, share and count of each bin."""
+        return [(one.confidence, one.right, one.count) for one in self.bins]
+
 
 def reliability(confidence_E: NDArray[np.floating], right_E: NDArray[np.bool_]) -> Reliability | None:
     """Return how often predictions of about the same confidence are right; None where there are none.
