@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.newest import Published
 from hitl.reliability.report import TeacherReport
+from hitl.reward.alarms import AlarmState
 from hitl.reward.online import FitReport
 
 
@@ -33,3 +34,6 @@ class TeachingState:
     """Krippendorff's alpha of their answers to the same comparisons."""
     segments_without_clip: int = 0
     """That were asked about though their stage could not render them."""
+    alarms: AlarmState = field(default_factory=AlarmState)
+    rollbacks: int = 0
+    """Times that an earlier version came back; since this trainer started."""

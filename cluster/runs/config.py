@@ -251,10 +251,10 @@ class RunConfig(Section):
                 "done before with imitation.demonstrations, ask people with imitation.questions.budget, or let them "
                 "correct and take over with stages.count"
             )
-        if imitation.alone and (self.policy.recurrent or sources.learned or sources.environment):
+        if imitation.alone and (self.policy.recurrent or any(sources.model_dump().values())):
             raise ValueError(
                 "imitation.alone: the policy only imitates, which recurrent policies cannot, and reads no reward; "
-                "set both reward.sources to 0 and leave policy.recurrent empty"
+                "set all reward.sources to 0 and leave policy.recurrent empty"
             )
         if imitation.weight and (self.policy.recurrent or self.learner.objective == "trpo"):
             raise ValueError(
@@ -315,11 +315,11 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _reward_can_be_learnt(self) -> Self:
         reward, questions = self.reward, self.reward.questions
-        nothing = reward.sources.learned == 0 and reward.sources.environment == 0
+        nothing = not any(reward.sources.model_dump().values())
         if nothing and not (self.imitation.alone or self.heeds_signals):
             raise ValueError(
                 "reward.sources: every weight is 0, so nothing would be learnt; "
-                "set environment or learned to something else"
+                "set environment, learned or intrinsic to something else"
             )
         if not self.learns_reward:
             return self
