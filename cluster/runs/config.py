@@ -240,7 +240,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if complaint := relabel_complaint(self) or kinds_complaint(self):
+        if complaint := relabel_complaint(self) or kinds_complaint(self) or pretraining_complaint(self):
             raise ValueError(complaint)
         somebody = (
             imitation.expert or imitation.demonstrations or imitation.asks_people or self.stages.are_open
@@ -321,8 +321,6 @@ class RunConfig(Section):
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment, learned or intrinsic to something else"
             )
-        if complaint := pretraining_complaint(self):
-            raise ValueError(complaint)
         if not self.learns_reward:
             return self
         if questions.segment_steps > self.rollouts.steps:
