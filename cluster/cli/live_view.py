@@ -130,6 +130,8 @@ class LiveView:
                 ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
                 ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
             ]
+            if row.not_worth_asking:
+                left.append(("not worth asking", Text(number(row.not_worth_asking))))
         left += [(name, Text(text)) for name, text in self._learnt_from(row)]
         if self._config.learns_reward:
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))

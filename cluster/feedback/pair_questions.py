@@ -1,57 +1,114 @@
 """Which pairs of segments to ask about."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 
 import numpy as np
 
 from cluster.feedback.asking import Asking
 from cluster.feedback.publisher import Cutting, cuttings_of
 from cluster.runs.reward.questions import QuestionsConfig
-from hitl.events import PairQuestion, Run
+from hitl.events import Comparison, PairQuestion, Run, Segment
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions.strategies import STRATEGIES
+from hitl.reward.questions.answering_times import AnsweringTimes
+from hitl.reward.questions.choosing import Choice, choose_pairs
+from hitl.reward.questions.prospects import prospects_of
 from policies.experience import Rollout
+
+logger = logging.getLogger(__name__)
 
 
 class PairQuestions:
     """Chooses by the reward model."""
 
-    def __init__(self, questions: QuestionsConfig, run: Run, asking: Asking, *, seed: int) -> None:
+    def __init__(
+        self, questions: QuestionsConfig, run: Run, asking: Asking, *, lapse: float, timed: bool, seed: int
+    ) -> None:
         """Begin.
 
         Args:
             questions: what to ask.
             run: that is asked about.
             asking: names the questions.
+            lapse: chance that an answer is given at random.
+            timed: whether what answers take counts; in lockstep no clock does.
             seed: of the candidates.
         """
         self._questions, self._run, self._asking = questions, run, asking
+        self._settings, self._lapse = questions.choice, lapse
         self._rng = np.random.default_rng(seed)
+        self._timed, self._times = timed, AnsweringTimes()
+        self.not_worth = 0
+        """Questions that were due, and not asked because nothing was worth it."""
 
     def begin_anew(self, seed: int) -> None:
         """Choose from here on as a function of this seed."""
         self._rng = np.random.default_rng(seed)
 
-    def choose(
+    def take_answer(self, answer: Comparison, segments: Sequence[Segment]) -> None:
+        """Take note of how long an answer took."""
+        if self._timed and segments:
+            self._times.take(steps=len(segments[0]), seconds=answer.thinking_time.total_seconds())
+
+    def ask_if_due(
         self,
-        count: int,
-        rollouts: Iterable[tuple[str, Rollout]],
+        rollouts: Sequence[tuple[str, Rollout]],
         model: OnlineRewardModel,
         *,
+        env_steps: int,
         reward_version: int,
-    ) -> tuple[list[PairQuestion], list[Cutting]]:
-        """Choose what to ask about among segments of these rollouts."""
-        cuttings = cuttings_of(rollouts, steps=self._questions.segment_steps, run=self._run, rng=self._rng)
-        pairs = model.choose(
-            [cutting.segment for cutting in cuttings],
+    ) -> None:
+        """Ask about segments of these rollouts if it is time to; where nothing is worth it, the round is left out."""
+        count = self._asking.due(env_steps) if rollouts else 0
+        if not count:
+            return
+        cuttings = [
+            cutting
+            for steps in (self._questions.segment_steps, *self._questions.shorter_segment_steps)
+            for cutting in cuttings_of(rollouts, steps=steps, run=self._run, rng=self._rng)
+        ]
+        found = self._choose(count, cuttings, model, reward_version=reward_version)
+        if found.not_worth:
+            self._leave_out(found.not_worth)
+        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in found.pairs]
+        if chosen:
+            self._asking.ask(
+                [self._question(first, second, value, reward_version) for first, second, value in chosen],
+                [cutting for first, second, _ in chosen for cutting in (first, second)],
+                env_steps=env_steps,
+            )
+        elif found.not_worth:
+            self._asking.leave_round(env_steps)
+
+    def _choose(
+        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, *, reward_version: int
+    ) -> Choice:
+        if len(cuttings) < 2:
+            return Choice()
+        # Members that have learnt nothing agree, and that says nothing.
+        is_first = not reward_version or self._asking.asked < self._asking.schedule.initial
+        return choose_pairs(
+            prospects_of(
+                model.ensemble,
+                [cutting.segment for cutting in cuttings],
+                lapse=self._lapse,
+                heldout_share=model.heldout_share,
+            ),
             count=count,
-            pool=self._questions.candidates,
-            strategy=STRATEGIES[self._questions.strategy],
+            settings=self._settings.in_any_case() if is_first else self._settings,
+            seconds=self._times.expected,
             rng=self._rng,
         )
-        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in pairs]
-        questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
-        return questions, [cutting for first, second, _ in chosen for cutting in (first, second)]
+
+    def _leave_out(self, count: int) -> None:
+        if not self.not_worth:
+            logger.warning(
+                "%d questions are due and not asked: no answer would tell %g nats "
+                "(reward.questions.least_information); this is said once, and feedback/not_worth_asking counts them",
+                count,
+                self._settings.least_information,
+            )
+        self.not_worth += count
 
     def _question(self, first: Cutting, second: Cutting, value: float, reward_version: int) -> PairQuestion:
         return PairQuestion(

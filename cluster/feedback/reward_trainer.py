@@ -131,7 +131,9 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
         )
-        self._pairs = PairQuestions(questions, run, self._asking, seed=seed)
+        self._pairs = PairQuestions(
+            questions, run, self._asking, lapse=model.lapse, timed=not lockstep, seed=seed
+        )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
@@ -201,6 +203,7 @@ class RewardTrainer:
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            not_worth_asking=self._pairs.not_worth,
         )
 
     def advance(
@@ -266,6 +269,7 @@ class RewardTrainer:
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)
+                self._pairs.take_answer(event, segments)
             self._take(entry, segments)
 
     def _read_others(self) -> None:
@@ -325,15 +329,13 @@ class RewardTrainer:
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:
-        rollouts, env_steps = self._fresh.to_ask_about(), self._env_steps
-        if self._probe is None or not rollouts:
-            return
-        if count := self._asking.due(env_steps):
-            questions, cuttings = self._pairs.choose(
-                count, rollouts, self._model, reward_version=self._versions.version
+        if self._probe is not None:
+            self._pairs.ask_if_due(
+                self._fresh.to_ask_about(),
+                self._model,
+                env_steps=self._env_steps,
+                reward_version=self._versions.version,
             )
-            if questions:
-                self._asking.ask(questions, cuttings, env_steps=env_steps)
 
     def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)

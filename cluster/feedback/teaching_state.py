@@ -28,3 +28,5 @@ class TeachingState:
     """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
     segments_without_clip: int = 0
     """That were asked about though their stage could not render them."""
+    not_worth_asking: int = 0
+    """Questions that were due, and not asked because nothing was worth it."""

@@ -217,6 +217,7 @@ class Driver:
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
             segments_without_clip=sum(without_clip),
+            not_worth_asking=state.not_worth_asking if state else 0,
             delays=dict(state.delays) if state else {},
             corrections=corrections.count or (imitated.corrected if imitated else 0),
             correction_accuracy=corrections.heldout_accuracy,

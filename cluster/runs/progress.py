@@ -36,6 +36,7 @@ _TAGS = {
     "labels": "imitation/labels",
     "demonstrated": "imitation/demonstrated",
     "segments_without_clip": "feedback/segments_without_clip",
+    "not_worth_asking": "feedback/not_worth_asking",
     "expert_share": "imitation/expert_share",
     "risk": "imitation/risk",
     "updates": "learner/updates",
@@ -109,6 +110,8 @@ class ProgressRow:
     """Mean delay in seconds of each teacher's live signals, as fitted."""
     segments_without_clip: int = 0
     """Asked about though their stage could not render them (clips of questions); since this driver started."""
+    not_worth_asking: int = 0
+    """Questions that were due and not asked (reward.questions.least_information); since this driver started."""
     expert_share: float | None = None
     """Of the last batch's steps, those that the expert took (imitation.expert)."""
     risk: float | None = None

@@ -17,16 +17,10 @@ from hitl.reward.evidence.evidence import Evidence
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
 from hitl.reward.inputs import InputSpace
-from hitl.reward.questions import candidates
-from hitl.reward.questions.choosing import ChosenPair, choose_pairs
-from hitl.reward.questions.strategies import Strategy
 from hitl.reward.settings import FitSettings
-from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
-_SEGMENTS_TOGETHER = 1024
-"""That are looked at at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +66,8 @@ class OnlineRewardModel:
         self._settings, self._fit = settings, Fit(self.ensemble, settings)
         self.evidence = {kind.name: kind for kind in evidence}
         """What people have said, by kind."""
-        self._heldout_share = heldout_share
+        self.heldout_share = heldout_share
+        """Of segments, which only judge."""
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -154,31 +149,6 @@ class OnlineRewardModel:
 
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
-
-    @torch.no_grad()
-    def choose(
-        self, segments: list[Segment], *, count: int, pool: int, strategy: Strategy, rng: np.random.Generator
-    ) -> list[ChosenPair]:
-        """Choose pairs of these segments to ask about, best first, considering `pool` random ones."""
-        if len(segments) < 2:
-            return []
-        parts = range(0, len(segments), _SEGMENTS_TOGETHER)
-        return choose_pairs(
-            return_KS=torch.cat([self._returns(segments[i : i + _SEGMENTS_TOGETHER]) for i in parts], 1),
-            heldout_S=np.array([is_heldout(s.segment_id, self._heldout_share) for s in segments]),
-            count=count,
-            candidates=pool,
-            strategy=strategy,
-            rng=rng,
-        )
-
-    def _returns(self, segments: list[Segment]) -> torch.Tensor:
-        """Return each member's sum of rewards of each segment, [K, S]."""
-        observation, action = candidates.stack(segments)
-        raw_KSL = self.ensemble.raw(
-            torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
-        )
-        return raw_KSL.sum(-1).cpu()
 
     def weights(self) -> Weights:
         """Return the current version as arrays."""
