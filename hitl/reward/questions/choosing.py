@@ -117,7 +117,7 @@ def _draw(
     first_C, second_C = (torch.from_numpy(pair_C2[:, side]) for side in (0, 1))
     margin_KC = (prospects.return_KS[:, first_C] - prospects.return_KS[:, second_C]).double()
     log_answer_KCA = answer_log_probabilities(margin_KC, log_tie=prospects.log_tie, lapse=prospects.lapse)
-    value_C = strategy.value(margin_KC, log_answer_KCA, rng) * weight_S[pair_C2].prod(1)
+    value_C = strategy.weighed(strategy.value(margin_KC, log_answer_KCA, rng), weight_S[pair_C2].prod(1))
     worth_C = np.ones(len(pair_C2), bool)
     if settings.least_information:
         worth_C = information_gain(margin_KC, log_answer_KCA, rng) >= settings.least_information

@@ -107,20 +107,36 @@ class Strategy:
     """How some of a round's questions are chosen."""
 
     value: Value
+    by_chance: bool = False
+    """Values are uniform in [0, 1), and weights mean how likely a pair is to be asked about."""
     newest: bool = False
     """Only among segments of the newest policy versions."""
     spread: bool = False
     """Such that they stand for all valuable ones, and not the most valuable ones alone."""
+
+    def weighed(self, value_C: NDArray[np.float64], weight_C: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values where some pairs are worth asking less than others in themselves, [C].
+
+        The product; but of numbers drawn by chance the power, so that those of the largest are a weighted sample.
+
+        Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir", Information Processing
+        Letters 97, algorithm A.
+
+        Args:
+            value_C: see `Value`.
+            weight_C: above 0; only their ratios say anything.
+        """
+        return value_C ** (weight_C.max() / weight_C) if self.by_chance else value_C * weight_C
 
 
 STRATEGIES: Mapping[StrategyName, Strategy] = {
     "disagreement": Strategy(value=disagreement),
     "information_gain": Strategy(value=information_gain),
     "volume_removal": Strategy(value=volume_removal),
-    "random": Strategy(value=at_random),
+    "random": Strategy(value=at_random, by_chance=True),
     # Hu et al. 2024, "Query-policy misalignment in preference-based reinforcement learning", arXiv:2305.17400:
     # pairs at random, of the newest experience.
-    "near_on_policy": Strategy(value=at_random, newest=True),
+    "near_on_policy": Strategy(value=at_random, by_chance=True, newest=True),
     # Biyik and Sadigh 2018, "Batch active preference-based learning of reward functions", arXiv:1810.04303, section 4.
     "diverse": Strategy(value=information_gain, spread=True),
 }
