@@ -45,6 +45,15 @@ TABLE: tuple[Metric, ...] = (
         "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 1.099 is a blind guess."
     ),
     Metric(
+        "hitl_reward_fresh_loss_nats", "gauge", (), "Log-loss on the newest answers, before training on them."
+    ),
+    Metric(
+        "hitl_reward_plain_heldout_loss_nats",
+        "gauge",
+        (),
+        "The same of a model that takes all teachers for alike.",
+    ),
+    Metric(
         "hitl_reward_predicted_return_rewards", "gauge", (), "Mean return that the reward model predicts."
     ),
     Metric("hitl_reward_signal_agreement_ratio", "gauge", (), "Held-out signals whose sign it predicts."),
@@ -58,6 +67,13 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "hitl_feedback_unrendered_segments", "gauge", (), "Asked about though no stage could render them."
     ),
+    Metric(
+        "hitl_feedback_agreement_ratio",
+        "gauge",
+        (),
+        "Krippendorff's alpha of teachers on the same comparisons.",
+    ),
+    Metric("hitl_feedback_flagged_teachers", "gauge", (), "Teachers whom a test has come out against."),
     Metric("hitl_feedback_asked_comparisons", "gauge", (), "Comparisons asked of teachers in the whole run."),
 )
 """Every metric of the driver; the service has a table of its own."""
@@ -96,6 +112,8 @@ class DriverMetrics:
             "hitl_weights_version_updates": row.policy_version,
             "hitl_reward_version_updates": row.reward_version,
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
+            "hitl_reward_plain_heldout_loss_nats": row.plain_heldout_log_loss,
+            "hitl_reward_fresh_loss_nats": row.fresh_log_loss,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
             "hitl_feedback_asked_comparisons": row.asked,
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
@@ -105,6 +123,8 @@ class DriverMetrics:
             "hitl_feedback_learnt_corrections": row.corrections,
             "hitl_feedback_answered_relabels": row.relabels,
             "hitl_feedback_unrendered_segments": row.segments_without_clip,
+            "hitl_feedback_agreement_ratio": row.teacher_agreement,
+            "hitl_feedback_flagged_teachers": row.flagged_teachers,
         }
         for name, value in gauges.items():
             if value is not None:
@@ -112,7 +132,12 @@ class DriverMetrics:
         for term, loss in row.losses.items():
             self._metrics.gauge("hitl_learner_loss").labels(term=term).set(loss)
         agreement = self._metrics.gauge("hitl_reward_agreement_ratio")
-        for split, accuracy in (("train", row.train_accuracy), ("heldout", row.heldout_accuracy)):
+        for split, accuracy in (
+            ("train", row.train_accuracy),
+            ("heldout", row.heldout_accuracy),
+            ("plain_heldout", row.plain_heldout_accuracy),
+            ("fresh", row.fresh_accuracy),
+        ):
             if accuracy is not None:
                 agreement.labels(split=split).set(accuracy)
         for name, total in _totals(row).items():

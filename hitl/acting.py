@@ -88,10 +88,16 @@ def make_acting(
 
     Raises:
         ConfigError: there are no such features for the reward model to read.
-        TypeError: the setting does not fit the actions, or the reward model's inputs do not fit the spaces.
+        TypeError: the setting does not fit the actions, or the reward model's inputs do not fit the spaces, or who
+            acts by it asks what each action is worth, and it does not know.
         ValueError: the network's settings do not fit the observations.
     """
     kind = settings.kind
+    if kind != "policy" and inputs is not None and not inputs.tells_actions_apart:
+        raise TypeError(
+            f"acting.kind: {kind} asks what each action is worth in a state; set reward.model.reads to "
+            "state_action and reward.model.memory to none"
+        )
     reward = acting_reward(InputSpace.of(observation_space, action_space, inputs))
     if kind == "reward":
         candidates = CandidateActions(

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hitl.stages import ActionSpace
+from hitl.questions import DEFAULT_POINTS as DEFAULT_POINTS
+from hitl.questions import GoalQuestion as GoalQuestion
+from hitl.questions import PairQuestion as PairQuestion
+from hitl.questions import Question as Question
+from hitl.questions import RankingQuestion as RankingQuestion
+from hitl.questions import RatingQuestion as RatingQuestion
+from hitl.questions import RelabelQuestion as RelabelQuestion
 from hitl.tensors import Array
 
 
@@ -72,54 +78,10 @@ class Segment:
     showing: Showing | None = None
     """Only of steps that were played on a stage."""
     outcome: Outcome | None = None
-    """Of the last step; only of steps that were played on a stage."""
+    """Of the last step; only of steps that were played on a stage or demonstrated."""
 
     def __len__(self) -> int:
         return self.address.end - self.address.begin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AnyQuestion:
-    """What all questions have."""
-
-    question_id: str
-    run_id: str
-    value: float = 0.0
-    policy_version: int = 0
-    reward_version: int = 0
-    expire_time: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairQuestion(_AnyQuestion):
-    """Which of two segments is better?"""
-
-    first_segment_id: str
-    second_segment_id: str
-
-    @property
-    def segment_ids(self) -> tuple[str, ...]:
-        """The segments asked about, in the question's order."""
-        return (self.first_segment_id, self.second_segment_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelabelQuestion(_AnyQuestion):
-    """What should be done in the state of one step of a segment? Its steps before that are context."""
-
-    segment_id: str
-    step: int
-    """From 0."""
-    action_space: ActionSpace = field(compare=False)
-
-    @property
-    def segment_ids(self) -> tuple[str, ...]:
-        """The segment asked about."""
-        return (self.segment_id,)
-
-
-Question = PairQuestion | RelabelQuestion
-"""Any question."""
 
 
 class Choice(enum.StrEnum):
@@ -133,7 +95,7 @@ class Choice(enum.StrEnum):
 
 
 class Abstention(enum.StrEnum):
-    """Why a relabel question has no answer; counted and never trained on."""
+    """Why a question has no answer; counted and never trained on."""
 
     SKIP = "skip"
     CANNOT_TELL = "cannot_tell"
@@ -167,6 +129,59 @@ class Relabel:
     step: int
     answer: Array | Abstention = field(compare=False)
     thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The answer to a ranking question: the place of each of its segments, in its order, or why there is none.
+
+    1 is the best, and equal numbers are ties. Dense: every number from 1 to the highest comes up.
+    """
+
+    run_id: str
+    question_id: str
+    ranks: tuple[int, ...] | Abstention
+    thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """The answer to a rating question: from 1, the worst, to its `points`; or why there is none."""
+
+    run_id: str
+    question_id: str
+    rating: int | Abstention
+    points: int = DEFAULT_POINTS
+    thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The answer to a goal question: whether the state of the question's `step` is wanted, or why there is none."""
+
+    run_id: str
+    question_id: str
+    step: int
+    reached: bool | Abstention
+    thinking_time: timedelta = timedelta(0)
+    event_id: str = field(default_factory=new_event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """The teacher's own steps [begin, end) of one of their episodes; the journal's entry names them as segments.
+
+    An episode that was sent in pieces has one number in all of them. `digest` is the SHA-256 of what was sent.
+    """
+
+    run_id: str
+    episode: int
+    begin: int
+    end: int
+    digest: bytes = field(repr=False)
     event_id: str = field(default_factory=new_event_id)
 
 
@@ -209,7 +224,13 @@ class Correction:
     event_id: str = field(default_factory=new_event_id)
 
 
-Event = Comparison | Retraction | Signal | Correction | Relabel
+Judgement = Comparison | Ranking | Rating | Goal
+"""Any answer that says how good something is."""
+
+Answer = Judgement | Relabel
+"""Any answer to a question."""
+
+Event = Answer | Retraction | Signal | Correction | Demonstration
 """Any statement of a teacher."""
 
 

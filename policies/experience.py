@@ -86,6 +86,13 @@ class Rollout:
     """Of rollouts side by side, each one's source and number of columns."""
 
     @property
+    def next_observation_TNO(self) -> ObservationArray:
+        """What truly followed each step, also where the episode was cut, [T, N, O]; a copy."""
+        following_TNO = self.observation_TNO[1:].copy()
+        following_TNO.reshape(-1, following_TNO.shape[-1])[self.final_index_K] = self.final_observation_KO
+        return following_TNO
+
+    @property
     def parts(self) -> tuple[tuple[str, int], ...]:
         """Whose the columns are: each source and how many are its."""
         return self.joined or ((self.source, self.terminated_TN.shape[1]),)

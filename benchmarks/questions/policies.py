@@ -30,8 +30,8 @@ POLICY_TASKS = {
     "cartpole": PolicyTask(
         run_file="cartpole_comparisons.yaml",
         settings=(
-            "--stop.env_steps", "260000",
-            "--reward.questions.budget", "150",
+            "--stop.env_steps", "330000",
+            "--reward.questions.budget", "200",
             "--reward.questions.initial", "20",
             "--reward.questions.per_round", "5",
             "--reward.questions.round_env_steps", "8192",

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from benchmarks.preferences import RUNS
 from benchmarks.questions.labels import Curve
-from cluster.environments.making import make_vector
-from cluster.feedback.evidence import evidence_of
+from cluster.environments.making import make_vector, spaces_of
+from cluster.feedback.evidence import online_model
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import RunConfig
 from cluster.runs.loading import load_run
 from hitl.events import Comparison, JournalEntry, Segment
-from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import cut
 from hitl.reward.questions.choosing import choose_pairs
@@ -125,21 +124,7 @@ def told_apart(model: OnlineRewardModel, judged: Gathered) -> float:
 
 
 def _model(config: RunConfig, seed: int, asked: Gathered) -> OnlineRewardModel:
-    envs = make_vector(config.environment, 1)
-    space = InputSpace.of(envs.observation_space, envs.action_space, config.reward.model.inputs)
-    reward = config.reward
-    model = OnlineRewardModel(
-        space,
-        members=reward.model.members,
-        hidden=reward.model.hidden,
-        settings=reward.model.fit,
-        evidence=evidence_of(
-            reward.model, reward.signals, reward.corrections, space, envs.action_space, seed=seed
-        ),
-        heldout_share=reward.model.heldout_share,
-        seed=seed,
-    )
-    envs.close()
+    model = online_model(config.reward, *spaces_of(config.environment), seed=seed)
     model.set_probe(*_steps_of(asked.segments))
     return model
 

@@ -13,16 +13,13 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from cluster.feedback.evidence import evidence_of
+from cluster.feedback.evidence import online_model
 from cluster.runs.live_config import ActingConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inference import NumpyReward
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import OnlineRewardModel
 from hitl.teachers.live import LiveSettings, LiveTeacher
 from policies.acting.on_reward import ActingOnReward, CandidateActions
 
@@ -71,22 +68,13 @@ class Dial:
 
 def taught(seed: int, *, temperature: float, baseline: Baseline) -> dict[str, Any]:
     """One lesson with a run's defaults; the agent acts at random before the first version."""
-    numbers, signals = RewardModelConfig(), SignalsConfig(baseline=baseline)
-    space = InputSpace.of(_OBSERVATIONS, _ACTIONS)
-    kinds = evidence_of(numbers, signals, CorrectionsConfig(enabled=False), space, _ACTIONS, seed=seed)
-    (told,) = (kind for kind in kinds if isinstance(kind, Signals))
-    model = OnlineRewardModel(
-        space,
-        members=numbers.members,
-        hidden=numbers.hidden,
-        settings=numbers.fit,
-        evidence=kinds,
-        heldout_share=numbers.heldout_share,
-        seed=seed,
-    )
+    signals = SignalsConfig(baseline=baseline)
+    model = online_model(RewardConfig(signals=signals), _OBSERVATIONS, _ACTIONS, seed=seed)
+    told = model.evidence["signals"]
+    assert isinstance(told, Signals)
     rng = np.random.default_rng(seed)
     model.set_probe(*_at_random(rng))
-    known = NumpyReward(space)
+    known = NumpyReward(model.ensemble.space)
     acting = ActingOnReward(
         known, CandidateActions(_ACTIONS, count=3, rng=rng), temperature=temperature, seed=seed
     )

@@ -62,11 +62,16 @@ class RunCommands:
                 f"feedback.address is {config.feedback.address}, but there is no token for it; "
                 f"set the variable {TOKEN_VARIABLE} to one of the role cluster"
             )
-        for key, count in (("count", config.teachers.count), ("live.count", config.teachers.live.count)):
+        teachers = config.teachers
+        for key, count in (
+            ("count", teachers.count),
+            ("crowd", len(teachers.who_answer) - teachers.count),
+            ("live.count", teachers.live.count),
+        ):
             if count:
                 raise ConfigError(
                     f"teachers.{key} is {count}, but a run cannot make tokens for the service at "
-                    f"feedback.address; set it to 0 and start teachers with `handrail teach --simulated "
+                    f"feedback.address; leave it out and start teachers with `handrail teach --simulated "
                     f"--address {config.feedback.address} --run-id {folder.run_id}`"
                 )
 
@@ -108,23 +113,36 @@ class RunCommands:
         return [] if service is None else [*self._who_answer(service), *self._who_watch(service)]
 
     def _who_answer(self, service: ServiceAddresses) -> list[Command]:
-        """All have the run's seed, so who takes a question does not matter."""
-        settings = self._config.teachers
+        """All have the run's seed, so who takes a question does not matter, unless some answer the same one."""
+        settings, questions = self._config.teachers, self._config.reward.questions
+        own_seeds = bool(settings.crowd or questions.duplicates or questions.gold)
         arguments = [
             *("--simulated", "--address", service.teaching, "--run-id", self._folder.run_id),
             *("--mistake", str(settings.mistake), "--skip", str(settings.skip)),
             *("--tie-threshold", str(settings.tie_threshold)),
-            *("--answer-seconds", str(settings.answer_seconds), "--seed", str(self._config.seed)),
+            *("--answer-seconds", str(settings.answer_seconds)),
         ]
         if settings.rationality is not None:
             arguments += ["--rationality", str(settings.rationality)]
-        if settings.expert:
-            arguments += ["--expert", settings.expert]
+        if settings.rating_range is not None:
+            arguments += ["--rating-range", *(str(end) for end in settings.rating_range)]
+        if settings.goal_reward is not None:
+            arguments += ["--goal-reward", str(settings.goal_reward)]
+        for name in ("expert", "goal"):
+            if named := getattr(settings, name):
+                arguments += [f"--{name}", named]
+        shows = ["--demonstrate", str(settings.demonstrations), "--run-file", str(self._folder.run_file)]
         return [
             Command(
-                _handrail("teach", *arguments), {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")}
+                _handrail(
+                    "teach",
+                    *arguments,
+                    *("--kind", kind, "--seed", str(self._config.seed + own_seeds * number)),
+                    *(shows if settings.demonstrations and not number else ()),
+                ),
+                {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")},
             )
-            for number in range(settings.count)
+            for number, kind in enumerate(settings.who_answer)
         ]
 
     def _who_watch(self, service: ServiceAddresses) -> list[Command]:

@@ -80,6 +80,8 @@ class LiveView:
                 f"held-out accuracy {percent(row.heldout_accuracy)}",
                 f"answers {row.comparisons}/{budget} ({row.open_questions} open)",
             ]
+            if row.flagged_teachers:
+                parts.append(f"flagged {_flagged(row)}")
         parts += [f"{name} {text}" for name, text in self._learnt_from(row)]
         parts += [
             f"{number(round(row.steps_per_second))} steps/s",
@@ -132,6 +134,12 @@ class LiveView:
             ]
             if row.not_worth_asking:
                 left.append(("not worth asking", Text(number(row.not_worth_asking))))
+            if row.flagged_teachers:
+                left.append(("flagged", Text(_flagged(row), style="red")))
+            if row.plain_heldout_accuracy is not None:
+                left.append(
+                    ("teachers alike", Text(f"{percent(row.plain_heldout_accuracy)} held-out accuracy"))
+                )
         left += [(name, Text(text)) for name, text in self._learnt_from(row)]
         if self._config.learns_reward:
             right.append(("reward version", Text(f"{row.reward_version}{_refused(row)}")))
@@ -145,7 +153,9 @@ class LiveView:
     def _learnt_from(self, row: ProgressRow) -> list[tuple[str, str]]:
         """Return what there is to learn from beside answers, by its name."""
         config, facts = self._config, []
-        corrects = (config.learns_reward and config.reward.corrections.enabled) or config.imitation.imitates
+        corrects = (
+            config.learns_reward and config.reward.model.kinds.corrections
+        ) or config.imitation.imitates
         if config.stages.are_open and (config.learns_reward or config.heeds_signals):
             facts.append(("signals", _predicted(row.signals, row.signal_accuracy)))
             if row.unplaced_signals:
@@ -207,6 +217,11 @@ def _predicted(count: int, accuracy: float | None) -> str:
 
 def _refused(row: ProgressRow) -> str:
     return f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+
+
+def _flagged(row: ProgressRow) -> str:
+    named = (f"{t['teacher_id']} ({', '.join(t['flags'])})" for t in row.teachers if t["flags"])
+    return ", ".join(named).replace("_", " ")
 
 
 def _dots(processes: list[ProcessState]) -> Text:

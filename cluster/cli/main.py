@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import evaluate, export, report, runs, serve, teach, token, train
+from cluster.cli import evaluate, export, feedback, report, runs, serve, teach, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -24,6 +24,7 @@ _COMMANDS = {
     "serve": serve,
     "eval": evaluate,
     "export": export,
+    "feedback": feedback,
     "report": report,
     "runs": runs,
     "token": token,

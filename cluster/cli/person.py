@@ -1,21 +1,40 @@
 """A person who teaches in the terminal: pieces of behaviour, as clips or as curves, and keys to answer."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import numpy as np
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 
 from cluster.cli.drawing import Film
-from cluster.cli.entries import ActionEntry, Answer, ChoiceEntry, Entry, Wish, spoken
+from cluster.cli.entries import (
+    ActionEntry,
+    Answer,
+    ChoiceEntry,
+    Entry,
+    GoalEntry,
+    RankingEntry,
+    RatingEntry,
+    Wish,
+    spoken,
+)
 from cluster.cli.keyboard import forget_keys, key, single_keys
-from cluster.cli.question_panels import question_panel
-from hitl.client.questions import LeasedPair, LeasedQuestion
+from cluster.cli.question_panels import clips_across, question_panel
+from hitl.client.questions import (
+    LeasedGoal,
+    LeasedPair,
+    LeasedQuestion,
+    LeasedRanking,
+    LeasedRating,
+    LeasedRelabel,
+)
 from hitl.client.teaching import TeacherClient
 from hitl.errors import NotFound, NotYours, RequestError
-from hitl.events import Choice, Receipt
+from hitl.events import Abstention, Choice, Receipt
 
 _POLL_SECONDS = 1.0
 _LEASE_SECONDS = 120.0
@@ -27,10 +46,10 @@ _HOLD_SECONDS = 1.5
 """How long the state that is asked about stays in view."""
 
 _EXPLANATION = (
-    "You compare two short pieces of behaviour, or say what should be done in a state. Where you see no clips, each "
-    "curve is one number over the steps of a piece, from left to right: what the policy saw (obs) and what it did "
-    "(action). Of two pieces, both on a line share one scale; answer which you would rather see more of. Skip freely, "
-    "nothing is learnt from a skip."
+    "You compare, rank or rate short pieces of behaviour, or say of a state what should be done there or whether it is "
+    "what you want. Where you see no clips, each curve is one number over the steps of a piece, from left to right: "
+    "what the policy saw (obs) and what it did (action). Of several pieces, all on a line share one scale; better is "
+    "what you would rather see more of. Skip freely, nothing is learnt from a skip."
 )
 
 
@@ -98,16 +117,37 @@ class _Person:
 
 
 def _submit(question: LeasedQuestion, said: Answer) -> Receipt:
-    if isinstance(question, LeasedPair):
-        assert isinstance(said, Choice)
-        return question.answer(said)
-    assert not isinstance(said, Choice)
-    return question.answer(said)
+    match question, said:
+        case LeasedPair(), Choice():
+            return question.answer(said)
+        case LeasedRelabel(), np.ndarray() | Abstention():
+            return question.answer(said)
+        case LeasedRanking(), tuple() | Abstention():
+            return question.answer(said)
+        case LeasedRating(), int() | Abstention():
+            return question.answer(said)
+        case LeasedGoal(), bool() | Abstention():
+            return question.answer(said)
+    raise AssertionError(f"{said} is no answer to {question}")
+
+
+def _entry(question: LeasedQuestion) -> Entry:
+    match question:
+        case LeasedPair():
+            return ChoiceEntry()
+        case LeasedRelabel():
+            return ActionEntry(question.action_space)
+        case LeasedRanking():
+            return RankingEntry(len(question.segments))
+        case LeasedRating():
+            return RatingEntry(question.points)
+        case LeasedGoal():
+            return GoalEntry()
 
 
 def _ask(question: LeasedQuestion, number: int, console: Console) -> Answer | Wish:
     """Show a question until it is answered, or the person wants something else."""
-    entry: Entry = ChoiceEntry() if isinstance(question, LeasedPair) else ActionEntry(question.action_space)
+    entry = _entry(question)
     films = _films(question) if console.is_terminal else None
     if films is None:
         said = _ask_still(question, number, entry, console)
@@ -136,11 +176,13 @@ def _ask_still(question: LeasedQuestion, number: int, entry: Entry, console: Con
 def _ask_moving(
     question: LeasedQuestion, number: int, entry: Entry, films: list[Film], console: Console
 ) -> Answer | Wish:
-    columns = max(min(_CLIP_COLUMNS, (console.width - _FRAME_COLUMNS) // 2), 1)
+    across = max(clips_across(len(films)), 2)
+    columns = max(min(_CLIP_COLUMNS, (console.width - _FRAME_COLUMNS) // across), 1)
+    rows = _CLIP_ROWS * 2 // (1 + math.ceil(len(films) / across))
     began = time.monotonic()
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            clips = [film.draw(time.monotonic() - began, columns=columns, rows=_CLIP_ROWS) for film in films]
+            clips = [film.draw(time.monotonic() - began, columns=columns, rows=rows) for film in films]
             live.update(question_panel(question, number, entry, clips), refresh=True)
             while (pressed := key(wait=False)) is not None:
                 if (said := entry.press(pressed)) is not None:
@@ -149,7 +191,7 @@ def _ask_moving(
 
 
 def _films(question: LeasedQuestion) -> list[Film] | None:
-    """Fetch the clips of a question, of a relabel's up to its state; None unless there are all."""
+    """Fetch the clips of a question, up to the state where it is about one; None unless there are all."""
     clips = question.clips()
     try:
         films = [Film.open(clip.data) for clip in clips if clip is not None]
@@ -157,7 +199,7 @@ def _films(question: LeasedQuestion) -> list[Film] | None:
         return None
     if len(films) < len(clips):
         return None
-    if isinstance(question, LeasedPair):
+    if not isinstance(question, LeasedRelabel | LeasedGoal):
         return films
     share = (question.step + 1) / (len(question.segment) + 1)
     return [film.until(share, hold_seconds=_HOLD_SECONDS) for film in films]

@@ -1,5 +1,8 @@
 """Questions as a person sees them in the terminal: with what clips show now, or with curves."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
@@ -10,10 +13,18 @@ from rich.text import Text
 
 from cluster.cli.entries import Entry
 from cluster.runs.wording import sparkline
-from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
+from hitl.client.questions import (
+    LeasedGoal,
+    LeasedPair,
+    LeasedQuestion,
+    LeasedRanking,
+    LeasedRating,
+    LeasedRelabel,
+)
 from hitl.events import Segment
 
-_CURVE_WIDTH = 30
+_CURVE_WIDTH, _LEAST_CURVE_WIDTH, _ALL_CURVES_WIDTH = 30, 8, 60
+_COLOURS = ("cyan", "yellow")
 _MOST_CURVES = 16
 
 
@@ -21,20 +32,20 @@ def question_panel(
     question: LeasedQuestion, number: int, entry: Entry, clips: list[Text] | None = None
 ) -> Panel:
     """Draw a question, with what its clips show now or else with curves."""
-    if isinstance(question, LeasedPair):
-        title = f"Which is better? ({len(question.first)} and {len(question.second)} steps)"
-        body = _side_by_side(clips) if clips is not None else _pair_table(question)
-        curves = _curves(question.first)
+    title, names = _words(question)
+    if clips is not None:
+        body = _beside_each_other(clips, names)
+    elif isinstance(question, LeasedRelabel | LeasedGoal):
+        body = _state_table(question)
     else:
-        before = "step" if question.step == 1 else "steps"
-        title = f"What should be done now? (after {question.step} {before})"
-        body = clips[0] if clips is not None else _state_table(question)
-        curves = _curves(question.segment)
+        body = _curve_table(question.segments, names)
     notes = []
-    if clips is None and len(curves) > _MOST_CURVES:
-        notes.append(Text(f"{len(curves) - _MOST_CURVES} more numbers are not shown", style="dim"))
-    if isinstance(question, LeasedPair) and question.true_returns is not None:
-        notes.append(Text("true returns: " + " and ".join(f"{value:g}" for value in question.true_returns)))
+    hidden = len(_curves(question.segments[0])) - _MOST_CURVES
+    if clips is None and hidden > 0:
+        notes.append(Text(f"{hidden} more numbers are not shown", style="dim"))
+    if not isinstance(question, LeasedRelabel | LeasedGoal) and question.true_returns is not None:
+        returns = " and ".join(f"{value:g}" for value in question.true_returns)
+        notes.append(Text(f"true return{'s' if len(question.segments) > 1 else ''}: {returns}"))
     said = f"{escape(entry.typed)} [yellow]{escape(entry.words)}[/]"
     return Panel(
         Group(body, *notes, Text.from_markup(said), Text.from_markup(entry.help)),
@@ -44,39 +55,73 @@ def question_panel(
     )
 
 
-def _side_by_side(clips: list[Text]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
-    table.add_column("1  first", style="cyan", no_wrap=True)
-    table.add_column("2  second", style="yellow", no_wrap=True)
-    table.add_row(*clips)
+def _words(question: LeasedQuestion) -> tuple[str, Sequence[str]]:
+    """Return what is asked, and what the segments are called."""
+    match question:
+        case LeasedPair():
+            steps = f"{len(question.first)} and {len(question.second)} steps"
+            return f"Which is better? ({steps})", ("1  first", "2  second")
+        case LeasedRanking():
+            names = [str(number) for number in range(1, len(question.segments) + 1)]
+            return f"In which order? ({len(question.segments[0])} steps each)", names
+        case LeasedRating():
+            return f"How good is this? ({len(question.segment)} steps)", ("",)
+        case LeasedRelabel():
+            return f"What should be done now? ({_after(question)})", ("",)
+        case LeasedGoal():
+            return f"Is this, in the end, what you want? ({_after(question)})", ("",)
+
+
+def _after(question: LeasedRelabel | LeasedGoal) -> str:
+    return f"after {question.step} {'step' if question.step == 1 else 'steps'}"
+
+
+def clips_across(count: int) -> int:
+    """Return how many of so many clips lie beside each other: two of two, three or four."""
+    return math.ceil(math.sqrt(count))
+
+
+def _beside_each_other(clips: list[Text], names: Sequence[str]) -> RenderableType:
+    if len(clips) == 1:
+        return clips[0]
+    across = clips_across(len(clips))
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    for column in range(across):
+        table.add_column(style=_COLOURS[column % 2], no_wrap=True)
+    for first in range(0, len(clips), across):
+        row = slice(first, first + across)
+        table.add_row(*(Text(name, style="bold") for name in names[row]))
+        table.add_row(*clips[row])
     return table
 
 
-def _pair_table(question: LeasedPair) -> RenderableType:
-    table = _table("1  first", "2  second")
-    first, second = _curves(question.first), _curves(question.second)
-    for name in list(first)[:_MOST_CURVES]:
-        both = np.concatenate([first[name], second[name]])
-        table.add_row(name, *_drawn([first[name], second[name]], both), _scale(both))
+def _curve_table(segments: Sequence[Segment], names: Sequence[str]) -> RenderableType:
+    table = _table(*names)
+    width = max(min(_CURVE_WIDTH, _ALL_CURVES_WIDTH // len(segments)), _LEAST_CURVE_WIDTH)
+    curves = [_curves(segment) for segment in segments]
+    for name in list(curves[0])[:_MOST_CURVES]:
+        beside = [of_segment[name] for of_segment in curves]
+        scale = np.concatenate(beside)
+        table.add_row(name, *_drawn(beside, scale, width), _scale(scale))
     return table
 
 
-def _state_table(question: LeasedRelabel) -> RenderableType:
+def _state_table(question: LeasedRelabel | LeasedGoal) -> RenderableType:
     """Show the steps up to the state; not what the policy did in it, which would suggest an answer."""
     table = _table("before, and now", "now")
     for name, curve in list(_curves(question.segment).items())[:_MOST_CURVES]:
         is_action = name.startswith("action")
         shown = curve[: question.step if is_action else question.step + 1]
         now = "?" if is_action else f"{shown[-1]:.4g}"
-        table.add_row(name, *_drawn([shown], shown), now, _scale(shown))
+        table.add_row(name, *_drawn([shown], shown, _CURVE_WIDTH), now, _scale(shown))
     return table
 
 
-def _table(second: str, third: str) -> Table:
+def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
     table.add_column("", style="dim", no_wrap=True)
-    table.add_column(second, style="cyan", no_wrap=True)
-    table.add_column(third, style="yellow", no_wrap=True)
+    for place, column in enumerate(columns):
+        table.add_column(column, style=_COLOURS[place % 2], no_wrap=True)
     table.add_column("scale", style="dim", no_wrap=True)
     return table
 
@@ -97,9 +142,9 @@ def _curves(segment: Segment) -> dict[str, NDArray[np.float64]]:
     return actions | curves
 
 
-def _drawn(curves: list[NDArray[np.float64]], scale: NDArray[np.float64]) -> list[str]:
+def _drawn(curves: list[NDArray[np.float64]], scale: NDArray[np.float64], width: int) -> list[str]:
     low, high = (float(scale.min()), float(scale.max())) if len(scale) else (0.0, 0.0)
-    return [sparkline(curve.tolist(), _CURVE_WIDTH, low=low, high=high) for curve in curves]
+    return [sparkline(curve.tolist(), width, low=low, high=high) for curve in curves]
 
 
 def _scale(curve: NDArray[np.float64]) -> str:

@@ -5,20 +5,26 @@ import dataclasses
 import getpass
 import os
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from hitl.errors import ConfigError
+from hitl.teachers.kinds import KindName
 from hitl.teachers.live import Mode
+
+if TYPE_CHECKING:
+    from hitl.teachers.judging import Expert
+    from hitl.teachers.program import First
 
 HELP = "teach a run, as a person or a simulated teacher"
 DESCRIPTION = """\
-Teach a run: you see two short pieces of behaviour and say which is better, or a state and say what should be done
-there; or watch it live on a stage.
+Teach a run: you see short pieces of behaviour and say which is better, in which order they come or how good one is, or
+a state and say what should be done there or whether it is what you want; or watch it live on a stage.
 
   handrail teach --run RUN                                 a run on this machine
   HANDRAIL_TOKEN=... handrail teach --address HOST:PORT --run-id ID    a run elsewhere
   handrail teach --run RUN --stage                         watch it live: good, bad, or do it yourself
   handrail teach --simulated --run RUN --mistake 0.1       a program answers from the true reward
+  handrail teach --simulated --run RUN --expert lessons:Expert --demonstrate 5    and first shows how
   handrail teach --simulated --run RUN --stage --judge lessons:Judge    a program watches and reacts
 """
 
@@ -48,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     program = parser.add_argument_group("simulated teachers")
     program.add_argument("--simulated", action="store_true", help="let a program answer from the true reward")
     program.add_argument(
+        "--kind",
+        choices=get_args(KindName),
+        default="oracle",
+        help="what it is like; options below that are not their default win (default: %(default)s)",
+    )
+    program.add_argument(
         "--rationality", type=float, help="how surely it prefers the better one (default: always)"
     )
     program.add_argument("--mistake", type=float, default=0.0, help="chance to press the wrong key")
@@ -60,6 +72,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--expert",
         metavar="MODULE:CLASS",
         help="has act(observation): what it answers where the run asks what to do",
+    )
+    program.add_argument(
+        "--goal", metavar="MODULE:FUNCTION", help="of an observation: whether the state is wanted"
+    )
+    program.add_argument(
+        "--goal-reward",
+        type=float,
+        metavar="REWARD",
+        help="without --goal: wanted where the step has at least this true reward",
+    )
+    program.add_argument(
+        "--rating-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="true returns at which the worst rating begins and the best one ends (default: as seen so far)",
+    )
+    program.add_argument(
+        "--demonstrate",
+        type=int,
+        default=0,
+        metavar="EPISODES",
+        help="first play so many with the expert, and send them; with --address it takes --run-file, too",
+    )
+    program.add_argument(
+        "--run-file", type=Path, metavar="FILE", help="says which environment to demonstrate in"
     )
     program.add_argument("--seed", type=int, default=0, help="of its chances (default: %(default)s)")
     live = parser.add_argument_group("simulated teachers in front of a stage (--simulated --stage)")
@@ -99,21 +137,55 @@ def run(arguments: argparse.Namespace) -> int:
         return teach_in_terminal(place.address, place.token, place.run_id)
     import logging
 
-    from hitl.teachers.judging import load_expert
+    from hitl.teachers.judging import load_expert, load_goal
     from hitl.teachers.program import run_teacher
-    from hitl.teachers.simulated import SimulatedSettings
+    from hitl.teachers.simulated import settings_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     expert = load_expert(arguments.expert) if arguments.expert else None
-    settings = SimulatedSettings(
+    settings = settings_of(
+        arguments.kind,
         rationality=arguments.rationality,
         mistake=arguments.mistake,
         tie_threshold=arguments.tie_threshold,
         skip=arguments.skip,
         answer_seconds=arguments.answer_seconds,
+        rating_range=tuple(arguments.rating_range) if arguments.rating_range else None,
+        goal_reward=arguments.goal_reward,
         seed=arguments.seed,
     )
-    return run_teacher(place.address, place.token, place.run_id, settings, expert=expert)
+    goal = load_goal(arguments.goal) if arguments.goal else None
+    demonstrates = _demonstrating(arguments, expert) if arguments.demonstrate else None
+    return run_teacher(
+        place.address, place.token, place.run_id, settings, expert=expert, goal=goal, first=demonstrates
+    )
+
+
+def _demonstrating(arguments: argparse.Namespace, expert: "Expert | None") -> "First":
+    """Return what a simulated teacher does before it answers."""
+    from cluster.environments.making import make
+    from cluster.runs.folder import RunFolder
+    from cluster.runs.loading import load_run
+    from hitl.teachers.demonstrator import demonstrate
+
+    if expert is None:
+        raise ConfigError("who demonstrates must know how: --expert MODULE:CLASS")
+    if arguments.run is None and arguments.run_file is None:
+        raise ConfigError("name the run's file, for its environment: --run-file FILE")
+    file = arguments.run_file or RunFolder.find(arguments.runs_folder, arguments.run).run_file
+    config = load_run(file).environment
+    # An episode is over when it is over; what a fixed horizon adds to it nobody does.
+    env = make(config.model_copy(update={"fixed_horizon": None}))
+    return lambda client, run_id, stop: demonstrate(
+        client,
+        run_id,
+        env,
+        expert,
+        episodes=arguments.demonstrate,
+        seed=arguments.seed,
+        most_steps=config.fixed_horizon,
+        stop=stop,
+    )
 
 
 def _watch_as_program(place: _Place, arguments: argparse.Namespace) -> int:

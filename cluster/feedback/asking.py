@@ -15,6 +15,8 @@ from hitl.reward.questions.schedule import QuestionSchedule
 
 ANSWER_SECONDS = 120.0
 """That lockstep waits for its teachers."""
+MORE_SECONDS = 5.0
+"""That it waits for the next answer where all questions have one and some want another."""
 _EARLIER = "asked in an earlier life"
 
 
@@ -40,6 +42,7 @@ class Asking:
         publisher: Any,
         expire_seconds: float,
         waits: bool,
+        share: Callable[[Sequence[Question]], list[Question]] = list,
     ) -> None:
         """Begin.
 
@@ -51,9 +54,18 @@ class Asking:
             expire_seconds: after which an open question is withdrawn.
             waits: whether `ask` returns when the service has the questions; else they are published while everything
                 else goes on.
+            share: returns what to ask in the place of questions, so that some are answered by several teachers.
         """
         self.schedule = schedule
         self.answered: set[str] = set()
+        """Questions with an answer; those that want several may wait for more."""
+        self.answers = 0
+        """Of all teachers."""
+        self._share = share
+        self._more: dict[str, tuple[int, datetime]] = {}
+        """How many answers a question wants beyond the first, and until when."""
+        self._others_answer = True
+        """Whether it is worth waiting for the second answers of questions."""
         self._prefix, self._publisher = prefix, publisher
         self._expire_seconds, self._waits = expire_seconds, waits
         self._number = run.open_questions + run.answered_questions + run.closed_questions
@@ -67,16 +79,28 @@ class Asking:
 
     @property
     def open(self) -> int:
-        """Questions that wait for an answer."""
+        """Questions that wait for their first answer."""
         return len(self._expire_time)
 
     @property
+    def number(self) -> int:
+        """Of the newest question; the next one has the number behind it."""
+        return self._number
+
+    @property
     def asked(self) -> int:
-        """Open and answered questions."""
-        return self.open + len(self.answered)
+        """Answers of open and answered questions: one each, but of those that want several as many as they want."""
+        return self.open + self.answers + sum(count for count, _ in self._more.values())
 
     def take_answer(self, question_id: str) -> None:
         """Wait for a question no longer; one of an earlier life stands for any that is not known."""
+        self.answers += 1
+        if question_id in self.answered:
+            self._others_answer = True
+            count, end = self._more.pop(question_id, (1, None))
+            if end and count > 1:
+                self._more[question_id] = count - 1, end
+            return
         self.answered.add(question_id)
         if self._expire_time.pop(question_id, None) is None:
             earlier = next((name for name in self._expire_time if name.startswith(_EARLIER)), None)
@@ -113,6 +137,7 @@ class Asking:
             return 0
         now = datetime.now(UTC)
         self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
+        self._more = {name: (count, end) for name, (count, end) in self._more.items() if end > now}
         return self.schedule.due(
             env_steps=env_steps,
             last_round_env_steps=self._last_round,
@@ -121,9 +146,17 @@ class Asking:
         )
 
     def ask(self, questions: Sequence[Question], cuttings: Sequence[Cutting], *, env_steps: int) -> None:
-        """Publish the segments and ask."""
+        """Publish the segments and ask, some in a way that several teachers answer."""
+        questions = self._share(questions)
+        named = {segment_id for question in questions for segment_id in question.segment_ids}
+        cuttings = [cutting for cutting in cuttings if cutting.segment.segment_id in named]
         ends = {question.question_id: self.expires() for question in questions}
         self._expire_time |= ends
+        self._more |= {
+            question.question_id: (question.answers - 1, ends[question.question_id])
+            for question in questions
+            if question.answers > 1
+        }
         self._published = set(ends)
         self._publishing = self._publisher.ask.remote(questions, cuttings)
         if self._waits:
@@ -140,11 +173,14 @@ class Asking:
         asked: Asked = ray.get(publishing)
         for lost in self._published.difference(asked.question_ids):
             self._expire_time.pop(lost, None)
+            self._more.pop(lost, None)
         self.without_clip += asked.without_clip
         return True
 
     def wait_for_answers(self, look: Callable[[], object], *, timeout_seconds: float) -> None:
-        """Wait until no question is open.
+        """Wait until no question is open, and then, while more answers come, for those that questions want still.
+
+        So one teacher alone holds nobody up: who has seen no second answer waits for none any more.
 
         Args:
             look: waits a moment for answers and takes them.
@@ -161,6 +197,11 @@ class Asking:
                     "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
                 )
             look()
+        while self._more and self._others_answer:
+            before, end = self.answers, time.monotonic() + MORE_SECONDS
+            while self.answers == before and time.monotonic() < end:
+                look()
+            self._others_answer = self.answers > before
 
     def new_id(self) -> str:
         """Return the id of the next question."""

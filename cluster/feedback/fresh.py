@@ -53,12 +53,25 @@ class FreshRollouts:
         """Return what segments are cut from: what stages can render, where questions have clips."""
         if self._clips:
             return [named for played in list(self._played.values()) for named in played.items()]
+        return self.gathered
+
+    @property
+    def gathered(self) -> list[Named]:
+        """What env runners have gathered."""
         return [named for batch in list(self._batches) for named in batch]
 
-    def draw_steps(self, most: int, rng: np.random.Generator) -> tuple[Observations, NDArray[np.generic]]:
-        """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...]."""
-        rollouts = [rollout for batch in list(self._batches) for _, rollout in batch]
+    def draw_steps(
+        self, most: int, rng: np.random.Generator, *, with_next: bool = False
+    ) -> tuple[Observations, NDArray[np.generic]]:
+        """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...].
+
+        What followed each stands behind its observation if it is wanted.
+        """
+        rollouts = [rollout for _, rollout in self.gathered]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
+        if with_next:
+            following = np.concatenate([r.next_observation_TNO.reshape(r.steps, -1) for r in rollouts])
+            observation = np.concatenate([observation, following], 1)
         action = np.concatenate([r.action_TNA.reshape(r.steps, *r.action_TNA.shape[2:]) for r in rollouts])
         counted = np.flatnonzero(np.concatenate([r.duration_TN.ravel() for r in rollouts]))
         rows = rng.choice(counted, min(most, len(counted)), replace=False)

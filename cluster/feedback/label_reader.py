@@ -9,7 +9,7 @@ In lockstep with questions the driver ends with it.
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -25,7 +25,7 @@ from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, DeadlineExceeded
-from hitl.events import Abstention, Correction, JournalEntry, Relabel, Retraction, Segment
+from hitl.events import Abstention, Correction, Demonstration, JournalEntry, Relabel, Retraction, Segment
 from policies.experience import Rollout
 from policies.imitation.labels import Labels, LabelStore
 from policies.threads import use_threads
@@ -229,6 +229,9 @@ class LabelReader:
             (segment,) = segments
             key = f"{teacher}/{event.event_id}"
             self._corrected += self._add(segment, slice(None), np.asarray(segment.actions), run=run, key=key)
+        elif isinstance(event, Demonstration) and segments:
+            whole, key = _joined(segments), f"{teacher}/{event.event_id}"
+            self._corrected += self._add(whole, slice(None), np.asarray(whole.actions), run=run, key=key)
         elif isinstance(event, Relabel):
             self._relabels += 1
             if isinstance(event.answer, Abstention):
@@ -248,7 +251,7 @@ class LabelReader:
                 group=f"{run}{address.source}/{address.episode}",
                 key=key,
             )
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
             logger.warning("what was wanted in a state does not fit the task, and is left out: %s", error)
             return 0
         return len(action_BA)
@@ -266,3 +269,17 @@ class LabelReader:
                     observation_BO, rollout.wanted_TNA[rows, n], group=f"{rollout.source}/{episode}"
                 )
                 self._taken += len(rows)
+
+
+def _joined(segments: Sequence[Segment]) -> Segment:
+    """Return consecutive segments as one, which trains, or is held out, whole."""
+    first, last = segments[0], segments[-1]
+    return replace(
+        first,
+        address=replace(first.address, end=last.address.end),
+        observations={
+            name: np.concatenate([segment.observations[name] for segment in segments])
+            for name in first.observations
+        },
+        actions=np.concatenate([segment.actions for segment in segments]),
+    )

@@ -1,4 +1,4 @@
-"""Which pairs of segments to ask about."""
+"""Which pairs of segments to ask about, and how many of the questions are of other kinds."""
 
 import logging
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluster.feedback.asking import Asking
+from cluster.feedback.judgement_questions import JudgementQuestions
 from cluster.feedback.publisher import Cutting, cuttings_of
+from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
-from hitl.events import Comparison, PairQuestion, Run, Segment
+from hitl.events import Comparison, Event, PairQuestion, Run, Segment
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.answering_times import AnsweringTimes
 from hitl.reward.questions.choosing import Choice, choose_pairs
@@ -22,21 +24,31 @@ class PairQuestions:
     """Chooses by the reward model."""
 
     def __init__(
-        self, questions: QuestionsConfig, run: Run, asking: Asking, *, lapse: float, timed: bool, seed: int
+        self,
+        questions: QuestionsConfig,
+        model: RewardModelConfig,
+        run: Run,
+        asking: Asking,
+        *,
+        timed: bool,
+        seed: int,
     ) -> None:
         """Begin.
 
         Args:
             questions: what to ask.
+            model: how answers are understood.
             run: that is asked about.
             asking: names the questions.
-            lapse: chance that an answer is given at random.
             timed: whether what answers take counts; in lockstep no clock does.
             seed: of the candidates.
         """
         self._questions, self._run, self._asking = questions, run, asking
-        self._settings, self._lapse = questions.choice, lapse
+        self._settings, self._lapse, self._heldout_share = questions.choice, model.lapse, model.heldout_share
         self._rng = np.random.default_rng(seed)
+        self._others = JudgementQuestions(
+            questions, run, asking, heldout_share=model.heldout_share, seed=seed
+        )
         self._timed, self._times = timed, AnsweringTimes()
         self.not_worth = 0
         """Questions that were due, and not asked because nothing was worth it."""
@@ -44,11 +56,12 @@ class PairQuestions:
     def begin_anew(self, seed: int) -> None:
         """Choose from here on as a function of this seed."""
         self._rng = np.random.default_rng(seed)
+        self._others.begin_anew(seed)
 
-    def take_answer(self, answer: Comparison, segments: Sequence[Segment]) -> None:
-        """Take note of how long an answer took."""
-        if self._timed and segments:
-            self._times.take(steps=len(segments[0]), seconds=answer.thinking_time.total_seconds())
+    def take_answer(self, event: Event, segments: Sequence[Segment]) -> None:
+        """Take note of how long an answer to a comparison took."""
+        if self._timed and isinstance(event, Comparison) and segments:
+            self._times.take(steps=len(segments[0]), seconds=event.thinking_time.total_seconds())
 
     def ask_if_due(
         self,
@@ -62,26 +75,50 @@ class PairQuestions:
         count = self._asking.due(env_steps) if rollouts else 0
         if not count:
             return
+        counts = self._others.split(count)
+        pairs, their_cuttings, not_worth = self._choose_pairs(
+            counts["comparison"], rollouts, model, reward_version
+        )
+        others, other_cuttings = self._others.choose(counts, rollouts, reward_version=reward_version)
+        if not_worth:
+            self._leave_out(not_worth)
+        if pairs or others:
+            self._asking.ask([*pairs, *others], [*their_cuttings, *other_cuttings], env_steps=env_steps)
+        elif not_worth:
+            self._asking.leave_round(env_steps)
+
+    def _choose_pairs(
+        self,
+        count: int,
+        rollouts: Sequence[tuple[str, Rollout]],
+        model: OnlineRewardModel,
+        reward_version: int,
+    ) -> tuple[list[PairQuestion], list[Cutting], int]:
+        """Return questions, what they are about, and how many are left out because nothing is worth asking."""
+        if not count:
+            return [], [], 0
         cuttings = [
             cutting
             for steps in (self._questions.segment_steps, *self._questions.shorter_segment_steps)
-            for cutting in cuttings_of(rollouts, steps=steps, run=self._run, rng=self._rng)
-        ]
-        found = self._choose(count, cuttings, model, reward_version=reward_version)
-        if found.not_worth:
-            self._leave_out(found.not_worth)
-        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in found.pairs]
-        if chosen:
-            self._asking.ask(
-                [self._question(first, second, value, reward_version) for first, second, value in chosen],
-                [cutting for first, second, _ in chosen for cutting in (first, second)],
-                env_steps=env_steps,
+            for cutting in cuttings_of(
+                rollouts,
+                steps=steps,
+                run=self._run,
+                rng=self._rng,
+                outcomes=model.ensemble.space.reads == "state_action_next",
             )
-        elif found.not_worth:
-            self._asking.leave_round(env_steps)
+        ]
+        found = self._choose(count, cuttings, model, reward_version)
+        chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in found.pairs]
+        questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
+        return (
+            questions,
+            [cutting for first, second, _ in chosen for cutting in (first, second)],
+            found.not_worth,
+        )
 
     def _choose(
-        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, *, reward_version: int
+        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, reward_version: int
     ) -> Choice:
         if len(cuttings) < 2:
             return Choice()
@@ -92,7 +129,7 @@ class PairQuestions:
                 model.ensemble,
                 [cutting.segment for cutting in cuttings],
                 lapse=self._lapse,
-                heldout_share=model.heldout_share,
+                heldout_share=self._heldout_share,
             ),
             count=count,
             settings=self._settings.in_any_case() if is_first else self._settings,

@@ -41,13 +41,20 @@ class Cutting:
 
 
 def cuttings_of(
-    rollouts: Iterable[tuple[str, Rollout]], *, steps: int, run: Run, rng: np.random.Generator
+    rollouts: Iterable[tuple[str, Rollout]],
+    *,
+    steps: int,
+    run: Run,
+    rng: np.random.Generator,
+    outcomes: bool = False,
 ) -> list[Cutting]:
     """Cut rollouts, each with its name, into segments of so many steps; see `hitl.reward.questions.candidates.cut`."""
     return [
         Cutting(segment=window.segment, rollout=name, row_L=window.row_L, column=window.column)
         for name, rollout in rollouts
-        for window in candidates.cut(rollout, steps=steps, task_id=run.task_id, run_id=run.run_id, rng=rng)
+        for window in candidates.cut(
+            rollout, steps=steps, task_id=run.task_id, run_id=run.run_id, rng=rng, outcomes=outcomes
+        )
     ]
 
 
@@ -97,15 +104,15 @@ class Publisher:
             self._stages.pop(name, None)
 
     def ask(self, questions: Sequence[Question], cuttings: Sequence[Cutting]) -> Asked:
-        """Publish the segments with their clips, then ask.
+        """Publish the segments with their clips, then ask; a question may be about segments that were published before.
 
         A question whose segment has lost its true reward (what played it died) is not asked; one whose stage dies
         after that, or cannot render it, is asked without its clip.
         """
         rewards = {cutting.segment.segment_id: self._rewards_of(cutting) for cutting in cuttings}
         known = [c for c in cuttings if rewards[c.segment.segment_id] is not None]
-        ids = {cutting.segment.segment_id for cutting in known}
-        possible = [question for question in questions if ids.issuperset(question.segment_ids)]
+        lost = {segment_id for segment_id, reward in rewards.items() if reward is None}
+        possible = [question for question in questions if lost.isdisjoint(question.segment_ids)]
         of_stages = {c.segment.segment_id: c for c in known if c.rollout in self._stages}
         clips = self._clips_of(of_stages)
         self._client.publish_segments(

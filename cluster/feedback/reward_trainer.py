@@ -16,36 +16,29 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.evidence import evidence_of
+from cluster.feedback.demonstrated import complaint
+from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.probe import draw_probe
+from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import SignalsConfig
+from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Comparison, Correction, JournalEntry, Relabel, Run, Segment, Signal
+from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
-from hitl.reward.online import FitReport, OnlineRewardModel
-from hitl.reward.questions.schedule import QuestionSchedule
-from policies.spaces import flat_dtype, flat_size
+from hitl.reward.online import FitReport
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
-_SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
-_PROBE_STEPS = 4096
-_PROBE_BYTES = 16 * 2**20
-"""The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_PROBE_STEPS = 256
 _BURST_SECONDS = 0.1
 """Answers come in bursts, and one fit serves them all."""
 
@@ -61,10 +54,7 @@ class RewardTrainer:
         run: Run,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
-        model: RewardModelConfig,
-        questions: QuestionsConfig,
-        signals: SignalsConfig,
-        corrections: CorrectionsConfig,
+        reward: RewardConfig,
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
@@ -80,10 +70,7 @@ class RewardTrainer:
             run: as the driver opened it.
             observation_space: of one environment.
             action_space: of one environment.
-            model: its numbers.
-            questions: what to ask and when.
-            signals: how live signals are read.
-            corrections: how corrections are.
+            reward: settings; the baseline of signals is decided.
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
@@ -95,22 +82,15 @@ class RewardTrainer:
         self._lockstep = lockstep
         self._client = TrainingClient(address, token)
         self._run = run
-        space = InputSpace.of(observation_space, action_space, model.inputs)
-        self._model = OnlineRewardModel(
-            space,
-            members=model.members,
-            hidden=model.hidden,
-            settings=model.fit,
-            evidence=evidence_of(model, signals, corrections, space, action_space, seed=seed),
-            heldout_share=model.heldout_share,
-            seed=seed,
-        )
+        self._spaces = observation_space, action_space
+        self._model = online_model(reward, observation_space, action_space, seed=seed)
         self._rng = np.random.default_rng(seed)
+        questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
-        self._observation_bytes = flat_size(observation_space) * flat_dtype(observation_space).itemsize
+        self._segment_steps = questions.segment_steps
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._signals = signals
+        self._quick_steps = reward.signals.gradient_steps
         self._new_live = 0
         """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
         self._journal_end = 0
@@ -121,19 +101,25 @@ class RewardTrainer:
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
-        known = run if lockstep else stands
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
-            QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
-            known,
+            questions.rounds,
+            run if lockstep else stands,
             prefix=f"q{life}-",
             publisher=publisher,
             expire_seconds=questions.expire_seconds,
             # Clips take a while.
             waits=not questions.clips,
+            share=self._teachers.share,
         )
-        self._pairs = PairQuestions(
-            questions, run, self._asking, lapse=model.lapse, timed=not lockstep, seed=seed
+        self._own = OwnSegments(
+            self._model.evidence.get("demonstrations"),
+            run,
+            steps=questions.segment_steps,
+            every_env_steps=reward.demonstrations.refit_env_steps,
+            seed=seed,
         )
+        self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         self._fit_due_since: float | None = None
         """When something came that wants a whole fit."""
@@ -181,6 +167,7 @@ class RewardTrainer:
         self._adopt(base)
         self._asking.set_state(state)
         self._read_journal()
+        self._model.has_learnt()
         self._fit_due_since, self._new_live = None, 0
 
     def begin_anew(self, seed: int) -> None:
@@ -188,15 +175,16 @@ class RewardTrainer:
         self._fresh.clear()
         self._model.begin_anew(seed)
         self._pairs.begin_anew(seed)
+        self._own.begin_anew(seed)
+        self._teachers.begin_anew(seed)
 
     def state(self) -> TeachingState:
         """Return where teaching stands; quick, and never waiting for a fit."""
         signals = self._model.evidence.get("signals")
-        assert isinstance(signals, Signals)
         return TeachingState(
             newest=self._versions.newest,
             asked=self._asking.asked,
-            answered=len(self._asking.answered),
+            answered=self._asking.answers,
             report=self._report,
             refused=self._refused,
             rollouts=self._fresh.has_batches,
@@ -204,6 +192,8 @@ class RewardTrainer:
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
             not_worth_asking=self._pairs.not_worth,
+            teachers=self._teachers.reports(self._report),
+            agreement=self._teachers.agreement,
         )
 
     def advance(
@@ -254,8 +244,16 @@ class RewardTrainer:
         # Live teachers are not kept waiting for the first questions.
         is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
         if self._probe is None and is_time and self._fresh.has_batches:
-            most = min(_PROBE_STEPS, _PROBE_BYTES // self._observation_bytes)
-            self._set_probe(*self._fresh.draw_steps(max(most, _FEWEST_PROBE_STEPS), self._rng))
+            self._set_probe(
+                *draw_probe(
+                    self._fresh,
+                    self._model.ensemble.space,
+                    segment_steps=self._segment_steps,
+                    rng=self._rng,
+                )
+            )
+        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
+            self._fit_due_since = self._fit_due_since or time.monotonic()
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -264,13 +262,14 @@ class RewardTrainer:
             self._journal_end = read[-1][0].offset + 1
         for entry, segments in read:
             event = entry.event
-            if isinstance(event, Comparison):
+            if isinstance(event, Judgement):
                 if self._lockstep and self._asking.is_still_to_ask(event.question_id):
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)
                 self._pairs.take_answer(event, segments)
             self._take(entry, segments)
+        self._teachers.look()
 
     def _read_others(self) -> None:
         for journal in self._others:
@@ -278,7 +277,11 @@ class RewardTrainer:
                 self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
+        if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
+            logger.warning("a demonstration of %s is left out: %s", entry.teacher_id, why)
+            return
         self._model.take(entry, segments)
+        self._teachers.take(entry)
         if isinstance(entry.event, Signal):
             self._new_live += "signals" in self._model.evidence
         elif isinstance(entry.event, Correction):
@@ -301,7 +304,7 @@ class RewardTrainer:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._signals.gradient_steps, self._new_live
+        steps, newest = self._quick_steps, self._new_live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
         self._new_live -= newest
@@ -323,19 +326,15 @@ class RewardTrainer:
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
         asking, known = self._asking, self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - {"comparisons"}):
+        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), len(known["comparisons"]))
+        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
         return asking.open > 0 and answers < asking.schedule.initial
 
     def _ask_if_due(self) -> None:
         if self._probe is not None:
-            self._pairs.ask_if_due(
-                self._fresh.to_ask_about(),
-                self._model,
-                env_steps=self._env_steps,
-                reward_version=self._versions.version,
-            )
+            fresh, version = self._fresh.to_ask_about(), self._versions.version
+            self._pairs.ask_if_due(fresh, self._model, env_steps=self._env_steps, reward_version=version)
 
     def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)

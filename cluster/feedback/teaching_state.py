@@ -1,9 +1,10 @@
 """Where teaching stands: what the reward trainer tells the driver."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.newest import Published
+from hitl.reliability.report import TeacherReport
 from hitl.reward.online import FitReport
 
 
@@ -26,6 +27,10 @@ class TeachingState:
     """That are about no step that is known."""
     delays: Mapping[str, float] = field(default_factory=dict)
     """Mean delay in seconds of the signals of each teacher of this run, as far as they are fitted."""
+    teachers: Sequence[TeacherReport] = ()
+    """What is known of each, by name."""
+    agreement: float | None = None
+    """Krippendorff's alpha of their answers to the same comparisons."""
     segments_without_clip: int = 0
     """That were asked about though their stage could not render them."""
     not_worth_asking: int = 0

@@ -91,6 +91,7 @@ class HITL(Algorithm):  # type: ignore[misc]
         link, settings = self.config.feedback_link, self.config.stages
         if not settings.are_open or not isinstance(link, FeedbackLink):
             return None
+        predicts = self.config.reward_model.inputs.tells_actions_apart
         return Company(
             address=link.address,
             token=link.token,
@@ -100,7 +101,7 @@ class HITL(Algorithm):  # type: ignore[misc]
             settings=settings,
             acting=self.config.acting,
             imitation=self.config.imitation,
-            rewards=self.teaching.board if self.teaching else None,
+            rewards=self.teaching.board if self.teaching and predicts else None,
             seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
             inputs=self.config.reward_model.inputs,
             rehearsing=self._rehearsing(),

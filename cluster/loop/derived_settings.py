@@ -81,6 +81,7 @@ def life_of(config: Any) -> str:
         config.signals,
         config.augmentation,
         config.corrections,
+        config.reliability,
         config.acting,
         config.imitation,
         config.num_env_runners,

@@ -22,6 +22,7 @@ from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
+from hitl.reward.source import LearnedReward
 from policies.acting.counsel import with_committee
 from policies.batch import Augmentation
 from policies.descent.gradient_step import flatten_parameters
@@ -40,7 +41,6 @@ from policies.rewards import RewardSource, environment_reward
 from policies.signals.beside import SignalsBeside
 from policies.signals.signal_batch import SignalBatch
 from policies.signals.signal_learner import SignalLearner
-from policies.steps import Steps
 from policies.threads import use_threads
 from policies.update import Update
 
@@ -81,22 +81,6 @@ def _repeat_bits() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-
-
-class LearnedReward:
-    """The reward model as a reward source; it has one version at a time."""
-
-    def __init__(self, ensemble: RewardEnsemble) -> None:
-        self.ensemble = ensemble
-
-    def __call__(self, steps: Steps) -> torch.Tensor:
-        """Return the reward of each step, [T, N]."""
-        return self.ensemble.reward(steps.observation_TNO, steps.action_TNA)
-
-    def of_actions(self, observation_PO: torch.Tensor) -> torch.Tensor:
-        """Return the reward of every Discrete action, [P, A]."""
-        action_A = torch.arange(self.ensemble.space.action_size, device=observation_PO.device)
-        return self.ensemble.of_actions(observation_PO, action_A)
 
 
 class HITLLearner(TorchLearner):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.derived_settings import signals_as_read
 from cluster.loop.env_runner import Sample
 from cluster.newest import Newest, Published
+from cluster.runs.reward.config import RewardConfig, actions_complaint
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
 
@@ -46,6 +47,10 @@ class Teaching:
             raise ConfigError(
                 "questions with clips are about what stages play: they need some, and no lockstep"
             )
+        if complaint := actions_complaint(
+            config.reward_model, config.signals, config.augmentation, acting=config.acting.kind
+        ):
+            raise ConfigError(complaint)
         again = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
@@ -73,10 +78,14 @@ class Teaching:
                 run=link.run,
                 observation_space=observation_space,
                 action_space=action_space,
-                model=config.reward_model,
-                questions=config.questions,
-                signals=signals_as_read(config),
-                corrections=config.corrections,
+                reward=RewardConfig(
+                    model=config.reward_model,
+                    questions=config.questions,
+                    signals=signals_as_read(config),
+                    corrections=config.corrections,
+                    demonstrations=config.demonstrations,
+                    reliability=config.reliability,
+                ),
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,

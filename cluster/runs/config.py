@@ -12,7 +12,8 @@ from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
 from cluster.runs.relabel_config import relabel_complaint
-from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.config import RewardConfig, actions_complaint
+from cluster.runs.reward.questions import kinds_complaint
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
 
@@ -303,6 +304,11 @@ class RunConfig(Section):
                 f"acting.kind: {self.acting.kind} acts by the reward model, but nobody teaches one; "
                 "set reward.sources.learned, or acting.kind to policy"
             )
+        reward = self.reward
+        if complaint := actions_complaint(
+            reward.model, reward.signals, reward.augmentation, acting=self.acting.kind
+        ):
+            raise ValueError(complaint)
         return self
 
     @model_validator(mode="after")
@@ -314,6 +320,8 @@ class RunConfig(Section):
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment or learned to something else"
             )
+        if complaint := kinds_complaint(self):
+            raise ValueError(complaint)
         if not self.learns_reward:
             return self
         if questions.segment_steps > self.rollouts.steps:

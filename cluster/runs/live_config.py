@@ -7,6 +7,7 @@ from pydantic import Field
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
 from hitl.policies import ActingKind, ActingSettings
 from hitl.stages import MAX_CLIP_BYTES
+from hitl.teachers.kinds import KindName
 from hitl.teachers.live import Mode
 
 
@@ -37,25 +38,62 @@ class LiveTeachersConfig(Section):
     """Signals after which an opinion is voiced half as often as at first, and so on; empty: never tires."""
 
 
+class CrowdConfig(Section):
+    """Some simulated teachers of one kind."""
+
+    kind: KindName = "oracle"
+    """See teachers.kind."""
+    count: Positive = 1
+    """How many."""
+
+
 class SimulatedTeachersConfig(Section):
-    """Teachers that are programs: they see the true reward and answer over gRPC as people do."""
+    """Teachers that are programs: they see the true reward and answer over gRPC as people do (docs/teachers.md)."""
 
     count: NotNegative = 0
     """Processes to start with the run."""
+    kind: KindName = "oracle"
+    """What they are like: oracle, stochastic, mistake, skip, equal or myopic, the six of B-Pref; alike (errs where both
+    segments look the same), adversary (turns every answer round) or lazy (the first one, at once). Keys below that are
+    not their default win over the kind."""
+    crowd: tuple[CrowdConfig, ...] = ()
+    """More of them, of several kinds: [{kind: oracle, count: 4}, {kind: adversary}]. Chances are each teacher's own, so
+    it matters who takes a question: not even lockstep repeats such a run."""
     expert: str = ""
     """`module:Class` with `act(observation)`: what they answer where they are asked what to do
-    (imitation.questions)."""
+    (imitation.questions), and how they demonstrate."""
+    goal: str = ""
+    """`module:function` that takes an observation and returns whether the state is wanted: what they answer where they
+    are asked that (reward.questions.kinds)."""
+    goal_reward: float | None = None
+    """Without a goal: a state is wanted where the step from it has at least this true reward."""
+    demonstrations: NotNegative = 0
+    """Episodes that the first of them plays with the expert and sends before it answers."""
     rationality: NotNegativeReal | None = None
     """Beta: they choose the better segment with probability 1 / (1 + exp(-beta * difference)); empty: always."""
     mistake: Share = 0.0
-    """Chance to press the wrong key."""
+    """Chance to press the wrong key; of a ranking or a rating, to read the scale the wrong way round."""
     tie_threshold: NotNegativeReal = 0.5
     """A difference in return of at most this is a tie."""
+    rating_range: tuple[float, float] | None = None
+    """True returns of a segment at which the worst rating begins and the best one ends; empty: the lowest and highest
+    that each of them has seen so far (not in lockstep)."""
     skip: Share = 0.0
     """Chance to skip a question."""
     answer_seconds: NotNegativeReal = 0.0
     """Mean time to answer."""
     live: LiveTeachersConfig = Field(default_factory=LiveTeachersConfig)
+
+    @property
+    def who_answer(self) -> tuple[KindName, ...]:
+        """The kind of each who answers questions."""
+        crowd = [kind for some in self.crowd for kind in [some.kind] * some.count]
+        return (*[self.kind] * self.count, *crowd)
+
+    @property
+    def answer_at_once(self) -> bool:
+        """Whether there are some who answer without any time to think."""
+        return bool(self.who_answer) and not self.answer_seconds
 
 
 class PicturesConfig(Section):

@@ -13,7 +13,7 @@ from hitl.errors import HandrailError, StorageError
 
 Pair = tuple[float, float]
 
-_TEAL, _AMBER, _GREY = "#0f8b8d", "#d9822b", "#8a94a3"
+_TEAL, _AMBER, _VIOLET, _GREY = "#0f8b8d", "#d9822b", "#6d5bd0", "#8a94a3"
 _STYLE = {
     "figure.figsize": (7.2, 4.2),
     "figure.dpi": 130,
@@ -98,13 +98,16 @@ def _return_by_steps(rows: list[ProgressRow], config: RunConfig) -> Any:
 def _accuracy_by_comparisons(rows: list[ProgressRow], config: RunConfig) -> Any:
     heldout = [(row.comparisons, row.heldout_accuracy) for row in rows if row.heldout_accuracy is not None]
     train = [(row.comparisons, row.train_accuracy) for row in rows if row.train_accuracy is not None]
-    if not heldout and not train:
+    fresh = [(row.comparisons, row.fresh_accuracy) for row in rows if row.fresh_accuracy is not None]
+    if not heldout and not train and not fresh:
         return None
     figure, axes = _axes(
         "Answers that the reward model predicts", "answers, skips counted", "share predicted rightly"
     )
     if train:
         _by_count(axes, train, color=_AMBER, label="answers trained on")
+    if fresh:
+        _by_count(axes, fresh, color=_VIOLET, label="newest answers, before training on them")
     if heldout:
         _by_count(axes, heldout, color=_TEAL, label="held-out answers")
     axes.axhline(0.5, color=_GREY, linewidth=1, linestyle="--")

@@ -19,7 +19,11 @@ _TAGS = {
     "predicted_return": "return/predicted",
     "heldout_accuracy": "reward_model/heldout_accuracy",
     "heldout_log_loss": "reward_model/heldout_log_loss",
+    "plain_heldout_accuracy": "reward_model/plain_heldout_accuracy",
+    "plain_heldout_log_loss": "reward_model/plain_heldout_log_loss",
     "train_accuracy": "reward_model/train_accuracy",
+    "fresh_accuracy": "reward_model/fresh_accuracy",
+    "fresh_log_loss": "reward_model/fresh_log_loss",
     "signal_accuracy": "reward_model/signal_accuracy",
     "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
@@ -35,6 +39,8 @@ _TAGS = {
     "open_relabels": "feedback/open_relabels",
     "labels": "imitation/labels",
     "demonstrated": "imitation/demonstrated",
+    "flagged_teachers": "feedback/flagged_teachers",
+    "teacher_agreement": "feedback/teacher_agreement",
     "segments_without_clip": "feedback/segments_without_clip",
     "not_worth_asking": "feedback/not_worth_asking",
     "expert_share": "imitation/expert_share",
@@ -84,8 +90,16 @@ class ProgressRow:
     """Share of held-out answers that the reward model predicts."""
     heldout_log_loss: float | None = None
     """In nats per held-out answer; 1.099 is a blind guess."""
+    plain_heldout_accuracy: float | None = None
+    """The same of a model that takes all teachers for alike, where the run's own weighs them."""
+    plain_heldout_log_loss: float | None = None
+    """The same of that model."""
     train_accuracy: float | None = None
     """Share of the answers trained on that the reward model predicts."""
+    fresh_accuracy: float | None = None
+    """Share of the newest answers that the reward model predicted before it was trained on them."""
+    fresh_log_loss: float | None = None
+    """In nats per answer, of these."""
     signals: int = 0
     """Live signals that are learnt from."""
     signal_accuracy: float | None = None
@@ -108,6 +122,12 @@ class ProgressRow:
     """States in which somebody had shown what to do before the run."""
     delays: dict[str, float] = field(default_factory=dict)
     """Mean delay in seconds of each teacher's live signals, as fitted."""
+    teachers: list[dict[str, Any]] = field(default_factory=list)
+    """What is known of each teacher who has answered: `hitl.reliability.report.TeacherReport` as JSON."""
+    flagged_teachers: int = 0
+    """Those of them whom a test has come out against."""
+    teacher_agreement: float | None = None
+    """Krippendorff's alpha of all answers to the same comparisons: 1 is perfect, 0 what chance gives."""
     segments_without_clip: int = 0
     """Asked about though their stage could not render them (clips of questions); since this driver started."""
     not_worth_asking: int = 0
@@ -173,6 +193,9 @@ def scalars(row: ProgressRow) -> dict[str, float]:
     values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
     values |= {f"rollouts/dropped_{why}": count for why, count in row.dropped_rollouts.items()}
     values |= {f"feedback/delay_{teacher}": seconds for teacher, seconds in row.delays.items()}
+    for teacher in row.teachers:
+        for name in ("answers", "agreement", "weight"):
+            values[f"teachers/{name}_{teacher['teacher_id']}"] = teacher.get(name)
     values |= {f"loss/{term}": loss for term, loss in row.losses.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

@@ -34,10 +34,10 @@ def relabel_complaint(run: "RunConfig") -> str | None:
     questions, stages = run.imitation.questions, run.stages
     if not run.imitation.asks_people:
         return None
-    if run.teachers.count and not run.teachers.expert:
+    if run.teachers.who_answer and not run.teachers.expert:
         return (
             "teachers.count: this run asks what to do (imitation.questions), which simulated teachers know by an "
-            "expert; name one with teachers.expert, or set teachers.count to 0"
+            "expert; name one with teachers.expert, or leave teachers.count and teachers.crowd out"
         )
     other_clips = run.learns_reward and run.reward.questions.clips
     if questions.clips and (run.mode == "lockstep" or other_clips or not stages.count):

@@ -41,6 +41,7 @@ def write_report(folder: RunFolder) -> Path:
         tiles="".join(_tile(name, value) for name, value in facts),
         goal=_goal(config, summary),
         pictures="".join(map(_picture, picture_files(folder))) or "<p>This run has no numbers to draw.</p>",
+        teachers=_teachers(row),
         settings=_settings(config),
         summary=_table(("", ""), _summary_rows(summary)) if summary else "<p>The run is not done yet.</p>",
     )
@@ -65,6 +66,8 @@ def _facts(
     if config.asks_questions:
         facts.insert(1, ("answers of teachers", number(known.get("comparisons"))))
         facts.insert(2, ("held-out accuracy", percent(known.get("heldout_accuracy"))))
+        if (plain := known.get("plain_heldout_accuracy")) is not None:
+            facts.insert(3, ("the same with teachers taken for alike", percent(plain)))
     if (seconds := known.get("wall_seconds")) is not None:
         facts.append(("time", duration(seconds)))
     return facts
@@ -98,6 +101,32 @@ def _picture(path: Path) -> str:
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _teachers(row: ProgressRow | None) -> str:
+    """Who has answered, and how far they can be relied upon; nothing where nobody has."""
+    if row is None or not row.teachers:
+        return ""
+    rows = [
+        (
+            teacher["teacher_id"],
+            number(teacher["answers"]),
+            number(teacher["skips"]),
+            number(teacher["shared"]),
+            percent(teacher["agreement"]),
+            percent(teacher["first_share"]),
+            number(teacher["thinking_seconds"]),
+            number(teacher["weight"]),
+            ", ".join(teacher["flags"]).replace("_", " ") or "–",
+        )
+        for teacher in row.teachers
+    ]
+    alpha = "" if row.teacher_agreement is None else f"Krippendorff's alpha {number(row.teacher_agreement)}. "
+    names = ("", "answers", "skips", "shared", "agreement", "first", "seconds", "weight", "flags")
+    return (
+        f"<h2>Teachers</h2><p class='sub'>{alpha}Whoever is flagged still counts (docs/teachers.md).</p>"
+        + _table(names, rows)
     )
 
 
@@ -187,6 +216,7 @@ summary {{ cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }}
 <div class="pictures">{pictures}</div>
 <h2>Summary</h2>
 {summary}
+{teachers}
 <details><summary>Settings</summary>
 <p class="sub">Those that differ from the default are bold.</p>
 {settings}

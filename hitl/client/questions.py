@@ -1,7 +1,7 @@
 """A question in the hands of a teacher."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,8 +13,14 @@ from hitl.events import (
     Choice,
     Comparison,
     Event,
+    Goal,
+    GoalQuestion,
     PairQuestion,
     Question,
+    Ranking,
+    RankingQuestion,
+    Rating,
+    RatingQuestion,
     Receipt,
     Relabel,
     RelabelQuestion,
@@ -110,10 +116,10 @@ class LeasedPair(_Leased):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeasedRelabel(_Leased):
-    """What should be done in the state of one step of a segment?"""
+class _LeasedState(_Leased):
+    """A question about the state of one step of a segment."""
 
-    question: RelabelQuestion
+    question: RelabelQuestion | GoalQuestion
 
     @property
     def segment(self) -> Segment:
@@ -129,6 +135,13 @@ class LeasedRelabel(_Leased):
     def state(self) -> Mapping[str, Array]:
         """The state that is asked about, under the names of the segment's observations."""
         return {name: np.asarray(array[self.step]) for name, array in self.segment.observations.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedRelabel(_LeasedState):
+    """What should be done in the state of one step of a segment?"""
+
+    question: RelabelQuestion
 
     @property
     def action_space(self) -> ActionSpace:
@@ -168,5 +181,120 @@ class LeasedRelabel(_Leased):
         return self.answer(Abstention.SKIP)
 
 
-LeasedQuestion = LeasedPair | LeasedRelabel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedRanking(_Leased):
+    """In which order would you rather see more of some segments?"""
+
+    question: RankingQuestion
+
+    def answer(self, ranks: Sequence[int] | Abstention, *, thinking_time: timedelta | None = None) -> Receipt:
+        """Say the order, or why one does not; the thinking time is as in `LeasedPair.answer`.
+
+        Args:
+            ranks: the place of each of `segments`; 1 is the best, equal numbers are ties, and none is left out.
+            thinking_time: None measures it.
+
+        Raises:
+            InvalidRequest: they are no such places, or not one a segment.
+            NotYours: the question was answered, withdrawn, has expired or is with someone else by now.
+        """
+        asked = self.question
+        return self._submit(
+            Ranking(
+                run_id=asked.run_id,
+                question_id=asked.question_id,
+                ranks=ranks if isinstance(ranks, Abstention) else tuple(ranks),
+                thinking_time=self._thinking_time(thinking_time),
+            )
+        )
+
+    def skip(self) -> Receipt:
+        """Answer that one does not want to answer; nobody else is asked.
+
+        Raises:
+            NotYours: as `answer`.
+        """
+        return self.answer(Abstention.SKIP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedRating(_Leased):
+    """How good is a segment?"""
+
+    question: RatingQuestion
+
+    @property
+    def segment(self) -> Segment:
+        """What is to be rated."""
+        return self.segments[0]
+
+    @property
+    def points(self) -> int:
+        """The best rating; 1 is the worst."""
+        return self.question.points
+
+    def answer(self, rating: int | Abstention, *, thinking_time: timedelta | None = None) -> Receipt:
+        """Say how good it is, or why one does not; the thinking time is as in `LeasedPair.answer`.
+
+        Args:
+            rating: from 1, the worst, to `points`.
+            thinking_time: None measures it.
+
+        Raises:
+            InvalidRequest: there is no such rating.
+            NotYours: the question was answered, withdrawn, has expired or is with someone else by now.
+        """
+        asked = self.question
+        return self._submit(
+            Rating(
+                run_id=asked.run_id,
+                question_id=asked.question_id,
+                points=asked.points,
+                rating=rating,
+                thinking_time=self._thinking_time(thinking_time),
+            )
+        )
+
+    def skip(self) -> Receipt:
+        """Answer that one does not want to answer; nobody else is asked.
+
+        Raises:
+            NotYours: as `answer`.
+        """
+        return self.answer(Abstention.SKIP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedGoal(_LeasedState):
+    """Is the state of one step of a segment what you want?"""
+
+    question: GoalQuestion
+
+    def answer(self, reached: bool | Abstention, *, thinking_time: timedelta | None = None) -> Receipt:
+        """Say whether it is, or why one does not; the thinking time is as in `LeasedPair.answer`.
+
+        Raises:
+            NotYours: the question was answered, withdrawn, has expired or is with someone else by now.
+        """
+        asked = self.question
+        return self._submit(
+            Goal(
+                run_id=asked.run_id,
+                question_id=asked.question_id,
+                step=asked.step,
+                reached=reached,
+                thinking_time=self._thinking_time(thinking_time),
+            )
+        )
+
+    def skip(self) -> Receipt:
+        """Answer that one does not want to answer; nobody else is asked.
+
+        Raises:
+            NotYours: as `answer`.
+        """
+        return self.answer(Abstention.SKIP)
+
+
+LeasedQuestion = LeasedPair | LeasedRelabel | LeasedRanking | LeasedRating | LeasedGoal
 """Any question in the hands of a teacher."""

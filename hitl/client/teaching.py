@@ -7,18 +7,40 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from hitl.client.channel import Channel
-from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
+from hitl.client.questions import (
+    LeasedGoal,
+    LeasedPair,
+    LeasedQuestion,
+    LeasedRanking,
+    LeasedRating,
+    LeasedRelabel,
+)
 from hitl.client.watching import StageWatch
+from hitl.demonstrations import Piece
 from hitl.errors import RequestError
-from hitl.events import Choice, Comparison, Event, PairQuestion, Receipt, Retraction, Run
+from hitl.events import (
+    Choice,
+    Comparison,
+    Event,
+    GoalQuestion,
+    PairQuestion,
+    RankingQuestion,
+    RatingQuestion,
+    Receipt,
+    RelabelQuestion,
+    Retraction,
+    Run,
+)
 from hitl.fields import decode_time, encode_duration
 from hitl.stages import Clip, Control, Stage
 from hitl.tensors import Array, decode_tensor
 from hitl.v1 import teaching_pb2
 from hitl.v1.teaching_pb2_grpc import TeachingServiceStub
+from hitl.wire.demonstrations import encode_piece
 from hitl.wire.events import decode_receipt, decode_refusal, encode_event
+from hitl.wire.questions import decode_question
 from hitl.wire.runs import decode_run
-from hitl.wire.segments import decode_question, decode_segment
+from hitl.wire.segments import decode_segment
 from hitl.wire.stages import decode_clip, decode_stage, encode_control
 
 _POLL_SECONDS = 20.0
@@ -103,10 +125,17 @@ class TeacherClient:
             "_release": lambda question: self.release(question.run_id, [question.question_id]),
             "_clip": self.clip,
         }
-        question = decode_question(message.question)
-        if isinstance(question, PairQuestion):
-            return LeasedPair(question=question, **content)
-        return LeasedRelabel(question=question, **content)
+        match decode_question(message.question):
+            case PairQuestion() as question:
+                return LeasedPair(question=question, **content)
+            case RelabelQuestion() as question:
+                return LeasedRelabel(question=question, **content)
+            case RankingQuestion() as question:
+                return LeasedRanking(question=question, **content)
+            case RatingQuestion() as question:
+                return LeasedRating(question=question, **content)
+            case GoalQuestion() as question:
+                return LeasedGoal(question=question, **content)
 
     def compare(
         self, run_id: str, question_id: str, choice: Choice, *, thinking_time: timedelta = timedelta(0)
@@ -119,6 +148,17 @@ class TeacherClient:
     def retract(self, run_id: str, event_id: str) -> Receipt:
         """Take an earlier event of this teacher back: it stays in the journal and no longer counts."""
         return self._submit_one(Retraction(run_id=run_id, retracted_event_id=event_id))
+
+    def demonstrate(self, piece: Piece) -> Receipt:
+        """Show how to do it: steps that this teacher played in an environment of their own.
+
+        Raises:
+            InvalidRequest: the arrays have not one row a step, or are more than the service takes in one piece; send
+                shorter pieces of the episode then, under one number.
+            Conflict: another demonstration has this event_id.
+        """
+        response = self._channel.call(self._stub.Demonstrate, encode_piece(piece))
+        return decode_receipt(response.receipt)
 
     def release(self, run_id: str, question_ids: Iterable[str]) -> None:
         """Give leased questions back unanswered, for someone else."""

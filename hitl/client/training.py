@@ -17,8 +17,9 @@ from hitl.v1 import training_pb2
 from hitl.v1.training_pb2_grpc import TrainingServiceStub
 from hitl.wire.events import decode_entry
 from hitl.wire.policies import decode_policy, decode_reward_model, encode_policy, encode_reward_model
+from hitl.wire.questions import encode_question
 from hitl.wire.runs import decode_run, encode_progress, encode_task
-from hitl.wire.segments import decode_segment, encode_question, encode_segment
+from hitl.wire.segments import decode_segment, encode_segment
 from hitl.wire.stages import encode_clip
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hitl.reward.convolutions import Convolutions
 from hitl.reward.inputs import InputSpace
+from hitl.reward.recurrent import Memories
 from hitl.reward.torch_inputs import input_features
 from policies.arrays import to_arrays, to_tensors
 
@@ -48,17 +49,26 @@ class SignalLink(nn.Module):
         return self.log_noise.exp() + _LEAST_NOISE
 
 
-class CorrectionLink(nn.Module):
-    """From the reward to what people do instead: how much they look at it."""
+class Link(nn.Module):
+    """From the reward to one kind of feedback: how much people look at it, and what they think of a reward of 0.
 
-    def __init__(self) -> None:
+    Comparisons need none: their log-odds are the unit of the reward before the gauge.
+    """
+
+    def __init__(self, members: int) -> None:
         super().__init__()
-        self.log_rationality = nn.Parameter(torch.zeros(()))
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.offset_K = nn.Parameter(torch.zeros(members))
 
-    @property
-    def rationality(self) -> Tensor:
-        """Log-odds per raw reward."""
-        return self.log_rationality.exp()
+    def forward(self, reward_KX: Tensor) -> Tensor:
+        """Return the log-odds of a reward or a return, [K, ...]."""
+        offset_KX = self.offset_K.view(-1, *[1] * (reward_KX.dim() - 1))
+        log_odds_KX: Tensor = self.log_scale.exp() * reward_KX + offset_KX
+        return log_odds_KX
+
+
+LINKED = ("rankings", "ratings", "corrections", "demonstrations", "goals")
+"""Kinds of feedback with a `Link`."""
 
 
 class RewardEnsemble(nn.Module):
@@ -79,7 +89,7 @@ class RewardEnsemble(nn.Module):
         self.space = space
         self.seen = space.image_features * len(space.images)
         """Features of images, of each member; they come before the other inputs."""
-        sizes = [self.seen + space.size, *hidden, 1]
+        sizes = [self.seen + space.size + space.memory_units, *hidden, 1]
         shapes = list(itertools.pairwise(sizes))
         self.weights = nn.ParameterList(
             torch.randn(members, inputs, outputs) / math.sqrt(inputs) for inputs, outputs in shapes
@@ -89,7 +99,7 @@ class RewardEnsemble(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(members, 1, outputs) for _, outputs in shapes)
         self.log_tie = nn.Parameter(torch.zeros(()))
         self.signals = SignalLink()
-        self.corrections = CorrectionLink()
+        self.links = nn.ModuleDict({kind: Link(members) for kind in LINKED})
         self.register_buffer("input_mean", torch.zeros(space.size))
         self.register_buffer("input_std", torch.ones(space.size))
         self.register_buffer("gauge_mean_K", torch.zeros(members))
@@ -97,6 +107,11 @@ class RewardEnsemble(nn.Module):
         self.convolutions = (
             Convolutions(space.images, members=members, filters=space.filters, features=space.image_features)
             if space.images
+            else None
+        )
+        self.memories = (
+            Memories(inputs=space.size, units=space.memory_units, members=members)
+            if space.memory_units
             else None
         )
 
@@ -123,10 +138,17 @@ class RewardEnsemble(nn.Module):
         input_PF = (input_features(self.space, observation_PO, action_PA) - self.input_mean) / self.input_std
         return (input_PF,) if self.convolutions is None else (observation_PO, input_PF)
 
-    def raw(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Return each member's output before the gauge, [K, P]; sums of it are what answers are fitted to."""
+    def raw(self, observation_PO: Tensor, action_PA: Tensor, begins_SL: Tensor | None = None) -> Tensor:
+        """Return each member's output before the gauge, [K, P]; sums of it are what answers are fitted to.
+
+        Args:
+            observation_PO: of a model that remembers, sequences of steps: P is [S, L]. See `InputSpace` for O.
+            action_PA: beside them.
+            begins_SL: steps before which it forgets all; it knows nothing before the first ones. None: there are none.
+        """
         if self.convolutions is None:
-            raw_KP: Tensor = self(*self.inputs(observation_PO, action_PA))
+            inputs = self.inputs(observation_PO, action_PA)
+            raw_KP: Tensor = self(*inputs) if begins_SL is None else self(*inputs, begins_SL)
             return raw_KP
         rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
         parts = zip(torch.split(observation_PO, rows), torch.split(action_PA, rows), strict=True)
@@ -134,9 +156,13 @@ class RewardEnsemble(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return what `raw` returns, of `inputs`."""
-        input_PF = inputs[-1]
+        input_PF = inputs[-1] if self.memories is None else inputs[0]
         axes = (self.members, *input_PF.shape[:-1])
         hidden = input_PF.flatten(0, -2).expand(self.members, -1, -1)
+        if self.memories is not None:
+            hidden = torch.cat(
+                [hidden, self.memories(input_PF.flatten(0, -3), *inputs[1:]).flatten(1, 2)], -1
+            )
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer == 0 and self.convolutions is not None:
                 hidden = torch.baddbmm(bias, hidden, weight[:, self.seen :])
@@ -155,18 +181,20 @@ class RewardEnsemble(nn.Module):
         seen = torch.bmm(feature_KPF, weight).view(self.members, *observation_PO.shape[:-1], -1)
         return (hidden.view(*axes, -1) + seen).flatten(1, -2)
 
-    def member_rewards(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Return each member's reward on the fixed scale, [K, P]."""
-        return self.on_scale(self.raw(observation_PO, action_PA))
+    def member_rewards(
+        self, observation_PO: Tensor, action_PA: Tensor, begins_SL: Tensor | None = None
+    ) -> Tensor:
+        """Return each member's reward on the fixed scale, [K, P]; see `raw`."""
+        return self.on_scale(self.raw(observation_PO, action_PA, begins_SL))
 
     def on_scale(self, raw_KP: Tensor) -> Tensor:
         """Return each member's output on the fixed scale, [K, P]."""
         axes = (-1,) + (1,) * (raw_KP.dim() - 1)
         return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
 
-    def reward(self, observation_PO: Tensor, action_PA: Tensor) -> Tensor:
-        """Return the reward of each step on the fixed scale, [P]: the members' mean."""
-        return self.member_rewards(observation_PO, action_PA).mean(0)
+    def reward(self, observation_PO: Tensor, action_PA: Tensor, begins_SL: Tensor | None = None) -> Tensor:
+        """Return the reward of each step on the fixed scale, [P]: the members' mean; see `raw`."""
+        return self.member_rewards(observation_PO, action_PA, begins_SL).mean(0)
 
     def of_actions(self, observation_NO: Tensor, action_C: Tensor) -> Tensor:
         """Return the reward of each candidate action in each state, [N, C]; images are read once for all actions."""
@@ -197,5 +225,5 @@ class RewardEnsemble(nn.Module):
         """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
         state = to_tensors(arrays)
         known = self.state_dict()
-        links = {name: known[name] for name in known if name.startswith(("signals.", "corrections."))}
+        links = {name: known[name] for name in known if name.startswith(("signals.", "links."))}
         self.load_state_dict(links | state)

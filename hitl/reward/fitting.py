@@ -31,6 +31,16 @@ class Part:
     examples: Examples
     batch: int
     """Pieces of a minibatch."""
+    weight: float = 1.0
+    """Of the kind, beside the others."""
+    rationality_E: Tensor | None = None
+    """Of each piece's teacher, relative to all; None: all are alike."""
+
+    def rationality_of(self, rows_B: Tensor) -> Tensor:
+        """Return that of the teachers of these pieces, [B]."""
+        if self.rationality_E is None:
+            return torch.ones(len(rows_B), device=rows_B.device)
+        return self.rationality_E[rows_B]
 
     @property
     def training(self) -> Tensor:
@@ -42,6 +52,10 @@ class Part:
         """Places of the pieces that judge, int64."""
         return torch.from_numpy(np.flatnonzero(self.examples.heldout_E))
 
+    def since(self, arrival: int) -> Tensor:
+        """Return the places of the pieces whose number of arrival is at least this, int64."""
+        return torch.from_numpy(np.flatnonzero(self.examples.arrival_E >= arrival))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -49,8 +63,10 @@ class Judgement:
 
     log_loss_E: Tensor
     """Of the ensemble's mean probability, nats each. For comparisons 1.0986 is a blind guess."""
-    accuracy: float | None
-    """Share of the decided ones whose sign is right; None where there are none."""
+    right_E: NDArray[np.bool_]
+    """The ensemble's mean prediction decides as people did."""
+    decided_E: NDArray[np.bool_]
+    """People decided at all."""
     block_E: NDArray[np.int64]
     """See `Examples`; of these pieces."""
 
@@ -58,6 +74,11 @@ class Judgement:
     def log_loss(self) -> float | None:
         """Mean; None where there are none."""
         return float(self.log_loss_E.mean()) if len(self.log_loss_E) else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the decided ones whose sign is right; None where there are none."""
+        return float(self.right_E[self.decided_E].mean()) if self.decided_E.any() else None
 
 
 class EvidenceLoss(nn.Module):
@@ -72,17 +93,20 @@ class EvidenceLoss(nn.Module):
         self._lengths: list[int] = []
 
     def inputs(self, told: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-        """Put the minibatches of all kinds in one row: of each what `Examples.of` returns, and its bootstrap [K, B]."""
+        """Put the minibatches of all kinds in one row.
+
+        Of each what `Examples.of` returns, the teachers' rationalities [B], and the bootstrap [K, B].
+        """
         self._lengths = [len(batch) for batch in told]
         return [tensor for batch in told for tensor in batch]
 
     def forward(self, share_I: Tensor, *inputs: Tensor) -> tuple[Tensor]:
-        """Return the loss in nats; `share_I` is each kind's share of all pieces."""
+        """Return the loss in nats; `share_I` is each kind's weight times its share of all pieces."""
         loss, rest = torch.zeros((), device=share_I.device), inputs
         for index, (likelihood, length) in enumerate(zip(self._likelihoods, self._lengths, strict=True)):
-            (*told, said_B, bootstrap_KB), rest = rest[:length], rest[length:]
+            (*told, said_B, rationality_B, bootstrap_KB), rest = rest[:length], rest[length:]
             log_likelihood_KB = likelihood.log_likelihood(
-                self.ensemble, likelihood.predict(self.ensemble, *told), said_B
+                self.ensemble, likelihood.predict(self.ensemble, *told), said_B, rationality_B
             )
             mean = (log_likelihood_KB * bootstrap_KB).sum() / bootstrap_KB.sum().clamp_min(1.0)
             loss = loss - share_I[index] * mean
@@ -125,13 +149,16 @@ class Fit:
             forget(self._optimiser)
         training = [part.training for part in parts]
         counts_I = torch.tensor([len(rows) for rows in training], dtype=torch.float32, device=device)
+        weight_I = torch.tensor([part.weight for part in parts], device=device)
+        share_I = weight_I * counts_I / counts_I.sum()
         loss = torch.zeros(())
         for _ in range(gradient_steps or self._settings.gradient_steps):
             told = []
             for part, rows in zip(parts, training, strict=True):
                 chosen = draw(rows, part.batch, generator, newest=newest).to(device)
-                told.append((*part.examples.of(chosen), part.examples.bootstrap_KE[:, chosen]))
-            loss, _ = step(counts_I / counts_I.sum(), *whole.inputs(told))
+                bootstrap_KB = part.examples.bootstrap_KE[:, chosen]
+                told.append((*part.examples.of(chosen), part.rationality_of(chosen), bootstrap_KB))
+            loss, _ = step(share_I, *whole.inputs(told))
         return float(loss)
 
     def _step_on(self, likelihoods: tuple[Likelihood, ...]) -> tuple[EvidenceLoss, GradientStep]:
@@ -139,7 +166,14 @@ class Fit:
             whole = EvidenceLoss(self._ensemble, likelihoods)
             self._steps[likelihoods] = (
                 whole,
-                GradientStep(whole, self._flat, optimiser=self._optimiser, max_gradient_norm=math.inf),
+                GradientStep(
+                    whole,
+                    self._flat,
+                    optimiser=self._optimiser,
+                    max_gradient_norm=math.inf,
+                    # A memory over many steps has so many kernels that tracing takes too long.
+                    traced=self._ensemble.memories is None,
+                ),
             )
         return self._steps[likelihoods]
 
@@ -159,25 +193,33 @@ def draw(rows: Tensor, count: int, generator: torch.Generator, *, newest: int = 
 def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     """Judge the ensemble's mean prediction on the pieces at the given places."""
     if not len(rows):
-        return Judgement(log_loss_E=torch.zeros(0), accuracy=None, block_E=np.zeros(0, np.int64))
-    # What lies between the convolutions of all pieces would not fit into memory.
-    together = len(rows) if ensemble.convolutions is None else part.batch
-    there = torch.split(rows.to(ensemble.input_mean.device), together)
-    found = [_predict(ensemble, part, some) for some in there]
-    prediction_KE, said_E = torch.cat([p for p, _ in found], 1), torch.cat([said for _, said in found])
-    log_likelihood_KE = part.likelihood.log_likelihood(ensemble, prediction_KE, said_E)
+        none = np.zeros(0, bool)
+        return Judgement(
+            log_loss_E=torch.zeros(0), right_E=none, decided_E=none, block_E=np.zeros(0, np.int64)
+        )
+    prediction_KE, said_E = predicted(ensemble, part, rows)
+    rationality_E = part.rationality_of(rows.to(ensemble.input_mean.device))
+    log_likelihood_KE = part.likelihood.log_likelihood(ensemble, prediction_KE, said_E, rationality_E)
     log_loss_E = math.log(len(log_likelihood_KE)) - torch.logsumexp(log_likelihood_KE, 0)
     right_E, decided_E = part.likelihood.is_right(prediction_KE.mean(0), said_E)
-    accuracy = float(right_E[decided_E].float().mean()) if decided_E.any() else None
     return Judgement(
-        log_loss_E=log_loss_E.cpu(), accuracy=accuracy, block_E=part.examples.block_E[rows.cpu().numpy()]
+        log_loss_E=log_loss_E.cpu(),
+        right_E=right_E.cpu().numpy(),
+        decided_E=decided_E.cpu().numpy(),
+        block_E=part.examples.block_E[rows.cpu().numpy()],
     )
 
 
-def _predict(ensemble: RewardEnsemble, part: Part, rows_E: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what each member expects people to say of the pieces at the given places, and what they said."""
-    *told, said_E = part.examples.of(rows_E)
-    return part.likelihood.predict(ensemble, *told), said_E
+@torch.no_grad()
+def predicted(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what each member expects people to say of the pieces at the given places, [K, E], and what they said."""
+    # What lies between the convolutions of all pieces would not fit into memory.
+    together = len(rows) if ensemble.convolutions is None else part.batch
+    found = []
+    for some in torch.split(rows.to(ensemble.input_mean.device), together):
+        *told, said_B = part.examples.of(some)
+        found.append((part.likelihood.predict(ensemble, *told), said_B))
+    return torch.cat([p for p, _ in found], 1), torch.cat([said for _, said in found])
 
 
 def is_worse(candidate: Sequence[Judgement], current: Sequence[Judgement]) -> bool:

@@ -12,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.reward.features import ActionFeatures, load_features
-from hitl.reward.settings import ImageEncoder, InputSettings
+from hitl.reward.settings import ImageEncoder, InputSettings, Reads
 from policies.encoding import chosen_encoders
 from policies.spaces import Leaf, flat_size, leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpace:
-    """What the model looks at: a flat observation and an action, or features of both."""
+    """What the model looks at in a step: a flat observation and an action, or features of both.
+
+    A model that reads the next observation as well (`reads`) finds it behind the observation, in one array: then O is
+    twice the size of an observation, here and in all that the model is given; see `evidence.rows.steps_of`.
+    """
 
     observation_size: int
+    """O."""
     action_size: int
     """Number of actions (discrete, of all axes together) or of the action's axes (continuous)."""
     discrete: bool
@@ -36,6 +41,14 @@ class InputSpace:
     """Of each of them, to each member."""
     filters: tuple[tuple[int, int, int], ...] = ()
     """See `policies.networks.convolutional.Convolutional`."""
+    reads: Reads = "state_action"
+    memory_units: int = 0
+    """Of a gated recurrent unit over the steps of a segment; 0: a reward is about its step alone."""
+
+    @property
+    def tells_actions_apart(self) -> bool:
+        """See `InputSettings.tells_actions_apart`."""
+        return self.reads == "state_action" and not self.memory_units
 
     @classmethod
     def of(
@@ -50,13 +63,14 @@ class InputSpace:
             observation_space: of one environment.
             action_space: of one environment.
             settings: `features` is module:function of `ActionFeatures`, in the place of observation and action;
-                `encoder` says which parts of an observation are images; see `images_of`.
+                `encoder` says which parts of an observation are images; see `images_of`. The others are as
+                `cluster.runs.reward.model` says.
 
         Raises:
             ConfigError: there are no such features.
-            TypeError: they are given for actions that are not Discrete, or with an encoder of images; or the
-                observation cannot be laid flat, or has no image for the encoder, or the action is neither Discrete,
-                MultiDiscrete nor Box.
+            TypeError: they are given for actions that are not Discrete, or with an encoder of images, or to a model
+                that does not read state and action; a memory is given images; or the observation cannot be laid flat,
+                or has no image for the encoder, or the action is neither Discrete, MultiDiscrete nor Box.
         """
         settings = settings or InputSettings()
         features, size = settings.features, flat_size(observation_space)
@@ -65,14 +79,26 @@ class InputSpace:
                 f"reward.model.features: {features!r} takes the place of the observation, so there is no image for "
                 "reward.model.encoder: cnn; leave one of them out"
             )
-        made = cls._of_actions(size, action_space, features)
+        if features and settings.reads != "state_action":
+            raise TypeError(
+                f"reward.model.features: {features!r} are of observation and action; set reward.model.reads to "
+                "state_action"
+            )
+        made = dataclasses.replace(
+            cls._of_actions(size, action_space, features),
+            reads=settings.reads,
+            memory_units=settings.memory_units if settings.memory == "gru" else 0,
+        )
         if features:
             return made
+        images = images_of(observation_space, settings.encoder)
+        if images and made.memory_units:
+            raise TypeError("reward.model.memory: gru reads numbers; set reward.model.encoder to flat")
+        if settings.reads == "state_action_next":
+            behind = tuple(leaf._replace(begin=leaf.begin + size, end=leaf.end + size) for leaf in images)
+            made, images = dataclasses.replace(made, observation_size=2 * size), images + behind
         return dataclasses.replace(
-            made,
-            images=images_of(observation_space, settings.encoder),
-            image_features=settings.image_features,
-            filters=settings.filters,
+            made, images=images, image_features=settings.image_features, filters=settings.filters
         )
 
     @classmethod
@@ -102,7 +128,9 @@ class InputSpace:
     def size(self) -> int:
         """F."""
         seen = sum(leaf.end - leaf.begin for leaf in self.images)
-        return self.mapped_size if self.mapped else self.observation_size - seen + self.action_size
+        if self.mapped:
+            return self.mapped_size
+        return self.observation_size - seen + (0 if self.reads == "state" else self.action_size)
 
     def read(self, observation_NO: NDArray[Any], action_NA: NDArray[Any]) -> NDArray[np.float32]:
         """Return what the model reads of flat observations that have no images, [N, F]; see `torch_inputs`."""
@@ -112,6 +140,8 @@ class InputSpace:
                 np.float32
             )
             return feature_NF
+        if self.reads == "state":
+            return observation_NO.astype(np.float32)
         return np.concatenate([observation_NO, self.encoded(action_NA)], 1, dtype=np.float32)
 
     def read_all(self, observation_NO: NDArray[Any], action_C: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,19 +5,22 @@ fits and events; rebuilt from the journal it stands on the same evidence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
+from hitl.reward.baseline import PlainBaseline
 from hitl.reward.ensemble import RewardEnsemble, Weights
-from hitl.reward.evidence.evidence import Evidence
+from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
-from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge
+from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.inputs import InputSpace
-from hitl.reward.settings import FitSettings
+from hitl.reward.prequential import Prequential
+from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.settings import FitSettings, TeacherSettings
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
@@ -33,6 +36,15 @@ class KindReport:
     train_accuracy: float | None = None
     heldout_log_loss: float | None = None
     heldout_accuracy: float | None = None
+    teachers: Mapping[str, Rationality] = field(default_factory=dict)
+    """How much each looks at the reward, by id; empty where they are taken for alike."""
+    plain_heldout_log_loss: float | None = None
+    plain_heldout_accuracy: float | None = None
+    """Of a model that takes all teachers for alike, where this one does not."""
+    fresh_count: int = 0
+    """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
+    fresh_log_loss: float | None = None
+    fresh_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +70,25 @@ class OnlineRewardModel:
         heldout_share: float,
         seed: int,
         device: torch.device | None = None,
+        kind_weights: Mapping[str, float] | None = None,
+        teachers: Teachers | None = None,
+        teacher_settings: TeacherSettings | None = None,
     ) -> None:
+        """Begin without evidence.
+
+        Args:
+            space: what the model reads.
+            members: of the ensemble.
+            hidden: units of each hidden layer.
+            settings: numbers of a fit.
+            evidence: the kinds that it learns from.
+            heldout_share: of the segments.
+            seed: of the first weights, and of minibatches.
+            device: the CPU if it is None.
+            kind_weights: of each kind beside the others; 1 where it is not named.
+            teachers: as the kinds number them.
+            teacher_settings: how they are told from each other; None: they are taken for alike.
+        """
         self._device = device or torch.device("cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -70,10 +100,17 @@ class OnlineRewardModel:
         """Of segments, which only judge."""
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._kind_weights = kind_weights or {}
+        self._teachers, self._teacher_settings = teachers or Teachers(), teacher_settings or TeacherSettings()
+        self._baseline_seed = seed
+        self._baseline: PlainBaseline | None = None
+        self._fresh = {name: Prequential() for name in self.evidence}
 
     def begin_anew(self, seed: int) -> None:
-        """Draw minibatches from here on as a function of this seed."""
+        """Draw minibatches from here on as a function of this seed, and judge the newest pieces anew."""
         self._generator.manual_seed(seed)
+        for fresh in self._fresh.values():
+            fresh.clear()
 
     def set_probe(self, observation_PO: Observations, action_PA: NDArray[np.generic]) -> None:
         """Fix the steps that define the scale of inputs and rewards; once, before the first fit."""
@@ -105,17 +142,13 @@ class OnlineRewardModel:
         Returns:
             None where there is nothing to fit to.
         """
-        found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}
-        parts = {
-            name: Part(
-                likelihood=self.evidence[name].likelihood, examples=examples, batch=self.evidence[name].batch
-            )
-            for name, examples in found.items()
-            if examples is not None
-        }
-        training = [part for part in parts.values() if len(part.training)]
-        if not training or self._probe is None:
+        parts = self._parts()
+        if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
+        known = self._tell_teachers_apart(parts)
+        training = [part for part in parts.values() if len(part.training)]
+        for name, fresh in self._fresh.items():
+            fresh.judge(self.ensemble, parts.get(name))
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         self._fit(
             training,
@@ -135,6 +168,7 @@ class OnlineRewardModel:
         kept = candidate if accepted else current
         # A quick fit has no time for it.
         trained = {n: judge(self.ensemble, p, p.training) for n, p in parts.items() if quick_steps is None}
+        plain = self._plain(parts) if known and quick_steps is None else {}
         kinds = {
             name: KindReport(
                 count=len(self.evidence[name]),
@@ -142,10 +176,61 @@ class OnlineRewardModel:
                 train_accuracy=trained[name].accuracy if name in trained else None,
                 heldout_log_loss=kept[name].log_loss,
                 heldout_accuracy=kept[name].accuracy,
+                teachers=known.get(name, {}),
+                plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
+                plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
+                fresh_count=len(self._fresh[name]),
+                fresh_log_loss=self._fresh[name].log_loss,
+                fresh_accuracy=self._fresh[name].accuracy,
             )
             for name in parts
         }
         return FitReport(accepted=accepted, kinds=kinds)
+
+    def _parts(self) -> dict[str, Part]:
+        found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}
+        return {
+            name: Part(
+                likelihood=self.evidence[name].likelihood,
+                examples=examples,
+                batch=self.evidence[name].batch,
+                weight=self._kind_weights.get(name, 1.0),
+            )
+            for name, examples in found.items()
+            if examples is not None
+        }
+
+    def _tell_teachers_apart(self, parts: dict[str, Part]) -> dict[str, dict[str, Rationality]]:
+        """Weigh the teachers of each kind by what the model as it is expects of them; returns how much, by kind.
+
+        It is a function of the model and the evidence alone, so that one who goes on from a version finds the same.
+        """
+        if not self._teacher_settings.weighted or len(self._teachers.ids) < 2:
+            return {}
+        known = {}
+        for name, part in parts.items():
+            examples = part.examples
+            prediction_KE, said_E = predicted(self.ensemble, part, torch.arange(len(examples.heldout_E)))
+            heldout_E = torch.from_numpy(examples.heldout_E).to(self._device)
+            found = rationalities(
+                self.ensemble,
+                part.likelihood,
+                prediction_KE,
+                said_E,
+                unseen_KE=(examples.bootstrap_KE == 0) | heldout_E,
+                teacher_E=examples.teacher_E,
+                block_E=examples.block_E,
+                settings=self._teacher_settings,
+            )
+            weight_E = np.array([found[teacher].weight for teacher in examples.teacher_E], np.float32)
+            parts[name] = replace(part, rationality_E=torch.from_numpy(weight_E).to(self._device))
+            known[name] = {self._teachers.ids[teacher]: one for teacher, one in found.items()}
+        return known
+
+    def _plain(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
+        if self._baseline is None:
+            self._baseline = PlainBaseline(self.ensemble, self._settings, seed=self._baseline_seed)
+        return self._baseline.fit(parts)
 
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
@@ -155,5 +240,12 @@ class OnlineRewardModel:
         return self.ensemble.to_arrays()
 
     def load(self, weights: Weights) -> None:
-        """Go on from a version made by `weights`."""
+        """Go on from a version made by `weights`; what has come may have trained it, or not."""
         self.ensemble.load_arrays(weights)
+        for fresh in self._fresh.values():
+            fresh.forget()
+
+    def has_learnt(self) -> None:
+        """Take note that the version loaded has learnt all that has come, and nothing else."""
+        for name, kind in self.evidence.items():
+            self._fresh[name].has_learnt(kind.examples(self.ensemble))

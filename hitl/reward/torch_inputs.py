@@ -23,9 +23,17 @@ def input_features(space: InputSpace, observation_PO: Tensor, action_PA: Tensor)
     number_PO = _without_images(space, observation_PO)
     if not number_PO.is_floating_point():
         number_PO = number_PO.to(torch.get_default_dtype())
+    if space.reads == "state":
+        return number_PO.expand(*_leading(space, action_PA), -1)
     encoded_PA = one_hot(action_PA, space.choices or space.action_size) if space.discrete else action_PA
     encoded_PA = encoded_PA.to(number_PO.dtype)
     return torch.cat([number_PO.expand(*encoded_PA.shape[:-1], -1), encoded_PA], -1)
+
+
+def _leading(space: InputSpace, action_PA: Tensor) -> torch.Size:
+    """Return the axes P of actions."""
+    alone = space.discrete and not space.choices
+    return action_PA.shape if alone else action_PA.shape[:-1]
 
 
 def _without_images(space: InputSpace, observation_PO: Tensor) -> Tensor:

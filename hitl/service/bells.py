@@ -40,7 +40,7 @@ class Bells:
         self._bells: defaultdict[tuple[str, str], Bell] = defaultdict(Bell)
 
     def questions(self, run_id: str) -> Bell:
-        """Rings when a question can be had: asked, or released."""
+        """Rings when a question can be had: asked, released, or left to another teacher."""
         return self._bells["questions", run_id]
 
     def journal(self, run_id: str) -> Bell:

@@ -17,6 +17,10 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("hitl_feedback_corrections_total", "counter", (), "Corrections recorded."),
     Metric("hitl_feedback_relabels_total", "counter", ("answer",), "Relabels recorded: action, or why none."),
+    Metric("hitl_feedback_rankings_total", "counter", ("answer",), "Rankings recorded: ranks, or why none."),
+    Metric("hitl_feedback_ratings_total", "counter", ("answer",), "Ratings recorded: rating, or why none."),
+    Metric("hitl_feedback_goals_total", "counter", ("answer",), "Goals recorded: yes, no, or why neither."),
+    Metric("hitl_feedback_demonstrated_steps_total", "counter", (), "Steps of demonstrations recorded."),
     Metric("hitl_feedback_thinking_duration_seconds", "histogram", (), "Time from shown to answered."),
     Metric("hitl_feedback_last_answer_timestamp_seconds", "gauge", (), "When the last answer was recorded."),
     Metric(

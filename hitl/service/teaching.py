@@ -10,11 +10,24 @@ from datetime import timedelta
 from typing import Final
 
 from hitl.errors import Busy, InvalidRequest, NotFound, RequestError, Unavailable
-from hitl.events import Abstention, Comparison, Correction, Relabel, Retraction, Signal
+from hitl.events import (
+    Abstention,
+    Answer,
+    Comparison,
+    Correction,
+    Demonstration,
+    Goal,
+    Ranking,
+    Rating,
+    Relabel,
+    Retraction,
+    Signal,
+)
 from hitl.fields import check_count, check_id, check_offset, decode_duration, encode_time
 from hitl.metrics import Metrics
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
+from hitl.service.demonstrating import new_demonstration
 from hitl.service.playing import queue_steps
 from hitl.service.quota import Quota
 from hitl.service.stages import Stages
@@ -51,6 +64,10 @@ class TeachingHandlers(WatchingHandlers):
         self._signals = metrics.counter("hitl_feedback_signals_total")
         self._corrections = metrics.counter("hitl_feedback_corrections_total")
         self._relabels = metrics.counter("hitl_feedback_relabels_total")
+        self._rankings = metrics.counter("hitl_feedback_rankings_total")
+        self._ratings = metrics.counter("hitl_feedback_ratings_total")
+        self._goals = metrics.counter("hitl_feedback_goals_total")
+        self._demonstrated = metrics.counter("hitl_feedback_demonstrated_steps_total")
         self._thinking = metrics.histogram("hitl_feedback_thinking_duration_seconds")
         self._last_answer = metrics.gauge("hitl_feedback_last_answer_timestamp_seconds")
         self._refused = metrics.counter("hitl_feedback_refused_events_total")
@@ -121,8 +138,11 @@ class TeachingHandlers(WatchingHandlers):
     ) -> teaching_pb2.LeasedQuestion:
         storage, ids = self._storage, leased.segment_ids
         bodies = await wrap_future(storage.read(segments.load_segments, storage.blobs, run_id, ids))
+        question = types_pb2.Question.FromString(leased.body)
+        # Who knew that others answer it as well might answer with more care.
+        question.ClearField("answers")
         message = teaching_pb2.LeasedQuestion(
-            question=types_pb2.Question.FromString(leased.body),
+            question=question,
             lease_expire_time=encode_time(leased.lease_end),
             segments=[types_pb2.Segment.FromString(body) for body in bodies],
         )
@@ -165,9 +185,25 @@ class TeachingHandlers(WatchingHandlers):
         results = [next(outcomes) if isinstance(new, NewEvent) else new for new in checked]
         for run_id in {result.receipt.run_id for result in appended if isinstance(result, Appended)}:
             self._bells.journal(run_id).ring()
+        for run_id in {r.receipt.run_id for r in appended if isinstance(r, Appended) and r.wants_more}:
+            self._bells.questions(run_id).ring()
         for new, outcome in zip(good, appended, strict=True):
             self._count(new, outcome)
         return teaching_pb2.SubmitEventsResponse(results=[self._result(result) for result in results])
+
+    async def Demonstrate(
+        self, request: teaching_pb2.DemonstrateRequest, call: Call
+    ) -> teaching_pb2.DemonstrateResponse:
+        """Record a demonstration with its steps."""
+        call.check_run(check_id(request.run_id, "run_id"))
+        self._quota.take(call.principal.name)
+        new = await new_demonstration(self._storage, request, call.principal.name)
+        (outcome,) = await wrap_future(self._storage.write_together(journal.append_events, [new]))
+        if isinstance(outcome, RequestError):
+            raise outcome
+        self._bells.journal(request.run_id).ring()
+        self._count(new, outcome)
+        return teaching_pb2.DemonstrateResponse(receipt=encode_receipt(outcome.receipt))
 
     async def _checked(
         self, message: types_pb2.FeedbackEvent, place: int, call: Call
@@ -176,6 +212,10 @@ class TeachingHandlers(WatchingHandlers):
         try:
             event = decode_event(message, f"events[{place}]")
             call.check_run(event.run_id)
+            if isinstance(event, Demonstration):
+                raise InvalidRequest(
+                    f"events[{place}].demonstration: comes without its steps; call Demonstrate"
+                )
             body = message.SerializeToString(deterministic=True)
             if isinstance(event, Signal | Correction):
                 self._quota.take(teacher_id)
@@ -222,25 +262,34 @@ class TeachingHandlers(WatchingHandlers):
         if isinstance(outcome, RequestError) or not outcome.new:
             return
         match new.event:
-            case Comparison():
-                self._answers.labels(new.event.choice.value).inc()
-                self._count_answer(new.event, outcome)
+            case Comparison(choice=choice):
+                self._answers.labels(choice.value).inc()
             case Relabel(answer=answer):
-                self._relabels.labels(answer.value if isinstance(answer, Abstention) else "action").inc()
-                self._count_answer(new.event, outcome)
+                self._relabels.labels(_label(answer, "action")).inc()
+            case Ranking(ranks=ranks):
+                self._rankings.labels(_label(ranks, "ranks")).inc()
+            case Rating(rating=rating):
+                self._ratings.labels(_label(rating, "rating")).inc()
+            case Goal(reached=reached):
+                self._goals.labels(_label(reached, "yes" if reached else "no")).inc()
+            case Demonstration(begin=begin, end=end):
+                self._demonstrated.inc(end - begin)
             case Signal():
                 self._signals.labels("yes" if outcome.segments else "no").inc()
             case Correction():
                 self._corrections.inc()
             case Retraction():
                 self._retractions.inc()
-
-    def _count_answer(self, event: Comparison | Relabel, outcome: Appended) -> None:
-        self._thinking.observe(event.thinking_time.total_seconds())
-        self._last_answer.set(outcome.receipt.record_time.timestamp())
+        if isinstance(new.event, Answer):
+            self._thinking.observe(new.event.thinking_time.total_seconds())
+            self._last_answer.set(outcome.receipt.record_time.timestamp())
 
     def _result(self, result: Appended | RequestError) -> teaching_pb2.EventResult:
         if isinstance(result, Appended):
             return teaching_pb2.EventResult(receipt=encode_receipt(result.receipt))
         self._refused.labels(result.status).inc()
         return teaching_pb2.EventResult(refusal=encode_refusal(result))
+
+
+def _label(said: object, words: str) -> str:
+    return said.value if isinstance(said, Abstention) else words

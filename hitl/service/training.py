@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from hitl.errors import InvalidRequest, Unavailable
-from hitl.events import Question, RelabelQuestion
+from hitl.events import GoalQuestion, Question, RelabelQuestion
 from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
@@ -20,8 +20,9 @@ from hitl.storage.runs import RunEpoch
 from hitl.storage.segments import StoredSegment
 from hitl.storage.storage import Storage
 from hitl.v1 import training_pb2, types_pb2
+from hitl.wire.questions import decode_question
 from hitl.wire.runs import decode_progress, decode_task, encode_run, encode_task
-from hitl.wire.segments import decode_question, decode_segment, decode_true_rewards
+from hitl.wire.segments import decode_segment, decode_true_rewards
 from hitl.wire.stages import decode_clip
 
 _MAX_ITEMS: Final = 10_000
@@ -124,19 +125,22 @@ class TrainingHandlers(PlayingHandlers, PolicyHandlers):
 
     async def _check_steps(self, run_id: str, asked: Sequence[Question]) -> None:
         """Check that the steps that questions name are there: segments never change once they are stored."""
-        relabels = [question for question in asked if isinstance(question, RelabelQuestion)]
-        if not relabels:
+        about_states = [
+            question for question in asked if isinstance(question, RelabelQuestion | GoalQuestion)
+        ]
+        if not about_states:
             return
-        ids = sorted({question.segment_id for question in relabels})
+        ids = sorted({question.segment_id for question in about_states})
         bodies = await wrap_future(
             self._storage.read(segments.load_segments, self._storage.blobs, run_id, ids)
         )
         addresses = [types_pb2.Segment.FromString(body).address for body in bodies]
         steps = {id: address.end - address.begin for id, address in zip(ids, addresses, strict=True)}
-        for question in relabels:
+        for question in about_states:
             if question.step >= steps[question.segment_id]:
+                kind = "relabel" if isinstance(question, RelabelQuestion) else "goal"
                 raise InvalidRequest(
-                    f"question {question.question_id}: relabel.step is {question.step}, but segment "
+                    f"question {question.question_id}: {kind}.step is {question.step}, but segment "
                     f"{question.segment_id} has the steps 0 to {steps[question.segment_id] - 1}"
                 )
 

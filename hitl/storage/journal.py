@@ -8,22 +8,13 @@ from itertools import chain, islice
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from hitl.errors import Conflict, InvalidRequest, NotFound, NotYours, RequestError, Unavailable
-from hitl.events import (
-    Abstention,
-    Comparison,
-    Correction,
-    Event,
-    Receipt,
-    Relabel,
-    RelabelQuestion,
-    Retraction,
-    Signal,
-)
+from hitl.errors import Conflict, InvalidRequest, NotFound, RequestError, Unavailable
+from hitl.events import Answer, Correction, Demonstration, Event, Receipt, Retraction, Signal
 from hitl.storage import questions, schema, showings
+from hitl.storage.answering import check_fits, check_open
 from hitl.storage.clock import from_us, now_us
 from hitl.storage.runs import lock_run, set_next_offset
-from hitl.storage.segments import known_segments
+from hitl.storage.segments import StoredSegment, insert_segments, known_segments
 
 _events = schema.events
 
@@ -53,6 +44,8 @@ class NewEvent:
     body: bytes
     needs: tuple[str, ...] = ()
     """Segments that must be stored before it; a correction is about them."""
+    brings: tuple[StoredSegment, ...] = ()
+    """Segments that are stored with it; a demonstration is about them."""
     objection: RequestError | None = None
     """Why it cannot be recorded, unless it is already."""
 
@@ -70,6 +63,8 @@ class Appended:
     new: bool
     segments: int = 0
     """How many segments a new one names."""
+    wants_more: bool = False
+    """It answers a question that is now left to another teacher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +131,7 @@ class _Appending:
         self._asked = questions.asked_questions(
             connection,
             run_id,
-            {new.event.question_id for new in events if isinstance(new.event, Comparison | Relabel)},
+            {new.event.question_id for new in events if isinstance(new.event, Answer)},
         )
 
     def results(self) -> list[Appended | RequestError]:
@@ -144,8 +139,7 @@ class _Appending:
         if self._rows:
             self._connection.execute(_INSERT, self._rows)
             set_next_offset(self._connection, self._run_id, self._next_offset)
-        answered = [question_id for question_id, asked in self._asked.items() if asked.answered_now]
-        questions.close_answered(self._connection, self._run_id, answered)
+        questions.store_answered(self._connection, self._run_id, self._asked)
         return results
 
     def _result(self, new: NewEvent) -> Appended | RequestError:
@@ -162,7 +156,13 @@ class _Appending:
             segment_ids = self._judge(new)
         except RequestError as error:
             return error
-        return Appended(self._record(new, digest, segment_ids), new=True, segments=len(segment_ids))
+        asked = self._asked.get(new.event.question_id) if isinstance(new.event, Answer) else None
+        return Appended(
+            self._record(new, digest, segment_ids),
+            new=True,
+            segments=len(segment_ids),
+            wants_more=asked is not None and asked.state == questions.OPEN,
+        )
 
     def _judge(self, new: NewEvent) -> tuple[str, ...]:
         """Return the segments that the event is about, or raise why it cannot be recorded."""
@@ -179,12 +179,15 @@ class _Appending:
             return showings.shown_up_to(self._connection, self._run_id, event.stage_id, event.frame)
         if isinstance(event, Correction):
             return new.needs
+        if isinstance(event, Demonstration):
+            insert_segments(self._connection, self._run_id, new.brings)
+            return tuple(segment.segment_id for segment in new.brings)
         asked = self._asked.get(event.question_id)
         if asked is None:
             raise NotFound(f"run {event.run_id} has no question {event.question_id}")
-        _check_fits(event, asked)
-        _check_open(asked, event.question_id, new.teacher_id, self._now)
-        asked.state, asked.answered_now = questions.ANSWERED, True
+        check_fits(event, asked.question)
+        check_open(asked, event.question_id, new.teacher_id, self._now)
+        asked.take_answer(new.teacher_id)
         return asked.segment_ids
 
     def _check_retraction(self, event: Retraction, teacher_id: str) -> None:
@@ -193,13 +196,13 @@ class _Appending:
             raise NotFound(
                 f"run {event.run_id} has no event {event.retracted_event_id} of yours to take back"
             )
-        if retracted.kind == _kind(event):
+        if retracted.kind == kind_of(event):
             raise InvalidRequest(
                 f"event {event.retracted_event_id} is itself a retraction, which cannot be taken back"
             )
 
     def _record(self, new: NewEvent, digest: bytes, segment_ids: tuple[str, ...]) -> Receipt:
-        known = _Known(self._next_offset, digest, _kind(new.event), self._now)
+        known = _Known(self._next_offset, digest, kind_of(new.event), self._now)
         self._known[new.key] = known
         self._next_offset += 1
         self._rows.append(
@@ -230,41 +233,13 @@ class _Appending:
         return {(row[0], row[1]): _Known(row[2], bytes(row[3]), row[4], row[5]) for row in rows}
 
 
-def _kind(event: Event) -> str:
+def kind_of(event: Event) -> str:
+    """Return the word by which the store knows the kind of an event."""
     return type(event).__name__.lower()
 
 
 def _named_events(event: Event) -> Iterable[str]:
     return (event.event_id, event.retracted_event_id) if isinstance(event, Retraction) else (event.event_id,)
-
-
-def _check_fits(event: Comparison | Relabel, asked: questions.Asked) -> None:
-    """Check that an answer is one to its question.
-
-    Raises:
-        InvalidRequest: it answers another kind of question, is about another step, or is none of the actions.
-    """
-    question = asked.question
-    if isinstance(question, RelabelQuestion) is not isinstance(event, Relabel):
-        wanted = "a relabel" if isinstance(question, RelabelQuestion) else "a comparison"
-        raise InvalidRequest(f"question {event.question_id} is answered by {wanted}, not by a {_kind(event)}")
-    if isinstance(event, Relabel) and isinstance(question, RelabelQuestion):
-        if event.step != question.step:
-            raise InvalidRequest(
-                f"relabel.step: {event.step}, but question {event.question_id} is about step {question.step}"
-            )
-        if not isinstance(event.answer, Abstention):
-            question.action_space.check(event.answer[None], "relabel.action")
-
-
-def _check_open(asked: questions.Asked, question_id: str, teacher_id: str, now: int) -> None:
-    if asked.state != questions.OPEN:
-        raise NotYours(f"question {question_id} is {asked.state} already; take another one")
-    if asked.expire_us is not None and asked.expire_us <= now:
-        raise NotYours(f"question {question_id} has expired; take another one")
-    # A lease that ran out forbids nothing: who thinks too long loses nothing unless someone else took it.
-    if asked.lease_teacher_id not in (None, teacher_id) and asked.lease_end_us > now:
-        raise NotYours(f"question {question_id} is with another teacher now; take another one")
 
 
 def read_entries(connection: Connection, run_id: str, from_offset: int, limit: int | None) -> list[Entry]:

@@ -1,6 +1,6 @@
 """Questions: asked by the cluster, leased to one teacher for a while, closed by an answer or by time."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,9 +19,10 @@ from sqlalchemy import (
 
 from hitl.events import Question
 from hitl.storage import schema
+from hitl.storage.answerers import HAS_ANSWER, add_answerers, answered_by, find_answerers
 from hitl.storage.clock import from_us, now_us, to_us
 from hitl.v1 import types_pb2
-from hitl.wire.segments import decode_question
+from hitl.wire.questions import decode_question
 
 _questions = schema.questions
 
@@ -55,6 +56,7 @@ _ASK_AGAIN = (
     .values(expire_us=bindparam("until"), state=OPEN)
 )
 _CLOSE_ANSWERED = update(_questions).where(_THESE).values(state=ANSWERED)
+_LEAVE_TO_OTHERS = update(_questions).where(_THESE).values(lease_teacher_id=None, lease_end_us=0)
 
 
 @dataclass(slots=True)
@@ -102,12 +104,29 @@ class Asked:
     lease_teacher_id: str | None
     lease_end_us: int
     body: bytes
-    answered_now: bool = field(default=False)
+    answerers: set[str] = field(default_factory=set)
+    """Who has answered, where it wants several teachers."""
+    answered_now: list[str] = field(default_factory=list)
+    """Who has in this transaction."""
 
     @property
     def question(self) -> Question:
         """What was asked."""
         return decode_question(types_pb2.Question.FromString(self.body))
+
+    @property
+    def wanted(self) -> int:
+        """How many teachers are to answer."""
+        return types_pb2.Question.FromString(self.body).answers or 1
+
+    def take_answer(self, teacher_id: str) -> None:
+        """Close it, or leave it to the next teacher if it wants several."""
+        self.answerers.add(teacher_id)
+        self.answered_now.append(teacher_id)
+        if len(self.answerers) >= self.wanted:
+            self.state = ANSWERED
+        else:
+            self.lease_teacher_id, self.lease_end_us = None, 0
 
 
 def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQuestion]) -> None:
@@ -161,18 +180,28 @@ def withdraw_questions(connection: Connection, run_id: str, question_ids: Collec
 def lease_questions(
     connection: Connection, run_id: str, teacher_id: str, limit: int, lease_us: int
 ) -> LeaseResult:
-    """Give the teacher up to `limit` open questions that nobody has, the freshest and most valuable first."""
+    """Give the teacher up to `limit` open questions that nobody has, the freshest and most valuable first.
+
+    Those that have an answer and want another one come last, and never to who gave it.
+    """
     now = now_us()
     chosen = connection.execute(
         select(_questions)
-        .where(_questions.c.run_id == run_id, _alive(now), _questions.c.lease_end_us <= now)
-        .order_by(_questions.c.policy_version.desc(), _questions.c.value.desc(), _questions.c.sequence)
+        .where(
+            _questions.c.run_id == run_id,
+            _alive(now),
+            _questions.c.lease_end_us <= now,
+            ~answered_by(teacher_id),
+        )
+        .order_by(
+            HAS_ANSWER, _questions.c.policy_version.desc(), _questions.c.value.desc(), _questions.c.sequence
+        )
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     rows = chosen.mappings().all()
     if not rows:
-        return LeaseResult(next_end=_next_lease_end(connection, run_id, now))
+        return LeaseResult(next_end=_next_lease_end(connection, run_id, teacher_id, now))
     lease_end = now + lease_us
     connection.execute(
         update(_questions)
@@ -198,13 +227,25 @@ def asked_questions(connection: Connection, run_id: str, question_ids: Collectio
     if not question_ids:
         return {}
     rows = connection.execute(_ASKED, {"of_run": run_id, "question_ids": list(question_ids)})
-    return {row[0]: Asked(tuple(row[1]), *row[2:]) for row in rows}
+    asked = {row[0]: Asked(tuple(row[1]), *row[2:]) for row in rows}
+    shared = [question_id for question_id, one in asked.items() if one.wanted > 1]
+    if shared:
+        for question_id, teacher_id in find_answerers(connection, run_id, shared):
+            asked[question_id].answerers.add(teacher_id)
+    return asked
 
 
-def close_answered(connection: Connection, run_id: str, question_ids: Sequence[str]) -> None:
-    """Mark these questions answered."""
-    if question_ids:
-        connection.execute(_CLOSE_ANSWERED, {"of_run": run_id, "question_ids": question_ids})
+def store_answered(connection: Connection, run_id: str, asked: Mapping[str, Asked]) -> None:
+    """Keep what became of questions, by id, that have been answered now: closed, or left to another teacher."""
+    answered = {question_id: one for question_id, one in asked.items() if one.answered_now}
+    closed = [question_id for question_id, one in answered.items() if one.state == ANSWERED]
+    if closed:
+        connection.execute(_CLOSE_ANSWERED, {"of_run": run_id, "question_ids": closed})
+    left = [question_id for question_id, one in answered.items() if one.state == OPEN]
+    if left:
+        connection.execute(_LEAVE_TO_OTHERS, {"of_run": run_id, "question_ids": left})
+    shared = {question_id: one for question_id, one in answered.items() if one.wanted > 1}
+    add_answerers(connection, run_id, ((id, who) for id, one in shared.items() for who in one.answered_now))
 
 
 def count_questions(connection: Connection, run_ids: Sequence[str]) -> dict[str, Counts]:
@@ -242,8 +283,10 @@ def _alive(now: int) -> ColumnElement[bool]:
     return and_(_questions.c.state == OPEN, not_expired)
 
 
-def _next_lease_end(connection: Connection, run_id: str, now: int) -> datetime | None:
-    query = select(func.min(_questions.c.lease_end_us)).where(_questions.c.run_id == run_id, _alive(now))
+def _next_lease_end(connection: Connection, run_id: str, teacher_id: str, now: int) -> datetime | None:
+    query = select(func.min(_questions.c.lease_end_us)).where(
+        _questions.c.run_id == run_id, _alive(now), ~answered_by(teacher_id)
+    )
     end = connection.execute(query).scalar_one()
     return None if end is None else from_us(end)
 

@@ -114,6 +114,16 @@ questions = Table(
     ForeignKeyConstraint(["run_id"], ["runs.run_id"]),
 )
 
+# Who has answered a question that wants several teachers; those that want one have no rows.
+answerers = Table(
+    "answerers",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("question_id", String, primary_key=True),
+    Column("teacher_id", String, primary_key=True),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"]),
+)
+
 events = Table(
     "events",
     metadata,

@@ -130,6 +130,21 @@ def load_expert(name: str, **options: Any) -> Expert:
     return expert
 
 
+def load_goal(name: str) -> Callable[[Observation], bool]:
+    """Return a function that tells whether a state is wanted, by its name.
+
+    Args:
+        name: module:function; see `load_mind`.
+
+    Raises:
+        ConfigError: it cannot be imported, or is no function.
+    """
+    goal: Callable[[Observation], bool] = find(name, "goal", kind="function")
+    if not callable(goal):
+        raise ConfigError(f"goal {name!r} is no function; write goal(observation) -> bool")
+    return goal
+
+
 def _make(name: str, what: str, options: dict[str, Any]) -> object:
     made: Callable[..., object] = find(name, what, kind="Class")
     try:

@@ -3,13 +3,21 @@
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
+from hitl.client.questions import (
+    LeasedGoal,
+    LeasedPair,
+    LeasedQuestion,
+    LeasedRanking,
+    LeasedRating,
+    LeasedRelabel,
+)
 from hitl.client.teaching import TeacherClient
 from hitl.errors import NotYours
 from hitl.events import Abstention, Choice
-from hitl.teachers.judging import Expert
+from hitl.teachers.judging import Expert, Observation
 from hitl.teachers.process import POLL_SECONDS, run_until_stopped
 from hitl.teachers.simulated import SimulatedSettings, SimulatedTeacher
 from hitl.tensors import Array
@@ -22,6 +30,10 @@ _LEASE_SECONDS = 15.0
 _LEASE_THOUGHTS = 5.0
 
 
+First = Callable[[TeacherClient, str, threading.Event], object]
+"""Something that a teacher does for the run of this id, until told to stop."""
+
+
 class Teacher(Protocol):
     """Something that answers questions."""
 
@@ -31,6 +43,18 @@ class Teacher(Protocol):
 
     def relabel(self, question: LeasedRelabel) -> Array | Abstention:
         """Answer what should be done in a state."""
+        ...
+
+    def rank(self, question: LeasedRanking) -> Sequence[int] | Abstention:
+        """Answer in which order some segments are better."""
+        ...
+
+    def rate(self, question: LeasedRating) -> int | Abstention:
+        """Answer how good a segment is."""
+        ...
+
+    def recognise(self, question: LeasedGoal) -> bool | Abstention:
+        """Answer whether a state is wanted."""
         ...
 
     def thinking_seconds(self, question: LeasedQuestion) -> float:
@@ -45,6 +69,8 @@ def run_teacher(
     settings: SimulatedSettings,
     *,
     expert: Expert | None = None,
+    goal: Callable[[Observation], bool] | None = None,
+    first: First | None = None,
     stop: threading.Event | None = None,
     patience_seconds: float = 60.0,
     wait_for_run_seconds: float = 120.0,
@@ -57,6 +83,8 @@ def run_teacher(
         run_id: the run to teach; it may be opened later.
         settings: what the teacher is like.
         expert: knows what to do where the run asks that; None where it does not.
+        goal: tells whether a state is wanted where the run asks that; None: see `SimulatedTeacher`.
+        first: what the teacher does before it answers; None: nothing.
         stop: ends the loop, from another thread.
         patience_seconds: how long to look for a service that does not answer.
         wait_for_run_seconds: how long to wait for the run to be opened.
@@ -66,13 +94,21 @@ def run_teacher(
 
     Raises:
         RequestError: the service refused, or could not be reached for `patience_seconds`.
-        ConfigError: the run asks what to do, and there is no expert, or it wants what cannot be done.
+        ConfigError: the run asks what to do, and there is no expert, or it wants what cannot be done; or it asks
+            whether a state is wanted, and the teacher does not know what is.
     """
+    teacher = SimulatedTeacher(settings, expert, goal)
+
+    def live(client: TeacherClient, told: threading.Event) -> None:
+        if first is not None:
+            first(client, run_id, told)
+        _teach_as(teacher, settings, client, run_id, told)
+
     return run_until_stopped(
         address,
         token,
         run_id,
-        lambda client, told: _teach_as(settings, expert, client, run_id, told),
+        live,
         stop=stop,
         patience_seconds=patience_seconds,
         wait_for_run_seconds=wait_for_run_seconds,
@@ -80,8 +116,8 @@ def run_teacher(
 
 
 def _teach_as(
+    teacher: SimulatedTeacher,
     settings: SimulatedSettings,
-    expert: Expert | None,
     client: TeacherClient,
     run_id: str,
     stop: threading.Event,
@@ -90,7 +126,7 @@ def _teach_as(
     teach(
         client,
         run_id,
-        SimulatedTeacher(settings, expert),
+        teacher,
         stop,
         pause_seconds=0.0 if limit is None else 1.0 / limit,
         lease_seconds=_LEASE_SECONDS + _LEASE_THOUGHTS * settings.answer_seconds,
@@ -126,10 +162,17 @@ def teach(
 
 def _answer(question: LeasedQuestion, teacher: Teacher) -> None:
     try:
-        if isinstance(question, LeasedPair):
-            question.answer(teacher.choose(question))
-        else:
-            question.answer(teacher.relabel(question))
+        match question:
+            case LeasedPair():
+                question.answer(teacher.choose(question))
+            case LeasedRelabel():
+                question.answer(teacher.relabel(question))
+            case LeasedRanking():
+                question.answer(teacher.rank(question))
+            case LeasedRating():
+                question.answer(teacher.rate(question))
+            case LeasedGoal():
+                question.answer(teacher.recognise(question))
     except NotYours as error:
         # Withdrawn or taken by someone else while we thought: nothing is lost, the next one counts.
         _log.info("an answer came too late: %s", error)

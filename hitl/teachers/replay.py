@@ -3,22 +3,32 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from hitl.client.questions import LeasedPair, LeasedQuestion, LeasedRelabel
+import numpy as np
+
+from hitl.client.questions import (
+    LeasedGoal,
+    LeasedPair,
+    LeasedQuestion,
+    LeasedRanking,
+    LeasedRating,
+    LeasedRelabel,
+)
 from hitl.errors import ConfigError, NotFound
-from hitl.events import Abstention, Choice, Comparison, Relabel, Retraction
+from hitl.events import Abstention, Answer, Choice, Comparison, Goal, Ranking, Rating, Relabel, Retraction
 from hitl.storage.engine import open_engines, sqlite_url
 from hitl.storage.journal import read_entries
 from hitl.tensors import Array
 from hitl.v1 import types_pb2
 from hitl.wire.events import decode_event
 
-Answer = Choice | Array | Abstention
+Said = Choice | Array | Abstention | tuple[int, ...] | int | bool
+"""What answers of all kinds say."""
 
 
 class RecordedTeacher:
     """Answers each question as it was answered in the record, at once."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, answers: Mapping[str, Said]) -> None:
         """Take the recorded answers, by question_id."""
         self._answers = answers
 
@@ -28,21 +38,38 @@ class RecordedTeacher:
         Raises:
             NotFound: the record has no such answer to it.
         """
-        answer = self._answers.get(question.question_id)
-        if not isinstance(answer, Choice):
-            raise _not_found(question)
-        return answer
+        match self._answers.get(question.question_id):
+            case Choice() as choice:
+                return choice
+        raise _not_found(question)
 
     def relabel(self, question: LeasedRelabel) -> Array | Abstention:
-        """Answer a question.
+        """As `choose`."""
+        match self._answers.get(question.question_id):
+            case np.ndarray() | Abstention() as answer:
+                return answer
+        raise _not_found(question)
 
-        Raises:
-            NotFound: the record has no such answer to it.
-        """
-        answer = self._answers.get(question.question_id)
-        if answer is None or isinstance(answer, Choice):
-            raise _not_found(question)
-        return answer
+    def rank(self, question: LeasedRanking) -> tuple[int, ...] | Abstention:
+        """As `choose`."""
+        match self._answers.get(question.question_id):
+            case tuple() | Abstention() as answer:
+                return answer
+        raise _not_found(question)
+
+    def rate(self, question: LeasedRating) -> int | Abstention:
+        """As `choose`."""
+        match self._answers.get(question.question_id):
+            case (int() | Abstention()) as answer if not isinstance(answer, bool):
+                return answer
+        raise _not_found(question)
+
+    def recognise(self, question: LeasedGoal) -> bool | Abstention:
+        """As `choose`."""
+        match self._answers.get(question.question_id):
+            case bool() | Abstention() as answer:
+                return answer
+        raise _not_found(question)
 
     def thinking_seconds(self, question: LeasedQuestion) -> float:
         """Return 0: a record answers at once."""
@@ -56,7 +83,7 @@ def _not_found(question: LeasedQuestion) -> NotFound:
     )
 
 
-def recorded_answers(database: Path, run_id: str) -> dict[str, Answer]:
+def recorded_answers(database: Path, run_id: str) -> dict[str, Said]:
     """Read the answers of a run that were not taken back, by question_id, from a service's feedback.db.
 
     Raises:
@@ -70,14 +97,25 @@ def recorded_answers(database: Path, run_id: str) -> dict[str, Answer]:
         entries = read_entries(connection, run_id, 0, None)
     writer.dispose()
     reader.dispose()
-    answers: dict[tuple[str, str], Comparison | Relabel] = {}
+    answers: dict[tuple[str, str], Answer] = {}
     for entry in entries:
         event = decode_event(types_pb2.FeedbackEvent.FromString(entry.body))
-        if isinstance(event, Comparison | Relabel):
+        if isinstance(event, Answer):
             answers[entry.teacher_id, event.event_id] = event
         elif isinstance(event, Retraction):
             answers.pop((entry.teacher_id, event.retracted_event_id), None)
-    return {
-        event.question_id: event.choice if isinstance(event, Comparison) else event.answer
-        for event in answers.values()
-    }
+    return {event.question_id: _said(event) for event in answers.values()}
+
+
+def _said(event: Answer) -> Said:
+    match event:
+        case Comparison():
+            return event.choice
+        case Relabel():
+            return event.answer
+        case Ranking():
+            return event.ranks
+        case Rating():
+            return event.rating
+        case Goal():
+            return event.reached

@@ -356,6 +356,100 @@ class SubmitEventsResponse(_message.Message):
 Global___SubmitEventsResponse: _TypeAlias = SubmitEventsResponse  # noqa: Y015
 
 @_typing.final
+class DemonstrateRequest(_message.Message):
+    """Consecutive steps of one episode that the teacher played in an environment of their own, as long as the service
+    takes: it refuses longer pieces, of which several make up an episode.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ObservationsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _types_pb2.Tensor: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    EPISODE_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    event_id: _builtins.str
+    """As FeedbackEvent.event_id."""
+    episode: _builtins.int
+    """Of the teacher's episodes. One that is sent in pieces has one number in all of them."""
+    begin: _builtins.int
+    """The number of the first step in its episode."""
+    @_builtins.property
+    def observations(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Tensor]:
+        """Each of shape [steps, ...]; a plain (not Dict) observation lies under the key "obs"."""
+
+    @_builtins.property
+    def actions(self) -> _types_pb2.Tensor:
+        """Shape [steps, ...]."""
+
+    @_builtins.property
+    def outcome(self) -> _types_pb2.Outcome:
+        """Where the last step led to; unset: that is not known."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        episode: _builtins.int = ...,
+        begin: _builtins.int = ...,
+        observations: _abc.Mapping[_builtins.str, _types_pb2.Tensor] | None = ...,
+        actions: _types_pb2.Tensor | None = ...,
+        outcome: _types_pb2.Outcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "begin", b"begin", "episode", b"episode", "event_id", b"event_id", "observations", b"observations", "outcome", b"outcome", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemonstrateRequest: _TypeAlias = DemonstrateRequest  # noqa: Y015
+
+@_typing.final
+class DemonstrateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> Global___Receipt: ...
+    def __init__(
+        self,
+        *,
+        receipt: Global___Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemonstrateResponse: _TypeAlias = DemonstrateResponse  # noqa: Y015
+
+@_typing.final
 class ListStagesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

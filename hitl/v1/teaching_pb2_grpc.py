@@ -60,6 +60,11 @@ class TeachingServiceStub:
                 request_serializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.FromString,
                 _registered_method=True)
+        self.Demonstrate = channel.unary_unary(
+                '/hitl.v1.TeachingService/Demonstrate',
+                request_serializer=hitl_dot_v1_dot_teaching__pb2.DemonstrateRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_teaching__pb2.DemonstrateResponse.FromString,
+                _registered_method=True)
         self.ListStages = channel.unary_unary(
                 '/hitl.v1.TeachingService/ListStages',
                 request_serializer=hitl_dot_v1_dot_teaching__pb2.ListStagesRequest.SerializeToString,
@@ -121,6 +126,13 @@ class TeachingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Demonstrate(self, request, context):
+        """Records a demonstration, once it and its steps are durable. A repeat gets the first receipt again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStages(self, request, context):
         """The stages of a run that are being played.
         """
@@ -177,6 +189,11 @@ def add_TeachingServiceServicer_to_server(servicer, server):
                     servicer.SubmitEvents,
                     request_deserializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.SerializeToString,
+            ),
+            'Demonstrate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Demonstrate,
+                    request_deserializer=hitl_dot_v1_dot_teaching__pb2.DemonstrateRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_teaching__pb2.DemonstrateResponse.SerializeToString,
             ),
             'ListStages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStages,
@@ -335,6 +352,33 @@ class TeachingService:
             '/hitl.v1.TeachingService/SubmitEvents',
             hitl_dot_v1_dot_teaching__pb2.SubmitEventsRequest.SerializeToString,
             hitl_dot_v1_dot_teaching__pb2.SubmitEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Demonstrate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TeachingService/Demonstrate',
+            hitl_dot_v1_dot_teaching__pb2.DemonstrateRequest.SerializeToString,
+            hitl_dot_v1_dot_teaching__pb2.DemonstrateResponse.FromString,
             options,
             channel_credentials,
             insecure,

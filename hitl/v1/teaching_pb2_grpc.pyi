@@ -43,6 +43,8 @@ class TeachingServiceStub:
     """The clip of a stored segment."""
     SubmitEvents: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+    Demonstrate: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.DemonstrateRequest, _teaching_pb2.DemonstrateResponse]
+    """Records a demonstration, once it and its steps are durable. A repeat gets the first receipt again."""
     ListStages: _grpc.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]
     """The stages of a run that are being played."""
     WatchStage: _grpc.UnaryStreamMultiCallable[_teaching_pb2.WatchStageRequest, _teaching_pb2.WatchStageResponse]
@@ -69,6 +71,8 @@ class TeachingServiceAsyncStub(TeachingServiceStub):
     """The clip of a stored segment."""
     SubmitEvents: _aio.UnaryUnaryMultiCallable[_teaching_pb2.SubmitEventsRequest, _teaching_pb2.SubmitEventsResponse]  # type: ignore[assignment]
     """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+    Demonstrate: _aio.UnaryUnaryMultiCallable[_teaching_pb2.DemonstrateRequest, _teaching_pb2.DemonstrateResponse]  # type: ignore[assignment]
+    """Records a demonstration, once it and its steps are durable. A repeat gets the first receipt again."""
     ListStages: _aio.UnaryUnaryMultiCallable[_teaching_pb2.ListStagesRequest, _teaching_pb2.ListStagesResponse]  # type: ignore[assignment]
     """The stages of a run that are being played."""
     WatchStage: _aio.UnaryStreamMultiCallable[_teaching_pb2.WatchStageRequest, _teaching_pb2.WatchStageResponse]  # type: ignore[assignment]
@@ -122,6 +126,14 @@ class TeachingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_teaching_pb2.SubmitEventsResponse, _abc.Awaitable[_teaching_pb2.SubmitEventsResponse]]:
         """Records statements. Each has a result of its own, in the same order; one that is refused stops no other."""
+
+    @_abc_1.abstractmethod
+    def Demonstrate(
+        self,
+        request: _teaching_pb2.DemonstrateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_teaching_pb2.DemonstrateResponse, _abc.Awaitable[_teaching_pb2.DemonstrateResponse]]:
+        """Records a demonstration, once it and its steps are durable. A repeat gets the first receipt again."""
 
     @_abc_1.abstractmethod
     def ListStages(

@@ -90,7 +90,7 @@ class _AbstentionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Abstention
     ABSTENTION_SKIP: _Abstention.ValueType  # 1
     """The teacher does not want to answer."""
     ABSTENTION_CANNOT_TELL: _Abstention.ValueType  # 2
-    """The teacher looked and cannot say what should be done."""
+    """The teacher looked and cannot say."""
 
 class Abstention(_Abstention, metaclass=_AbstentionEnumTypeWrapper):
     """Why there is no answer. Kept and counted, never trained on."""
@@ -99,7 +99,7 @@ ABSTENTION_UNSPECIFIED: Abstention.ValueType  # 0
 ABSTENTION_SKIP: Abstention.ValueType  # 1
 """The teacher does not want to answer."""
 ABSTENTION_CANNOT_TELL: Abstention.ValueType  # 2
-"""The teacher looked and cannot say what should be done."""
+"""The teacher looked and cannot say."""
 Global___Abstention: _TypeAlias = Abstention  # noqa: Y015
 
 @_typing.final
@@ -317,7 +317,7 @@ class Segment(_message.Message):
 
     @_builtins.property
     def outcome(self) -> Global___Outcome:
-        """Where the last step led to; only of steps that were played on a stage."""
+        """Where the last step led to; only of steps that were played on a stage or demonstrated."""
 
     def __init__(
         self,
@@ -474,6 +474,78 @@ class RelabelQuestion(_message.Message):
 Global___RelabelQuestion: _TypeAlias = RelabelQuestion  # noqa: Y015
 
 @_typing.final
+class RankingQuestion(_message.Message):
+    """In which order would you rather see more of these segments? At least two different ones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        segment_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segment_ids", b"segment_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankingQuestion: _TypeAlias = RankingQuestion  # noqa: Y015
+
+@_typing.final
+class RatingQuestion(_message.Message):
+    """How good is a segment?"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    points: _builtins.int
+    """An answer is one of 1, the worst, to this; at least 2."""
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "segment_id", b"segment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RatingQuestion: _TypeAlias = RatingQuestion  # noqa: Y015
+
+@_typing.final
+class GoalQuestion(_message.Message):
+    """Is the state of one step of a segment what the teacher wants? The steps before it are context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    step: _builtins.int
+    """From 0."""
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        step: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segment_id", b"segment_id", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoalQuestion: _TypeAlias = GoalQuestion  # noqa: Y015
+
+@_typing.final
 class Question(_message.Message):
     """A request for judgement."""
 
@@ -483,11 +555,15 @@ class Question(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     PAIR_FIELD_NUMBER: _builtins.int
     RELABEL_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    GOAL_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     REWARD_VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     question_id: _builtins.str
     """Unique within the run."""
     run_id: _builtins.str
@@ -496,10 +572,18 @@ class Question(_message.Message):
     policy_version: _builtins.int
     """The newest policy and the reward model when it was asked."""
     reward_version: _builtins.int
+    answers: _builtins.int
+    """So many different teachers are asked, one after the other; 0 counts as 1. Teachers are not told."""
     @_builtins.property
     def pair(self) -> Global___PairQuestion: ...
     @_builtins.property
     def relabel(self) -> Global___RelabelQuestion: ...
+    @_builtins.property
+    def ranking(self) -> Global___RankingQuestion: ...
+    @_builtins.property
+    def rating(self) -> Global___RatingQuestion: ...
+    @_builtins.property
+    def goal(self) -> Global___GoalQuestion: ...
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -513,17 +597,21 @@ class Question(_message.Message):
         run_id: _builtins.str = ...,
         pair: Global___PairQuestion | None = ...,
         relabel: Global___RelabelQuestion | None = ...,
+        ranking: Global___RankingQuestion | None = ...,
+        rating: Global___RatingQuestion | None = ...,
+        goal: Global___GoalQuestion | None = ...,
         value: _builtins.float = ...,
         policy_version: _builtins.int = ...,
         reward_version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        answers: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair", "relabel", b"relabel"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "kind", b"kind", "pair", b"pair", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "relabel", b"relabel", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "kind", b"kind", "pair", b"pair", "policy_version", b"policy_version", "question_id", b"question_id", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel", "reward_version", b"reward_version", "run_id", b"run_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "relabel"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "relabel", "ranking", "rating", "goal"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -588,6 +676,163 @@ class Relabel(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
 Global___Relabel: _TypeAlias = Relabel  # noqa: Y015
+
+@_typing.final
+class Ranks(_message.Message):
+    """Places of segments: of the i-th one of the question 1 is the best, and equal numbers are ties. Dense: every number
+    from 1 to the highest comes up.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ranks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        ranks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranks", b"ranks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ranks: _TypeAlias = Ranks  # noqa: Y015
+
+@_typing.final
+class Ranking(_message.Message):
+    """The answer to a RankingQuestion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    RANKS_FIELD_NUMBER: _builtins.int
+    ABSTENTION_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.str
+    abstention: Global___Abstention.ValueType
+    @_builtins.property
+    def ranks(self) -> Global___Ranks: ...
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.str = ...,
+        ranks: Global___Ranks | None = ...,
+        abstention: Global___Abstention.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "ranks", b"ranks"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "question_id", b"question_id", "ranks", b"ranks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["ranks", "abstention"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
+
+@_typing.final
+class Rating(_message.Message):
+    """The answer to a RatingQuestion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    ABSTENTION_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.str
+    points: _builtins.int
+    """As in the question: the journal keeps answers without their questions."""
+    rating: _builtins.int
+    """From 1, the worst, to points."""
+    abstention: Global___Abstention.ValueType
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.str = ...,
+        points: _builtins.int = ...,
+        rating: _builtins.int = ...,
+        abstention: Global___Abstention.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "rating", b"rating"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "points", b"points", "question_id", b"question_id", "rating", b"rating"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "abstention"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___Rating: _TypeAlias = Rating  # noqa: Y015
+
+@_typing.final
+class Goal(_message.Message):
+    """The answer to a GoalQuestion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
+    ABSTENTION_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.str
+    step: _builtins.int
+    """As in the question: the journal keeps answers without their questions."""
+    reached: _builtins.bool
+    """Whether the state is what the teacher wants."""
+    abstention: Global___Abstention.ValueType
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.str = ...,
+        step: _builtins.int = ...,
+        reached: _builtins.bool = ...,
+        abstention: Global___Abstention.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "reached", b"reached"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "answer", b"answer", "question_id", b"question_id", "reached", b"reached", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["reached", "abstention"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___Goal: _TypeAlias = Goal  # noqa: Y015
+
+@_typing.final
+class Demonstration(_message.Message):
+    """This is how I do it: the teacher's own steps, sent with TeachingService.Demonstrate. They are stored as segments, in
+    one transaction with the event, which names them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPISODE_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    episode: _builtins.int
+    """Of the teacher's episodes. One that is sent in pieces has one number in all of them."""
+    begin: _builtins.int
+    """Its steps [begin, end)."""
+    end: _builtins.int
+    digest: _builtins.bytes
+    """SHA-256 of the request without its ids: tells a repeat from another body."""
+    def __init__(
+        self,
+        *,
+        episode: _builtins.int = ...,
+        begin: _builtins.int = ...,
+        end: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "digest", b"digest", "end", b"end", "episode", b"episode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Demonstration: _TypeAlias = Demonstration  # noqa: Y015
 
 @_typing.final
 class Retraction(_message.Message):
@@ -695,6 +940,10 @@ class FeedbackEvent(_message.Message):
     SIGNAL_FIELD_NUMBER: _builtins.int
     CORRECTION_FIELD_NUMBER: _builtins.int
     RELABEL_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    GOAL_FIELD_NUMBER: _builtins.int
+    DEMONSTRATION_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Chosen by the teacher's program, unique per run and teacher. A repeat gets the first receipt again."""
     run_id: _builtins.str
@@ -712,6 +961,14 @@ class FeedbackEvent(_message.Message):
     def correction(self) -> Global___Correction: ...
     @_builtins.property
     def relabel(self) -> Global___Relabel: ...
+    @_builtins.property
+    def ranking(self) -> Global___Ranking: ...
+    @_builtins.property
+    def rating(self) -> Global___Rating: ...
+    @_builtins.property
+    def goal(self) -> Global___Goal: ...
+    @_builtins.property
+    def demonstration(self) -> Global___Demonstration: ...
     def __init__(
         self,
         *,
@@ -723,12 +980,16 @@ class FeedbackEvent(_message.Message):
         signal: Global___Signal | None = ...,
         correction: Global___Correction | None = ...,
         relabel: Global___Relabel | None = ...,
+        ranking: Global___Ranking | None = ...,
+        rating: Global___Rating | None = ...,
+        goal: Global___Goal | None = ...,
+        demonstration: Global___Demonstration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "kind", b"kind", "relabel", b"relabel", "retraction", b"retraction", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "demonstration", b"demonstration", "goal", b"goal", "kind", b"kind", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel", "retraction", b"retraction", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "event_id", b"event_id", "kind", b"kind", "relabel", b"relabel", "retraction", b"retraction", "run_id", b"run_id", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "correction", b"correction", "demonstration", b"demonstration", "event_id", b"event_id", "goal", b"goal", "kind", b"kind", "ranking", b"ranking", "rating", b"rating", "relabel", b"relabel", "retraction", b"retraction", "run_id", b"run_id", "signal", b"signal", "thinking_time", b"thinking_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction", "signal", "correction", "relabel"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["comparison", "retraction", "signal", "correction", "relabel", "ranking", "rating", "goal", "demonstration"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -756,7 +1017,8 @@ class JournalEntry(_message.Message):
     @_builtins.property
     def segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The segments that the event judges, in the question's order; of a signal the steps shown up to its frame, oldest
-        first; of a correction the states with the actions wanted. Empty where the steps are lost.
+        first; of a correction the states with the actions wanted; of a demonstration its steps, in order. Empty where the
+        steps are lost.
         """
 
     def __init__(

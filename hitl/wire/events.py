@@ -2,34 +2,22 @@
 
 from hitl.errors import REQUEST_ERRORS, InvalidRequest, RequestError
 from hitl.events import (
-    Abstention,
-    Choice,
-    Comparison,
+    Answer,
     Correction,
+    Demonstration,
     Event,
     JournalEntry,
     Receipt,
-    Relabel,
     Retraction,
     Signal,
 )
 from hitl.fields import check_count, check_id, decode_duration, decode_time, encode_duration, encode_time
-from hitl.tensors import Array, decode_tensor, encode_tensor
+from hitl.tensors import decode_tensor, encode_tensor
 from hitl.v1 import teaching_pb2, types_pb2
+from hitl.wire.answers import ANSWER_KINDS, decode_answer, encode_answer
 
-_CHOICES = {
-    types_pb2.CHOICE_FIRST: Choice.FIRST,
-    types_pb2.CHOICE_SECOND: Choice.SECOND,
-    types_pb2.CHOICE_TIE: Choice.TIE,
-    types_pb2.CHOICE_SKIP: Choice.SKIP,
-    types_pb2.CHOICE_CANNOT_TELL: Choice.CANNOT_TELL,
-}
-_CHOICE_CODES = {choice: code for code, choice in _CHOICES.items()}
-_ABSTENTIONS = {
-    types_pb2.ABSTENTION_SKIP: Abstention.SKIP,
-    types_pb2.ABSTENTION_CANNOT_TELL: Abstention.CANNOT_TELL,
-}
-_ABSTENTION_CODES = {abstention: code for code, abstention in _ABSTENTIONS.items()}
+_KINDS = (*ANSWER_KINDS, "retraction", "signal", "correction", "demonstration")
+_DIGEST_BYTES = 32
 _STATUSES = {
     2: "UNKNOWN",
     3: "INVALID_ARGUMENT",
@@ -50,10 +38,8 @@ _STATUS_CODES = {status: code for code, status in _STATUSES.items()}
 def encode_event(event: Event) -> types_pb2.FeedbackEvent:
     """Put a teacher's statement into a message."""
     message = types_pb2.FeedbackEvent(event_id=event.event_id, run_id=event.run_id)
-    if isinstance(event, Comparison):
-        message.thinking_time.CopyFrom(encode_duration(event.thinking_time))
-        message.comparison.question_id = event.question_id
-        message.comparison.choice = _CHOICE_CODES[event.choice]
+    if isinstance(event, Answer):
+        encode_answer(event, message)
     elif isinstance(event, Signal):
         message.signal.stage_id, message.signal.frame = event.stage_id, event.frame
         message.signal.offset.CopyFrom(encode_duration(event.offset))
@@ -62,13 +48,10 @@ def encode_event(event: Event) -> types_pb2.FeedbackEvent:
         message.correction.stage_id, message.correction.frame = event.stage_id, event.frame
         message.correction.offset.CopyFrom(encode_duration(event.offset))
         message.correction.actions.CopyFrom(encode_tensor(event.actions))
-    elif isinstance(event, Relabel):
-        message.thinking_time.CopyFrom(encode_duration(event.thinking_time))
-        message.relabel.question_id, message.relabel.step = event.question_id, event.step
-        if isinstance(event.answer, Abstention):
-            message.relabel.abstention = _ABSTENTION_CODES[event.answer]
-        else:
-            message.relabel.action.CopyFrom(encode_tensor(event.answer))
+    elif isinstance(event, Demonstration):
+        message.demonstration.episode = event.episode
+        message.demonstration.begin, message.demonstration.end = event.begin, event.end
+        message.demonstration.digest = event.digest
     else:
         message.retraction.retracted_event_id = event.retracted_event_id
     return message
@@ -79,17 +62,8 @@ def decode_event(message: types_pb2.FeedbackEvent, what: str = "event") -> Event
     kind = message.WhichOneof("kind")
     event_id = check_id(message.event_id, f"{what}.event_id")
     run_id = check_id(message.run_id, f"{what}.run_id")
-    if kind == "comparison":
-        choice = _CHOICES.get(message.comparison.choice)
-        if choice is None:
-            raise InvalidRequest(f"{what}.comparison.choice: {message.comparison.choice} is not an answer")
-        return Comparison(
-            run_id=run_id,
-            event_id=event_id,
-            question_id=check_id(message.comparison.question_id, f"{what}.comparison.question_id"),
-            choice=choice,
-            thinking_time=decode_duration(message.thinking_time, f"{what}.thinking_time"),
-        )
+    if kind in ANSWER_KINDS:
+        return decode_answer(message, kind, what)
     if kind == "retraction":
         return Retraction(
             run_id=run_id,
@@ -102,27 +76,9 @@ def decode_event(message: types_pb2.FeedbackEvent, what: str = "event") -> Event
         return _decode_signal(message, event_id, run_id, f"{what}.signal")
     if kind == "correction":
         return _decode_correction(message, event_id, run_id, f"{what}.correction")
-    if kind == "relabel":
-        return Relabel(
-            run_id=run_id,
-            event_id=event_id,
-            question_id=check_id(message.relabel.question_id, f"{what}.relabel.question_id"),
-            step=check_count(message.relabel.step, f"{what}.relabel.step"),
-            answer=_decode_relabelled(message.relabel, f"{what}.relabel"),
-            thinking_time=decode_duration(message.thinking_time, f"{what}.thinking_time"),
-        )
-    raise InvalidRequest(
-        f"{what}.kind: unset, or newer than this program; known: comparison, retraction, signal, correction, relabel"
-    )
-
-
-def _decode_relabelled(message: types_pb2.Relabel, what: str) -> Array | Abstention:
-    if message.WhichOneof("answer") == "action":
-        return decode_tensor(message.action, what=f"{what}.action")
-    abstention = _ABSTENTIONS.get(message.abstention)
-    if abstention is None:
-        raise InvalidRequest(f"{what}.answer: neither an action nor a reason why there is none")
-    return abstention
+    if kind == "demonstration":
+        return _decode_demonstration(message, event_id, run_id, f"{what}.demonstration")
+    raise InvalidRequest(f"{what}.kind: unset, or newer than this program; known: {', '.join(_KINDS)}")
 
 
 def _decode_signal(message: types_pb2.FeedbackEvent, event_id: str, run_id: str, what: str) -> Signal:
@@ -152,6 +108,25 @@ def _decode_correction(message: types_pb2.FeedbackEvent, event_id: str, run_id: 
         frame=check_count(message.correction.frame, f"{what}.frame"),
         offset=decode_duration(message.correction.offset, f"{what}.offset"),
         actions=actions,
+    )
+
+
+def _decode_demonstration(
+    message: types_pb2.FeedbackEvent, event_id: str, run_id: str, what: str
+) -> Demonstration:
+    said = message.demonstration
+    begin = check_count(said.begin, f"{what}.begin")
+    if said.end <= begin:
+        raise InvalidRequest(f"{what}.end: {said.end} is not after begin, {begin}")
+    if len(said.digest) != _DIGEST_BYTES:
+        raise InvalidRequest(f"{what}.digest: {len(said.digest)} bytes, not {_DIGEST_BYTES}")
+    return Demonstration(
+        run_id=run_id,
+        event_id=event_id,
+        episode=check_count(said.episode, f"{what}.episode"),
+        begin=begin,
+        end=said.end,
+        digest=said.digest,
     )
 
 

@@ -107,6 +107,7 @@ def _inputs(text: str, what: str) -> InputSettings:
             isinstance(settings.features, str | None)
             and settings.encoder in get_args(ImageEncoder)
             and settings.image_features >= 1
+            and settings.tells_actions_apart
         )
     except (KeyError, TypeError, ValueError):
         known = False

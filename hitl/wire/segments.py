@@ -1,17 +1,15 @@
-"""Segments and the questions about them to messages and back."""
+"""Segments to messages and back."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hitl.errors import InvalidRequest
-from hitl.events import Outcome, PairQuestion, Question, RelabelQuestion, Segment, Showing, StepAddress
-from hitl.fields import check_count, check_id, decode_time, encode_time
+from hitl.events import Outcome, Segment, Showing, StepAddress
+from hitl.fields import check_count, check_id
 from hitl.tensors import Array, decode_tensor, decode_tensors, encode_tensor, encode_tensors
 from hitl.v1 import types_pb2
-from hitl.wire.stages import decode_action_space, encode_action_space
 
 
 def encode_segment(segment: Segment) -> types_pb2.Segment:
@@ -23,7 +21,7 @@ def encode_segment(segment: Segment) -> types_pb2.Segment:
         actions=encode_tensor(segment.actions),
         policy_version=segment.policy_version,
         showing=_encode_showing(segment.showing) if segment.showing else None,
-        outcome=_encode_outcome(segment.outcome) if segment.outcome else None,
+        outcome=encode_outcome(segment.outcome) if segment.outcome else None,
     )
 
 
@@ -50,7 +48,8 @@ def _encode_showing(showing: Showing) -> types_pb2.Showing:
     )
 
 
-def _encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
+def encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
+    """Put where a step led to into a message."""
     return types_pb2.Outcome(
         observations=encode_tensors(outcome.observations),
         terminated=outcome.terminated,
@@ -60,15 +59,30 @@ def _encode_outcome(outcome: Outcome) -> types_pb2.Outcome:
 
 def decode_segment(message: types_pb2.Segment, what: str = "segment") -> Segment:
     """Read a segment; every array must have one row a step."""
-    segment = Segment(
-        segment_id=check_id(message.segment_id, f"{what}.segment_id"),
-        address=decode_address(message.address, f"{what}.address"),
-        observations=decode_tensors(message.observations, what=f"{what}.observations"),
-        actions=decode_tensor(message.actions, what=f"{what}.actions"),
-        policy_version=check_count(message.policy_version, f"{what}.policy_version"),
-        showing=_decode_showing(message.showing, f"{what}.showing") if message.HasField("showing") else None,
-        outcome=_decode_outcome(message.outcome, f"{what}.outcome") if message.HasField("outcome") else None,
+    return check_segment(
+        Segment(
+            segment_id=check_id(message.segment_id, f"{what}.segment_id"),
+            address=decode_address(message.address, f"{what}.address"),
+            observations=decode_tensors(message.observations, what=f"{what}.observations"),
+            actions=decode_tensor(message.actions, what=f"{what}.actions"),
+            policy_version=check_count(message.policy_version, f"{what}.policy_version"),
+            showing=_decode_showing(message.showing, f"{what}.showing")
+            if message.HasField("showing")
+            else None,
+            outcome=decode_outcome(message.outcome, f"{what}.outcome")
+            if message.HasField("outcome")
+            else None,
+        ),
+        what,
     )
+
+
+def check_segment(segment: Segment, what: str) -> Segment:
+    """Return a segment whose arrays have one row a step.
+
+    Raises:
+        InvalidRequest: they have not, there are no observations, or the outcome is no state like the others.
+    """
     if segment.showing:
         _check_steps(segment.showing.seconds, len(segment), f"{what}.showing.seconds")
         _check_steps(segment.showing.policy_versions, len(segment), f"{what}.showing.policy_versions")
@@ -89,7 +103,8 @@ def _kinds(observations: Mapping[str, Array]) -> dict[str, tuple[np.dtype[Any], 
     return {name: (array.dtype, array.shape) for name, array in observations.items()}
 
 
-def _decode_outcome(message: types_pb2.Outcome, what: str) -> Outcome:
+def decode_outcome(message: types_pb2.Outcome, what: str) -> Outcome:
+    """Read where a step led to."""
     return Outcome(
         observations=decode_tensors(message.observations, what=f"{what}.observations"),
         terminated=message.terminated,
@@ -143,61 +158,3 @@ def decode_true_rewards(message: types_pb2.Tensor, steps: int, what: str = "true
     if not np.isfinite(rewards).all():
         raise InvalidRequest(f"{what}: not every reward is finite")
     return rewards
-
-
-def encode_question(question: Question) -> types_pb2.Question:
-    """Put a question into a message."""
-    message = types_pb2.Question(
-        question_id=question.question_id,
-        run_id=question.run_id,
-        value=question.value,
-        policy_version=question.policy_version,
-        reward_version=question.reward_version,
-    )
-    if isinstance(question, PairQuestion):
-        message.pair.first_segment_id = question.first_segment_id
-        message.pair.second_segment_id = question.second_segment_id
-    else:
-        message.relabel.segment_id, message.relabel.step = question.segment_id, question.step
-        message.relabel.action_space.CopyFrom(encode_action_space(question.action_space))
-    if question.expire_time is not None:
-        message.expire_time.CopyFrom(encode_time(question.expire_time))
-    return message
-
-
-def decode_question(message: types_pb2.Question, what: str = "question") -> Question:
-    """Read a question of a kind that this program knows."""
-    kind = message.WhichOneof("kind")
-    if kind not in ("pair", "relabel"):
-        raise InvalidRequest(f"{what}.kind: unset, or newer than this program; known: pair, relabel")
-    if not math.isfinite(message.value):
-        raise InvalidRequest(f"{what}.value: {message.value} is not finite")
-    common: dict[str, Any] = {
-        "question_id": check_id(message.question_id, f"{what}.question_id"),
-        "run_id": check_id(message.run_id, f"{what}.run_id"),
-        "value": message.value,
-        "policy_version": check_count(message.policy_version, f"{what}.policy_version"),
-        "reward_version": check_count(message.reward_version, f"{what}.reward_version"),
-        "expire_time": decode_time(message.expire_time, f"{what}.expire_time")
-        if message.HasField("expire_time")
-        else None,
-    }
-    if kind == "pair":
-        return _decode_pair(message.pair, f"{what}.pair", common)
-    return RelabelQuestion(
-        segment_id=check_id(message.relabel.segment_id, f"{what}.relabel.segment_id"),
-        step=check_count(message.relabel.step, f"{what}.relabel.step"),
-        action_space=decode_action_space(message.relabel.action_space, f"{what}.relabel.action_space"),
-        **common,
-    )
-
-
-def _decode_pair(message: types_pb2.PairQuestion, what: str, common: dict[str, Any]) -> PairQuestion:
-    question = PairQuestion(
-        first_segment_id=check_id(message.first_segment_id, f"{what}.first_segment_id"),
-        second_segment_id=check_id(message.second_segment_id, f"{what}.second_segment_id"),
-        **common,
-    )
-    if question.first_segment_id == question.second_segment_id:
-        raise InvalidRequest(f"{what}: a segment cannot be compared with itself")
-    return question

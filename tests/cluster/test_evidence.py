@@ -2,10 +2,10 @@ import gymnasium as gym
 import pytest
 
 from cluster.feedback.evidence import delay_of, evidence_of
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, GAMMA, TAMER, GammaDelay, UniformDelay
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 
@@ -32,9 +32,8 @@ def test_a_density_is_the_one_that_its_name_says(
 def test_delays_are_fitted_where_the_run_file_says_so_beginning_with_its_density() -> None:
     for fitted in (False, True):
         delay = DelayConfig(fitted=fitted, shape=2.0, scale_seconds=0.5, shortest_seconds=0.1)
-        kinds = evidence_of(
-            RewardModelConfig(), SignalsConfig(delay=delay), CorrectionsConfig(), SPACE, ACTIONS, seed=0
-        )
+        reward = RewardConfig(signals=SignalsConfig(delay=delay))
+        kinds = evidence_of(reward, SPACE, ACTIONS, Teachers(), seed=0)
         (signals,) = (kind for kind in kinds if isinstance(kind, Signals))
         begins = signals.crediting.delay_of("run", "ann")
         assert isinstance(begins, GammaDelay)

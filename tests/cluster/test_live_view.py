@@ -101,7 +101,7 @@ NOTHING = (
         ),
         (
             {
-                "reward": {"questions": {"budget": 0, "initial": 0}, "corrections": {"enabled": False}},
+                "reward": {"questions": {"budget": 0, "initial": 0}, "model": {"kinds": {"corrections": 0}}},
                 **STAGE,
             },
             {},

@@ -17,7 +17,7 @@ from hitl.service.metrics import TABLE as SERVICE_TABLE
 PARTS = "rollout|queue|learner|weights|reward|feedback"
 UNITS = (
     "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|signals|corrections"
-    "|relabels|environments|segments"
+    "|relabels|environments|segments|teachers"
 )
 
 
@@ -57,7 +57,8 @@ def test_rows_arrive_at_the_scraper() -> None:
         driver.show(
             ProgressRow(
                 time=0, wall_seconds=0, phase="learning", env_steps=env_steps, policy_version=7,
-                reward_version=3, true_return=12.5, heldout_accuracy=0.75, losses={"value": 0.25}, risk=0.125,
+                reward_version=3, true_return=12.5, heldout_accuracy=0.75, fresh_accuracy=0.5,
+                fresh_log_loss=0.625, losses={"value": 0.25}, risk=0.125,
                 dropped_rollouts={"stale": 3, "lost": 1}, asked=40,
                 lost_environments={"timeout": 2, "error": env_steps // 500},
             )
@@ -75,6 +76,8 @@ def test_rows_arrive_at_the_scraper() -> None:
     assert seen["hitl_reward_version_updates"] == 3
     assert seen['hitl_learner_loss{term="value"}'] == 0.25
     assert seen['hitl_reward_agreement_ratio{split="heldout"}'] == 0.75
+    assert seen['hitl_reward_agreement_ratio{split="fresh"}'] == 0.5
+    assert seen["hitl_reward_fresh_loss_nats"] == 0.625
     assert seen["hitl_feedback_asked_comparisons"] == 40
     assert seen["hitl_learner_updates_total"] == 1
     assert seen['hitl_learner_policy_lag_updates_bucket{le="1.0"}'] == 1

@@ -14,15 +14,14 @@ from cluster.feedback.asking import Asking
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.loading import load_run, save_run
+from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from hitl.errors import ConfigError
 from hitl.events import Choice, Comparison, PairQuestion
-from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions.schedule import QuestionSchedule
 from hitl.reward.settings import FitSettings
-from tests.hitl.reward.comparisons import segment
+from tests.hitl.reward.comparisons import comparisons, segment
 from tests.policies.rollouts import ACTION_SPACE, OBSERVATION_SPACE, made_up_rollout
 
 RUN = FeedbackLink(address="", token="", run_id="run", task_id="task", epoch=1).run
@@ -36,15 +35,14 @@ class Noted(Asking):
     """Asks nobody, and remembers what it would have."""
 
     def __init__(self, questions: QuestionsConfig) -> None:
-        names = set(QuestionSchedule.__dataclass_fields__)
-        schedule = QuestionSchedule(**questions.model_dump(include=names))
-        super().__init__(schedule, RUN, prefix="q1-", publisher=None, expire_seconds=60.0, waits=True)
+        super().__init__(questions.rounds, RUN, prefix="q1-", publisher=None, expire_seconds=60.0, waits=True)
         self.rounds: list[tuple[int, list[PairQuestion]]] = []
 
     def ask(self, questions: Any, cuttings: Any, *, env_steps: int) -> None:
         assert [i for q in questions for i in q.segment_ids] == [c.segment.segment_id for c in cuttings]
         self.rounds.append((env_steps, list(questions)))
-        self.answered |= {question.question_id for question in questions}
+        for question in questions:
+            self.take_answer(question.question_id)
         self.leave_round(env_steps)
 
 
@@ -54,7 +52,7 @@ def _model() -> OnlineRewardModel:
         members=3,
         hidden=(4,),
         settings=FitSettings(learning_rate=0.1, weight_decay=0.0, gradient_steps=1),
-        evidence=[Comparisons(lapse=0.1, batch=4, heldout_share=0.0, seed=0)],
+        evidence=[comparisons()],
         heldout_share=0.0,
         seed=0,
     )
@@ -76,7 +74,8 @@ def _questions(**changes: Any) -> QuestionsConfig:
 
 def _asking(settings: QuestionsConfig, *, timed: bool = False) -> tuple[PairQuestions, Noted]:
     asking = Noted(settings)
-    return PairQuestions(settings, RUN, asking, lapse=0.1, timed=timed, seed=0), asking
+    model = RewardModelConfig(lapse=0.1, heldout_share=0.0)
+    return PairQuestions(settings, model, RUN, asking, timed=timed, seed=0), asking
 
 
 def _lives(pairs: PairQuestions, *, until: int = 60, first_version: int = 20) -> None:
@@ -240,8 +239,7 @@ def test_what_cannot_be_asked_is_said(run_file: Path, setting: str, message: str
 def test_a_run_that_says_nothing_asks_as_it_always_has() -> None:
     settings = QuestionsConfig()
     assert settings.choice.shares == {"disagreement": 1.0}
-    schedule = {name: getattr(settings, name) for name in QuestionSchedule.__dataclass_fields__}
-    assert schedule["schedule"] == "constant"
+    assert settings.rounds.schedule == "constant"
     assert settings.choice.least_information == 0.0
     assert settings.choice.half_life_versions is None
     assert settings.shorter_segment_steps == ()

@@ -17,10 +17,8 @@ from cluster.feedback.versions import model_arrays
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.acting import make_acting
 from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace
@@ -33,6 +31,8 @@ from tests.hitl.playing import Play, seen
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 DIAL = EnvironmentConfig(id="tests.cluster.stages.dial:Dial", allow_variable_horizon=True)
+MODEL = {"members": 2, "hidden": (8,), "heldout_share": 0.0}
+QUESTIONS = {"budget": 0, "initial": 0, "initial_env_steps": 64}
 THREE_ACTIONS = ActionSpace(choices=(3,), single=True)
 
 
@@ -57,10 +57,7 @@ def trainer_of(
             "run": client.get_run(link.run_id),
             "observation_space": envs.observation_space,
             "action_space": envs.action_space,
-            "model": RewardModelConfig(members=2, hidden=(8,), heldout_share=0.0),
-            "questions": QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
-            "signals": SignalsConfig(),
-            "corrections": CorrectionsConfig(),
+            "reward": RewardConfig.model_validate({"model": MODEL, "questions": QUESTIONS} | changes),
             "board": None,
             "publisher": None,
             "reads_from": (),
@@ -68,7 +65,7 @@ def trainer_of(
             "seed": 0,
             "lockstep": False,
         }
-        trainer = ray.remote(RewardTrainer).options(num_cpus=0).remote(**{**settings, **changes})
+        trainer = ray.remote(RewardTrainer).options(num_cpus=0).remote(**settings)
     trainer.observe.remote({"rollout": [ray.put(rollout.rollout)]}, env_steps=128, base=None)
     try:
         yield lambda: ray.get(trainer.state.remote())
@@ -129,7 +126,7 @@ def test_corrections_that_are_switched_off_teach_no_reward(service: LiveService)
             assert frame is not None
             frame.correct(2)
             frame.signal(1.0)
-        with trainer_of(service, link, corrections=CorrectionsConfig(enabled=False)) as state:
+        with trainer_of(service, link, model=MODEL | {"kinds": {"corrections": 0}}) as state:
             eventually(lambda: counts(state()) == {"signals": 1}, seconds=60.0)
             eventually(lambda: version(state()) == 1)
             assert counts(state()) == {"signals": 1}
@@ -138,7 +135,7 @@ def test_corrections_that_are_switched_off_teach_no_reward(service: LiveService)
 
 def test_the_delays_of_each_teacher_are_fitted_and_found_again(service: LiveService) -> None:
     link = open_run(service, "delays")
-    fitted = SignalsConfig(delay=DelayConfig(fitted=True))
+    fitted = {"delay": {"fitted": True}}
     found = []
     with service.cluster() as client, service.teacher("ann") as ann, service.teacher("bob") as bob:
         run = LiveRun(client.get_run(link.run_id), client)
@@ -167,7 +164,7 @@ def test_the_delays_of_each_teacher_are_fitted_and_found_again(service: LiveServ
 
 def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(service: LiveService) -> None:
     link, features = open_run(service, "features"), "tests.cluster.stages.dial:after_each"
-    model = RewardModelConfig(members=2, hidden=(), features=features, learning_rate=0.05, heldout_share=0.0)
+    model = MODEL | {"hidden": (), "features": features, "learning_rate": 0.05}
     with service.cluster() as client, service.teacher("ann") as ann:
         run = LiveRun(client.get_run(link.run_id), client)
         play = Play.open(run, action_space=THREE_ACTIONS)
@@ -193,7 +190,7 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
         Dial.action_space,
         seed=0,
         model_config={},
-        inputs=model.inputs,
+        inputs=RewardModelConfig.model_validate(model).inputs,
     )
     acting.show_reward(1, model_arrays(arrays))
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))

@@ -16,12 +16,12 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.derived_settings import signals_as_read
 from cluster.runs.config import RunConfig
 from cluster.runs.live_config import ActingConfig
-from cluster.runs.reward.config import RewardSourcesConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.config import RewardConfig, RewardSourcesConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.acting import make_acting
 from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from policies.acting.on_reward import ActingOnReward
@@ -86,9 +86,8 @@ def test_all_else_stays_as_it_was() -> None:
 
 def signals_of(signals: SignalsConfig, actions: gym.Space[Any]) -> Signals:
     space = InputSpace.of(SEEN, actions)
-    kinds = evidence_of(
-        RewardModelConfig(heldout_share=0.0), signals, CorrectionsConfig(), space, actions, seed=0
-    )
+    reward = RewardConfig(model=RewardModelConfig(heldout_share=0.0), signals=signals)
+    kinds = evidence_of(reward, space, actions, Teachers(), seed=0)
     (found,) = (kind for kind in kinds if isinstance(kind, Signals))
     return found
 

@@ -19,11 +19,9 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from cluster.runs.reward.config import RewardSourcesConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.config import RewardConfig, RewardSourcesConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.signals import SignalsConfig
 from hitl.events import Choice, PairQuestion, Run, Segment, StepAddress
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
@@ -175,10 +173,10 @@ def test_a_run_goes_on_reading_what_others_are_told(service: LiveService) -> Non
                 run=client.get_run(link.run_id),
                 observation_space=envs.observation_space,
                 action_space=envs.action_space,
-                model=RewardModelConfig(members=2, hidden=(8,), gradient_steps=20),
-                questions=QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
-                signals=SignalsConfig(),
-                corrections=CorrectionsConfig(),
+                reward=RewardConfig(
+                    model=RewardModelConfig(members=2, hidden=(8,), gradient_steps=20),
+                    questions=QuestionsConfig(budget=0, initial=0, initial_env_steps=64),
+                ),
                 board=None,
                 publisher=None,
                 reads_from=link.reads_from,

@@ -12,7 +12,7 @@ from hitl.errors import InvalidRequest, NotFound, NotYours
 from hitl.events import Abstention, Choice, Comparison, Relabel, RelabelQuestion, Retraction
 from hitl.v1 import types_pb2
 from hitl.wire.events import decode_event, encode_event
-from hitl.wire.segments import decode_question, encode_question
+from hitl.wire.questions import decode_question, encode_question
 from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.relabels import ACTIONS, BOX, PAIR, SPACES, STEP, ask, question, relabel, said
 from tests.hitl.test_journal import entries_of

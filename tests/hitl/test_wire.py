@@ -25,14 +25,9 @@ from hitl.events import (
 from hitl.tensors import decode_tensor, encode_tensor
 from hitl.v1 import types_pb2
 from hitl.wire.events import decode_entry, decode_event, decode_refusal, encode_event, encode_refusal
+from hitl.wire.questions import decode_question, encode_question
 from hitl.wire.runs import decode_progress, decode_run, decode_task, encode_progress, encode_run, encode_task
-from hitl.wire.segments import (
-    decode_question,
-    decode_segment,
-    decode_true_rewards,
-    encode_question,
-    encode_segment,
-)
+from hitl.wire.segments import decode_segment, decode_true_rewards, encode_segment
 
 WHEN = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SEGMENT = Segment(

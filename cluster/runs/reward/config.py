@@ -3,8 +3,10 @@
 from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
+from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from cluster.runs.section import NotNegativeReal, Positive, Section
 
@@ -27,6 +29,25 @@ class AugmentationConfig(Section):
     """Beta falls linearly to 0 over so many environment steps; empty: it stays."""
 
 
+def actions_complaint(
+    model: RewardModelConfig, signals: SignalsConfig, augmentation: AugmentationConfig, *, acting: str
+) -> str | None:
+    """Return what of a run needs the reward of any action in a state, where the reward model does not know it."""
+    wants = {
+        f"acting.kind: {acting}": acting != "policy",
+        "reward.augmentation": augmentation.weight > 0,
+        "reward.signals.baseline: alternatives": signals.baseline == "alternatives",
+    }
+    wanting = [name for name, is_wanted in wants.items() if is_wanted]
+    if model.inputs.tells_actions_apart or not wanting:
+        return None
+    return (
+        f"{wanting[0]} asks what each action is worth in a state, which a reward model does not know with "
+        f"reads: {model.reads} and memory: {model.memory}; set reward.model.reads to state_action and "
+        "reward.model.memory to none, or leave that out"
+    )
+
+
 class RewardConfig(Section):
     """Where the reward comes from."""
 
@@ -36,3 +57,5 @@ class RewardConfig(Section):
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)

@@ -6,8 +6,6 @@ from cluster.runs.section import Positive, Section
 class CorrectionsConfig(Section):
     """How the reward model learns from what people do instead, by corrections and with the controls of a stage."""
 
-    enabled: bool = True
-    """What people do in a state is better than what else they could have done. false: it teaches the policy alone."""
     alternatives: Positive = 15
     """Other actions that each one is held against, drawn at random where there are too many to look at all: actions
     that are continuous, or of several axes with more than 256 combinations."""

@@ -4,8 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
-from hitl.reward.settings import FitSettings, ImageEncoder, InputSettings
+from hitl.reward.settings import (
+    FitSettings,
+    ImageEncoder,
+    InputSettings,
+    Memory,
+    Reads,
+    TeacherSettings,
+)
 
 
 class RewardModelConfig(Section):
@@ -15,6 +23,14 @@ class RewardModelConfig(Section):
     """Networks in the ensemble; their disagreement is the uncertainty."""
     hidden: tuple[Positive, ...] = (64, 64)
     """Units of each hidden layer of each member; [] for a reward that is linear in what it reads."""
+    reads: Reads = "state_action"
+    """state: r(s). state_action: r(s, a). state_action_next: r(s, a, s'), with what truly followed. Only state_action
+    tells actions apart: no other acts, or learns from what people would have done instead (docs/reward_models.md)."""
+    memory: Memory = "none"
+    """gru: the reward of a step depends on the steps of its segment before it, through a gated recurrent unit. It
+    learns from what is said of whole segments, and does not act."""
+    memory_units: Positive = 32
+    """Units of that memory, of each member."""
     features: str | None = None
     """module:function that maps flat observations [N, O] to features of each Discrete action [N, actions, F], which the
     model reads in the place of observation and action (docs/live.md)."""
@@ -32,16 +48,23 @@ class RewardModelConfig(Section):
     gradient_steps: Positive = 100
     """Gradient steps of each fit, warm-started from the last one."""
     batch_comparisons: Positive = 32
-    """Comparisons per gradient step."""
+    """Comparisons per gradient step; and rankings, ratings, goals and windows of demonstrations."""
     lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Chance that an answer is given at random, part of the likelihood."""
     heldout_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of segments whose comparisons judge the model and never train it."""
+    kinds: KindWeights = Field(default_factory=KindWeights)
+    teachers: TeachersConfig = Field(default_factory=TeachersConfig)
 
     @property
     def inputs(self) -> InputSettings:
         """What it reads of observations."""
         return InputSettings(**self.model_dump(include=set(InputSettings.__dataclass_fields__)))
+
+    @property
+    def teacher_settings(self) -> TeacherSettings:
+        """How teachers are told from each other."""
+        return TeacherSettings(**self.teachers.model_dump())
 
     @property
     def fit(self) -> FitSettings:

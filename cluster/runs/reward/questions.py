@@ -1,14 +1,24 @@
 """What people are asked, in a run file."""
 
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
-from hitl.reward.questions.schedule import ScheduleName
+from hitl.questions import DEFAULT_POINTS
+from hitl.reward.questions.schedule import QuestionSchedule, ScheduleName
 from hitl.reward.questions.settings import ChoiceSettings, StrategyName
 
+if TYPE_CHECKING:
+    from cluster.runs.config import RunConfig
+
+QuestionKind = Literal["comparison", "ranking", "rating", "goal"]
+
 _STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+
+
+def _comparisons_alone() -> dict[QuestionKind, float]:
+    return {"comparison": 1.0}
 
 
 class QuestionsConfig(Section):
@@ -18,8 +28,17 @@ class QuestionsConfig(Section):
     """What is asked first: disagreement (where members of the ensemble differ), information_gain (where the answer
     would tell most about which is right), volume_removal, random, near_on_policy (at random of the newest policy) or
     diverse (what stands for all that tells much). Several share the questions: {information_gain: 0.7, random: 0.3}."""
+    kinds: Annotated[dict[QuestionKind, PositiveReal], Field(min_length=1)] = Field(
+        default_factory=_comparisons_alone
+    )
+    """What is asked, with the share of each: comparison (which of two pieces is better), ranking (which order of some),
+    rating (how good is one), goal (is this state what you want). For example {comparison: 0.5, ranking: 0.5}."""
+    ranking_size: Annotated[int, Field(ge=2, le=20)] = 4
+    """Segments of a ranking."""
+    rating_points: Annotated[int, Field(ge=2, le=9)] = DEFAULT_POINTS
+    """Of a rating: from 1, the worst, to this."""
     budget: NotNegative = 100
-    """Comparisons to ask for in the whole run; skips count."""
+    """Questions to ask in the whole run; skips count."""
     initial: NotNegative = 20
     """Asked at once from the first rollouts, before any policy learning."""
     initial_env_steps: Positive = 16_384
@@ -53,6 +72,12 @@ class QuestionsConfig(Section):
     least_information: NotNegativeReal = 0.0
     """Nats that the answer must tell about which member is right, or the question is not asked; 0.01 is next to
     nothing, 1.1 the most there is. The first round is asked in any case."""
+    duplicates: Share = 0.0
+    """Share of questions that go to two different teachers, whose agreement is shown; both answers count against the
+    budget and are learnt from. Lockstep waits for the second one only a few seconds."""
+    gold: Share = 0.0
+    """Share of questions that repeat one whose answer is known: two teachers gave it, or one of reward.reliability.
+    trusted. Nobody is told; the answers count as all others do."""
     max_open: Positive = 20
     """No new question while this many wait for a teacher (overlapped mode)."""
     expire_seconds: PositiveReal = 600.0
@@ -61,7 +86,7 @@ class QuestionsConfig(Section):
     @field_validator("strategy", mode="before")
     @classmethod
     def _is_known(cls, strategy: Any) -> Any:
-        named = strategy if isinstance(strategy, dict) else {strategy: 1}
+        named = strategy if isinstance(strategy, dict) else {str(strategy): 1}
         known = ", ".join(_STRATEGIES)
         if not named:
             raise ValueError(f"nothing chooses the questions; name some of {known}")
@@ -86,9 +111,40 @@ class QuestionsConfig(Section):
         return lengths
 
     @property
+    def rounds(self) -> QuestionSchedule:
+        """When they are asked."""
+        return QuestionSchedule(**self.model_dump(include=set(QuestionSchedule.__dataclass_fields__)))
+
+    @property
     def choice(self) -> ChoiceSettings:
         """How the questions of a round are chosen."""
         named = self.strategy if isinstance(self.strategy, dict) else {self.strategy: 1.0}
         return ChoiceSettings(
             shares=named, **self.model_dump(include=set(ChoiceSettings.__dataclass_fields__) - {"shares"})
         )
+
+
+def kinds_complaint(run: "RunConfig") -> str | None:
+    """Return why a run's teachers cannot answer what it asks, or not demonstrate, if they cannot."""
+    kinds, teachers = run.reward.questions.kinds, run.teachers
+    if teachers.rating_range is not None and not teachers.rating_range[0] < teachers.rating_range[1]:
+        return f"teachers.rating_range is {list(teachers.rating_range)}; write the lower end first"
+    if teachers.demonstrations and not (teachers.count and teachers.expert):
+        return (
+            "teachers.demonstrations: simulated teachers demonstrate with an expert; name one with teachers.expert, "
+            "and set teachers.count to 1 or more"
+        )
+    if not teachers.count or not run.asks_questions:
+        return None
+    if "goal" in kinds and not teachers.goal and teachers.goal_reward is None:
+        return (
+            "teachers.count: this run asks whether states are wanted (reward.questions.kinds), which simulated "
+            "teachers know by a function or by a true reward; set teachers.goal or teachers.goal_reward, or "
+            "teachers.count to 0"
+        )
+    if "rating" in kinds and run.mode == "lockstep" and teachers.rating_range is None:
+        return (
+            "teachers.rating_range: without it a rating depends on what each teacher has seen before, which is no "
+            "function of the seed; set it, or mode to overlapped"
+        )
+    return None

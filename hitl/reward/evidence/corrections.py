@@ -24,6 +24,7 @@ from torch import Tensor
 from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
 from hitl.reward.likelihoods.corrections import correction_log_likelihood
 from hitl.tensors import Array
@@ -41,6 +42,7 @@ class CorrectionRows:
     bootstrap_SK: NDArray[np.float32]
     heldout_S: NDArray[np.bool_]
     block_S: NDArray[np.int64]
+    teacher_S: NDArray[np.int64]
     counts_S: NDArray[np.bool_]
     """False where retracted."""
 
@@ -60,6 +62,8 @@ class CorrectionExamples:
     def __init__(self, rows: CorrectionRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
         self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
         self.heldout_E, self.block_E = rows.heldout_S[counted_E], rows.block_S[counted_E]
+        self.teacher_E = rows.teacher_S[counted_E]
+        self.arrival_E = counted_E
         self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
             ensemble.input_mean.device
         )
@@ -76,18 +80,18 @@ class CorrectionExamples:
 
 
 class CorrectionLikelihood:
-    """A softmax over rewards; see `hitl.reward.likelihoods`."""
+    """A softmax over rewards; see `hitl.reward.likelihoods.corrections`."""
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
-        """Return what each action is worth to each member, [K, B, C]."""
-        reward_KBC: Tensor = ensemble(*inputs)
-        return reward_KBC
+        """Return the log-odds of each action to each member, [K, B, C]."""
+        log_odds_KBC: Tensor = ensemble.links["corrections"](ensemble(*inputs))
+        return log_odds_KBC
 
-    def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
+    def log_likelihood(
+        self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor, rationality_B: Tensor
+    ) -> Tensor:
         """See `Likelihood`; the first action is what is said."""
-        return correction_log_likelihood(
-            reward_KSC=prediction_KB, rationality=ensemble.corrections.rationality
-        )
+        return correction_log_likelihood(reward_KSC=prediction_KB, rationality=rationality_B)
 
     def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
         """See `Likelihood`; right is who gives what is said the highest reward."""
@@ -102,6 +106,7 @@ class Corrections:
     def __init__(
         self,
         action_space: gym.Space[Any],
+        teachers: Teachers,
         *,
         alternatives: int,
         batch: int,
@@ -113,6 +118,7 @@ class Corrections:
 
         Args:
             action_space: of one environment.
+            teachers: gives them their numbers.
             alternatives: to each correction where there are too many actions to look at all; see `CandidateActions`.
                 They are a function of the event's or the question's id.
             batch: states of a minibatch.
@@ -121,7 +127,7 @@ class Corrections:
             seed: of the bootstrap and the alternatives.
         """
         self.likelihood, self.batch = CorrectionLikelihood(), batch
-        self._space, self._alternatives = action_space, alternatives
+        self._space, self._teachers, self._alternatives = action_space, teachers, alternatives
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
         self._rows: CorrectionRows | None = None
         self._rows_of: dict[tuple[str, str, str], slice] = {}
@@ -141,6 +147,8 @@ class Corrections:
                     self._append_correction(event, segment)
                 elif not isinstance(event.answer, Abstention):
                     self._append_relabel(event, event.answer, segment)
+            if self._rows is not None:
+                self._rows.teacher_S[begin : self._taken] = self._teachers.number(entry.teacher_id)
             self._rows_of[key] = slice(begin, self._taken)
 
     def _append_correction(self, event: Correction, segment: Segment) -> None:
@@ -182,6 +190,7 @@ class Corrections:
             bootstrap_SK=np.zeros((FIRST_ROWS, self._members), np.float32),
             heldout_S=np.zeros(FIRST_ROWS, bool),
             block_S=np.zeros(FIRST_ROWS, np.int64),
+            teacher_S=np.zeros(FIRST_ROWS, np.int64),
             counts_S=np.zeros(FIRST_ROWS, bool),
         )
 

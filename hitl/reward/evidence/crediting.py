@@ -10,6 +10,7 @@ from hitl.credit import DelayDensity
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.evidence.delays import FittedDelays
 from hitl.reward.evidence.shown import Reals, Shown, credit_of, shown_before
+from hitl.reward.settings import Reads
 
 
 class Credited(NamedTuple):
@@ -30,6 +31,7 @@ class Crediting:
         across_episodes: bool,
         smallest_share: float,
         fitted: FittedDelays | None = None,
+        reads: Reads = "state_action",
     ) -> None:
         """Prepare.
 
@@ -39,8 +41,9 @@ class Crediting:
             smallest_share: of the density that must fall on steps that were shown; see `hitl.credit.place`.
             fitted: each teacher's own delays, in the place of `delay`. A signal has the credit that they give it as it
                 comes, before they learn from it.
+            reads: what a model reads of each step.
         """
-        self._delay, self._fitted = delay, fitted
+        self._delay, self._fitted, self._reads = delay, fitted, reads
         self._across, self._smallest_share = across_episodes, smallest_share
 
     def take(self, entry: JournalEntry, segments: Sequence[Segment]) -> Credited | None:
@@ -55,7 +58,7 @@ class Crediting:
         """
         signal = entry.event
         assert isinstance(signal, Signal)
-        shown = shown_before(entry, segments, across_episodes=self._across)
+        shown = shown_before(entry, segments, across_episodes=self._across, reads=self._reads)
         if shown is None:
             return None
         delays = self._fitted.of_run(signal.run_id) if self._fitted else None

@@ -21,8 +21,13 @@ class Likelihood(Protocol):
         """Return what each member expects people to say of these inputs, [K, B] with any axes behind."""
         ...
 
-    def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
-        """Return the log-probability (or density) of what they said, in nats, [K, B]."""
+    def log_likelihood(
+        self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor, rationality_B: Tensor
+    ) -> Tensor:
+        """Return the log-probability (or density) of what they said, in nats, [K, B].
+
+        `rationality_B` is the teacher's of each piece, relative to that of all: how much they look at the reward.
+        """
         ...
 
     def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,8 +42,12 @@ class Examples(Protocol):
     """Judges the model; all else trains it."""
     block_E: NDArray[np.int64]
     """Pieces with the same number are about nearly the same, so that they judge as one."""
+    teacher_E: NDArray[np.int64]
+    """Who says each, by `Teachers`."""
     bootstrap_KE: Tensor
     """How often each member counts each piece."""
+    arrival_E: NDArray[np.int64]
+    """What came later has a higher number; a piece keeps its own for ever."""
 
     def of(self, rows_B: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs of `Likelihood.predict` for these pieces, and last what was said."""
@@ -78,3 +87,19 @@ class Evidence(Protocol):
     def examples(self, ensemble: RewardEnsemble) -> Examples | None:
         """Return all that counts; None where nothing does."""
         ...
+
+
+class Teachers:
+    """Numbers for those who teach a run, for all kinds of evidence the same."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {}
+
+    def number(self, teacher_id: str) -> int:
+        """Return a teacher's number, from 0 in the order in which they come."""
+        return self._number.setdefault(teacher_id, len(self._number))
+
+    @property
+    def ids(self) -> list[str]:
+        """Of all who have a number, in its order."""
+        return list(self._number)

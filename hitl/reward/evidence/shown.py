@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, credit, place
 from hitl.events import JournalEntry, Segment, Showing, Signal
-from hitl.reward.evidence.rows import Observations, flat_observations
+from hitl.reward.evidence.rows import Observations, steps_of
+from hitl.reward.settings import Reads
 
 Reals = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ class Shown:
     begin_L: Reals
     end_L: Reals
     observation_LO: Observations
-    """Flat."""
+    """Flat; see `steps_of`."""
     action_LA: NDArray[Any]
     policy_version_L: NDArray[np.int64]
     acted_L: NDArray[np.bool_]
@@ -38,7 +39,13 @@ class Shown:
     """An episode begins with the step."""
 
 
-def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_episodes: bool) -> Shown | None:
+def shown_before(
+    entry: JournalEntry,
+    segments: Sequence[Segment],
+    *,
+    across_episodes: bool,
+    reads: Reads = "state_action",
+) -> Shown | None:
     """Return the steps that a signal may be about.
 
     Only steps up to the frame that the teacher saw count: nobody judges what they have not been shown.
@@ -47,9 +54,10 @@ def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_epi
         entry: of a `Signal`.
         segments: that the journal names for it, in any order.
         across_episodes: whether it may be about an episode that ended before the frame.
+        reads: what the model reads of each step.
 
     Returns:
-        None where its steps, or its frame, are lost.
+        None where its steps, or its frame, or what the model reads of them, are lost.
     """
     signal = entry.event
     assert isinstance(signal, Signal)
@@ -57,7 +65,8 @@ def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_epi
         ((showing.first_frame, segment, showing) for segment in segments if (showing := segment.showing)),
         key=lambda part: part[0],
     )
-    if not shown:
+    steps = [steps_of(segment, reads) for _, segment, _ in shown]
+    if not shown or any(len(action) < len(s) for (_, s, _), (_, action) in zip(shown, steps, strict=True)):
         return None
     frame_L = np.concatenate([np.arange(s.first_frame, s.end_frame) for _, _, s in shown])
     seen_L = frame_L <= signal.frame
@@ -70,8 +79,8 @@ def shown_before(entry: JournalEntry, segments: Sequence[Segment], *, across_epi
         press=float(begin_L[-1]) + signal.offset.total_seconds(),
         begin_L=begin_L[meant_L],
         end_L=np.append(begin_L[1:], np.inf)[meant_L],
-        observation_LO=np.concatenate([flat_observations(s) for _, s, _ in shown])[seen_L][meant_L],
-        action_LA=np.concatenate([np.asarray(s.actions) for _, s, _ in shown])[seen_L][meant_L],
+        observation_LO=np.concatenate([observation for observation, _ in steps])[seen_L][meant_L],
+        action_LA=np.concatenate([action for _, action in steps])[seen_L][meant_L],
         policy_version_L=np.concatenate([np.asarray(s.policy_versions) for _, _, s in shown])[seen_L][
             meant_L
         ],

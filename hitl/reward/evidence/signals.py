@@ -19,6 +19,7 @@ from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.crediting import Credited, Crediting
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, grown
 from hitl.reward.evidence.shown import Shown
 from hitl.reward.likelihoods.signals import signal_log_likelihood
@@ -42,6 +43,7 @@ class SignalRows:
     bootstrap_SK: NDArray[np.float32]
     heldout_S: NDArray[np.bool_]
     block_S: NDArray[np.int64]
+    teacher_S: NDArray[np.int64]
     counts_S: NDArray[np.bool_]
     """False where retracted."""
 
@@ -67,6 +69,8 @@ class SignalExamples:
     def __init__(self, rows: SignalRows, counted_E: NDArray[np.int64], ensemble: RewardEnsemble) -> None:
         self._rows, self._counted_E, self._ensemble = rows, counted_E, ensemble
         self.heldout_E, self.block_E = rows.heldout_S[counted_E], rows.block_S[counted_E]
+        self.teacher_E = rows.teacher_S[counted_E]
+        self.arrival_E = counted_E
         self.bootstrap_KE = torch.from_numpy(rows.bootstrap_SK[counted_E].T.copy()).to(
             ensemble.input_mean.device
         )
@@ -99,7 +103,7 @@ class SignalExamples:
 
 
 class SignalLikelihood:
-    """Normal around a linear function of the credited reward; see `hitl.reward.likelihoods`."""
+    """Normal around a linear function of the credited reward; see `hitl.reward.likelihoods.signals`."""
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return the signal that each member expects, [K, B]."""
@@ -109,10 +113,16 @@ class SignalLikelihood:
         expected_KB: Tensor = link.scale * told_KB + link.offset
         return expected_KB
 
-    def log_likelihood(self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor) -> Tensor:
+    def log_likelihood(
+        self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor, rationality_B: Tensor
+    ) -> Tensor:
         """See `Likelihood`; what is said is a value from -1 to 1."""
         return signal_log_likelihood(
-            credited_KS=prediction_KB, value_S=said_B, scale=1.0, offset=0.0, noise=ensemble.signals.noise
+            credited_KS=prediction_KB,
+            value_S=said_B,
+            scale=1.0,
+            offset=0.0,
+            noise=ensemble.signals.noise / rationality_B,
         )
 
     def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,6 +138,7 @@ class Signals:
     def __init__(
         self,
         crediting: Crediting,
+        teachers: Teachers,
         *,
         most_steps: int,
         batch: int,
@@ -141,6 +152,7 @@ class Signals:
 
         Args:
             crediting: says which steps each is about.
+            teachers: gives them their numbers.
             most_steps: of one signal that are looked at; see `hitl.credit.thin`.
             batch: signals of a minibatch.
             heldout_share: of the signals, which only judge.
@@ -154,7 +166,7 @@ class Signals:
         self.likelihood, self.batch = SignalLikelihood(), batch
         self.unplaced = 0
         """That are about no step that is known: too early, too late, or their steps are lost."""
-        self.crediting = crediting
+        self.crediting, self._teachers = crediting, teachers
         self._most_steps = most_steps
         self._space, self._alternatives = action_space, alternatives
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
@@ -172,7 +184,9 @@ class Signals:
         if key in self._row_of:
             return
         found = self.crediting.take(entry, segments)
-        self._row_of[key] = self._append(found, event) if found else None
+        row = self._row_of[key] = self._append(found, event) if found else None
+        if row is not None and self._rows is not None:
+            self._rows.teacher_S[row] = self._teachers.number(entry.teacher_id)
         self.unplaced += found is None
 
     def _append(self, found: Credited, signal: Signal) -> int:
@@ -235,5 +249,6 @@ def _no_rows(shown: Shown, alternative_CA: NDArray[Any], members: int) -> Signal
         bootstrap_SK=np.zeros((rows, members), np.float32),
         heldout_S=np.zeros(rows, bool),
         block_S=np.zeros(rows, np.int64),
+        teacher_S=np.zeros(rows, np.int64),
         counts_S=np.zeros(rows, bool),
     )

@@ -18,9 +18,10 @@ def correction_log_likelihood(*, reward_KSC: Tensor, rationality: Tensor | float
 
     Args:
         reward_KSC: of each action to choose from; the first is the one that people chose.
-        rationality: beta, above 0; the larger, the fewer mistakes.
+        rationality: beta, above 0, [S] or one; the larger, the fewer mistakes.
 
     Returns:
         [K, S], in nats. -log C is a blind guess.
     """
-    return torch.log_softmax(rationality * reward_KSC, -1)[..., 0]
+    rationality = torch.as_tensor(rationality, dtype=reward_KSC.dtype, device=reward_KSC.device)
+    return torch.log_softmax(rationality[..., None] * reward_KSC, -1)[..., 0]

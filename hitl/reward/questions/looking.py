@@ -61,7 +61,7 @@ def _stacked(
         (rows_S,) = np.nonzero(length_S == length)
         for begin in range(0, len(rows_S), together):
             some_S = rows_S[begin : begin + together]
-            observation, action = stack([segments[row] for row in some_S])
+            observation, action = stack([segments[row] for row in some_S], ensemble.space.reads)
             yield (
                 torch.from_numpy(some_S),
                 torch.tensor(observation, device=device),

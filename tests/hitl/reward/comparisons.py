@@ -1,16 +1,68 @@
 """Segments and answers made by hand, for tests of the reward model."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment, StepAddress
-from hitl.reward.evidence.comparisons import Answer
+from hitl.reward.evidence.comparisons import ComparisonLikelihood, Comparisons
+from hitl.reward.evidence.evidence import Teachers
+from hitl.reward.evidence.judgements import Judged, JudgementArrays
 from hitl.reward.inputs import InputSpace
 
 SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
 STEPS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to one pair question."""
+
+    offset: int
+    event_id: str
+    teacher_id: str
+    first: Segment
+    second: Segment
+    choice: Choice
+
+    @property
+    def run_id(self) -> str:
+        return self.first.address.run_id
+
+
+def comparisons(
+    told: Sequence[Answer] = (), *, lapse: float = 0.1, heldout_share: float = 0.0, seed: int = 0
+) -> Comparisons:
+    """Those that count after these answers."""
+    made = Comparisons(
+        ComparisonLikelihood(lapse), Teachers(), batch=32, heldout_share=heldout_share, seed=seed
+    )
+    for one in told:
+        made.take(*entry_of(one))
+    return made
+
+
+def arrays_of(told: Sequence[Answer], *, heldout_share: float) -> JudgementArrays:
+    """In their order, as a kind of evidence has them."""
+    kind, teachers = comparisons(), Teachers()
+    judged = []
+    for one in told:
+        entry, segments = entry_of(one)
+        said = kind.said(entry.event)
+        assert said is not None
+        judged.append(
+            Judged(
+                offset=one.offset,
+                teacher_id=one.teacher_id,
+                segments=tuple(segments),
+                arrival=one.offset,
+                said=said,
+            )
+        )
+    return JudgementArrays.of(judged, teachers, heldout_share=heldout_share)
 
 
 def segment(name: str, *, steps: int = STEPS, seed: int = 0, run_id: str = "run") -> Segment:

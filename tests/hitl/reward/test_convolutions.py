@@ -36,8 +36,8 @@ def _ensemble(name: str, *, hidden: tuple[int, ...] = (6, 5), seed: int = 0) -> 
     torch.manual_seed(seed)
     space = InputSpace.of(*SPACES[name], InputSettings(filters=FILTERS, image_features=5))
     ensemble = RewardEnsemble(space, members=MEMBERS, hidden=hidden).double()
-    for parameter in ensemble.parameters():
-        if parameter.dim() < 4 and parameter.dim() > 0 and not parameter.any():
+    for which, parameter in ensemble.named_parameters():
+        if parameter.dim() < 4 and parameter.dim() > 0 and not parameter.any() and "links" not in which:
             torch.nn.init.normal_(parameter)
     return ensemble
 
@@ -129,7 +129,7 @@ def test_members_are_their_networks_by_hand_and_so_are_their_gradients(
     torch.testing.assert_close(raw, expected)
     chance = torch.randn(MEMBERS, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     learnt = [
-        p for n, p in ensemble.named_parameters() if not n.startswith(("signals.", "corrections.", "log_tie"))
+        p for n, p in ensemble.named_parameters() if not n.startswith(("signals.", "links.", "log_tie"))
     ]
     ours, theirs = (torch.autograd.grad((found * chance).sum(), learnt) for found in (raw, expected))
     for gradient, other in zip(ours, theirs, strict=True):

@@ -10,6 +10,7 @@ import torch
 from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment, StepAddress
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.corrections import CorrectionExamples, Corrections
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
@@ -28,7 +29,7 @@ SETTINGS: dict[str, Any] = {"alternatives": 7, "batch": 16, "heldout_share": 0.0
 
 
 def corrections(space: gym.Space[Any] = SPACES["discrete"], **changes: Any) -> Corrections:
-    return Corrections(space, **{**SETTINGS, **changes})
+    return Corrections(space, Teachers(), **{**SETTINGS, **changes})
 
 
 def said(name: str, frame: int, observations: Any, actions: Any) -> tuple[JournalEntry, list[Segment]]:
@@ -284,7 +285,7 @@ def test_corrections_and_signals_teach_one_reward() -> None:
     """Each is learnt at once, and the scale of either is its own."""
     kinds: list[Corrections | Signals] = [corrections(), signals()]
     taught = model(list(kinds), SPACES["discrete"])
-    before = taught.ensemble.corrections.rationality.item()
+    before = taught.ensemble.links["corrections"].log_scale.item()
     for number in range(20):
         taught.take(*said(f"event-{number}", number, np.zeros((1, 2)), [2]))
         report = taught.fit(quick_steps=5, newest=1)
@@ -293,14 +294,14 @@ def test_corrections_and_signals_teach_one_reward() -> None:
     state = torch.zeros(4, 2)
     assert int(taught.ensemble.reward(state, torch.arange(4)).argmax()) == 2
     # All of them agree: people are taken to be more and more rational.
-    assert taught.ensemble.corrections.rationality.item() > before
+    assert taught.ensemble.links["corrections"].log_scale.item() > before
 
 
 def test_a_model_of_before_there_were_corrections_can_be_loaded() -> None:
     ensemble = RewardEnsemble(InputSpace.of(SEEN, SPACES["discrete"]), members=2, hidden=())
     arrays = dict(ensemble.to_arrays())
-    del arrays["corrections.log_rationality"]
+    del arrays["links.corrections.log_scale"]
     with torch.no_grad():
-        ensemble.corrections.log_rationality.fill_(0.5)
+        ensemble.links["corrections"].log_scale.fill_(0.5)
     ensemble.load_arrays(arrays)
-    assert ensemble.corrections.log_rationality.item() == 0.5
+    assert ensemble.links["corrections"].log_scale.item() == 0.5

@@ -10,6 +10,7 @@ from hitl.credit import GAMMA, GammaDelay, UniformDelay
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.delays import FittedDelays, RandomFeatures
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.shown import credit_of
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
@@ -76,7 +77,7 @@ def fitted(**changes: Any) -> FittedDelays:
 
 def signals(delays: FittedDelays | None) -> Signals:
     crediting = Crediting(GAMMA, across_episodes=False, smallest_share=0.5, fitted=delays)
-    return Signals(crediting, **SETTINGS)
+    return Signals(crediting, Teachers(), **SETTINGS)
 
 
 def test_a_teacher_far_from_the_prior_is_found(shown: list[Segment]) -> None:

@@ -9,16 +9,12 @@ from torch import Tensor
 from hitl.events import Choice
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
-from hitl.reward.evidence.comparisons import (
-    Answer,
-    ComparisonExamples,
-    ComparisonLikelihood,
-    arrays_of,
-)
+from hitl.reward.evidence.comparisons import ComparisonLikelihood
+from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Fit, Judgement, Part, draw, is_worse, judge
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from hitl.reward.settings import FitSettings
-from tests.hitl.reward.comparisons import SPACE, answer, answers, segment, worth
+from tests.hitl.reward.comparisons import SPACE, Answer, answer, answers, arrays_of, segment, worth
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=60)
 LIKELIHOOD = ComparisonLikelihood(lapse=0.1)
@@ -33,7 +29,7 @@ def _ensemble(members: int = 3) -> RewardEnsemble:
 
 def _part(told: list[Answer], ensemble: RewardEnsemble, bootstrap_KP: Tensor | None = None) -> Part:
     bootstrap = torch.ones(ensemble.members, len(told)) if bootstrap_KP is None else bootstrap_KP
-    examples = ComparisonExamples(arrays_of(told, heldout_share=0.0), ensemble, bootstrap)
+    examples = JudgementExamples(arrays_of(told, heldout_share=0.0), ensemble, bootstrap)
     return Part(likelihood=LIKELIHOOD, examples=examples, batch=32)
 
 
@@ -221,7 +217,10 @@ def test_a_judgement_names_the_blocks_of_what_was_judged() -> None:
 
 def _judged(*log_losses: float, blocks: ArrayLike | None = None) -> Judgement:
     block_E = np.arange(len(log_losses)) if blocks is None else np.asarray(blocks)
-    return Judgement(log_loss_E=torch.tensor(log_losses), accuracy=None, block_E=block_E)
+    none = np.zeros(len(log_losses), bool)
+    return Judgement(
+        log_loss_E=torch.tensor(log_losses), right_E=none, decided_E=none, block_E=np.asarray(block_E)
+    )
 
 
 def test_worse_means_beyond_two_standard_errors_of_paired_differences() -> None:

@@ -7,16 +7,16 @@ import torch
 
 from hitl.events import Choice, Segment, Showing, StepAddress
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
+from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.corrections import Corrections
-from hitl.reward.evidence.evidence import Evidence
+from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import Fit, Part, judge
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import stack
 from hitl.reward.settings import FitSettings, InputSettings
-from tests.hitl.reward.comparisons import answer, answers, entry_of
+from tests.hitl.reward.comparisons import Answer, answer, answers, arrays_of, comparisons
 from tests.hitl.reward.dots import ACTIONS, IMAGE, LOOKS, draw, model, pictures, worth
 from tests.hitl.reward.test_corrections import said
 from tests.hitl.reward.test_signals import signals, told
@@ -44,10 +44,7 @@ def _answers(count: int, steps: int = 6) -> list[Answer]:
 
 
 def _comparisons(told: list[Answer]) -> Comparisons:
-    kind = Comparisons(lapse=0.05, batch=16, heldout_share=0.0, seed=0)
-    for one in told:
-        kind.take(*entry_of(one))
-    return kind
+    return comparisons(told, lapse=0.05)
 
 
 def _shown(count: int, seed: int) -> tuple[Segment, np.ndarray]:
@@ -76,7 +73,7 @@ def _signals(count: int = 300) -> Signals:
 
 
 def _corrections(count: int = 150) -> Corrections:
-    kind = Corrections(ACTIONS, alternatives=3, batch=16, heldout_share=0.0, members=2, seed=0)
+    kind = Corrections(ACTIONS, Teachers(), alternatives=3, batch=16, heldout_share=0.0, members=2, seed=0)
     place, _ = draw(count, 7)
     best = np.stack([worth(place, np.full(count, a)) for a in range(4)], 1).argmax(1)
     for number in range(count):
@@ -115,7 +112,7 @@ def test_where_to_go_is_learnt_from_corrections_of_pictures() -> None:
 
 def test_bytes_stay_bytes_wherever_they_are_kept() -> None:
     told = _answers(3)
-    assert arrays_of(told, heldout_share=0.0).observation_SLO.dtype == np.uint8
+    assert arrays_of(told, heldout_share=0.0).segments.observation_SLO.dtype == np.uint8
     assert stack([told[0].first, told[1].first])[0].dtype == np.uint8
     kinds: list[Any] = [_comparisons(told), _signals(40), _corrections(70)]
     for kind in kinds:
@@ -124,12 +121,12 @@ def test_bytes_stay_bytes_wherever_they_are_kept() -> None:
             assert examples.of(torch.arange(2))[0].dtype == dtype
     assert kinds[1]._rows.observation_SLO.dtype == np.uint8
     assert kinds[2]._rows.observation_SO.dtype == np.uint8
-    assert arrays_of(answers(2), heldout_share=0.0).observation_SLO.dtype == np.float32
+    assert arrays_of(answers(2), heldout_share=0.0).segments.observation_SLO.dtype == np.float32
 
 
 def test_pictures_are_kept_as_they_were() -> None:
     told = _answers(1)
-    kept = arrays_of(told, heldout_share=0.0).observation_SLO
+    kept = arrays_of(told, heldout_share=0.0).segments.observation_SLO
     np.testing.assert_array_equal(kept[0], told[0].first.observations["obs"])
     kind = _corrections(70)
     examples = kind.examples(model([kind]).ensemble)
@@ -158,7 +155,9 @@ def test_a_gradient_step_as_kernels_is_a_gradient_step() -> None:
         for _ in range(2):
             *told, choice = examples.of(torch.arange(16))
             likelihood = kind.likelihood
-            found = likelihood.log_likelihood(ensemble, likelihood.predict(ensemble, *told), choice)
+            found = likelihood.log_likelihood(
+                ensemble, likelihood.predict(ensemble, *told), choice, torch.ones(16)
+            )
             weight = examples.bootstrap_KE
             optimiser.zero_grad()
             (-(found * weight).sum() / weight.sum()).backward()  # type: ignore[no-untyped-call]

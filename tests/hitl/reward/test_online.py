@@ -8,10 +8,23 @@ import torch
 
 from hitl.events import Choice
 from hitl.reward.ensemble import Weights
-from hitl.reward.evidence.comparisons import Answer, Comparisons, arrays_of
+from hitl.reward.evidence.comparisons import Comparisons
+from hitl.reward.evidence.evidence import Teachers
+from hitl.reward.evidence.judgements import Judged, JudgementArrays
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
 from hitl.reward.settings import FitSettings
-from tests.hitl.reward.comparisons import SPACE, answer, answers, entry_of, retraction_of, segment, worth
+from tests.hitl.reward.comparisons import (
+    SPACE,
+    Answer,
+    answer,
+    answers,
+    arrays_of,
+    comparisons,
+    entry_of,
+    retraction_of,
+    segment,
+    worth,
+)
 
 SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=15)
 PROBE = (np.random.default_rng(0).standard_normal((200, 2), np.float32), np.arange(200) % 3)
@@ -23,7 +36,7 @@ def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> Onli
         members=3,
         hidden=(8,),
         settings=dataclasses.replace(SETTINGS, **changes),
-        evidence=[Comparisons(lapse=0.1, batch=16, heldout_share=heldout_share, seed=seed)],
+        evidence=[comparisons(heldout_share=heldout_share, seed=seed)],
         heldout_share=heldout_share,
         seed=seed,
     )
@@ -31,10 +44,10 @@ def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> Onli
     return model
 
 
-def _answers(model: OnlineRewardModel) -> list[Answer]:
+def _answers(model: OnlineRewardModel) -> list[Judged]:
     kind = model.evidence["comparisons"]
     assert isinstance(kind, Comparisons)
-    return kind.answers
+    return kind.counted
 
 
 def _take(model: OnlineRewardModel, journal: list[Any]) -> None:
@@ -186,7 +199,7 @@ def _opposite(one: Answer) -> Choice:
 
 
 def _judges(told: list[Answer]) -> list[bool]:
-    return arrays_of(told, heldout_share=0.3).heldout_P.tolist()
+    return arrays_of(told, heldout_share=0.3).heldout_E.tolist()
 
 
 def test_a_held_out_answer_judges_and_never_trains() -> None:
@@ -228,11 +241,12 @@ def test_two_runs_may_use_the_same_ids() -> None:
     )
     model = _model()
     _take(model, [entry_of(one) for one in [*mine, *other]] + [retraction_of(other[0])])
-    assert {(a.run_id, a.event_id) for a in _answers(model)} == {
-        (a.run_id, a.event_id) for a in [*mine, *other[1:]]
-    }
-    arrays = arrays_of(_answers(model), heldout_share=0.0)
-    assert len(arrays.observation_SLO) == 2 * len(_answers(model))
-    for place, told in enumerate(_answers(model)):
-        first = arrays.observation_SLO[arrays.first_P[place]]
-        np.testing.assert_array_equal(first, told.first.observations["obs"])
+    counted = _answers(model)
+    assert sorted((a.segments[0].address.run_id, a.offset) for a in counted) == sorted(
+        (a.run_id, a.offset) for a in [*mine, *other[1:]]
+    )
+    arrays = JudgementArrays.of(counted, Teachers(), heldout_share=0.0)
+    assert len(arrays.segments.observation_SLO) == 2 * len(counted)
+    for place, told in enumerate(counted):
+        first = arrays.segments.observation_SLO[arrays.segment_EC[place, 0]]
+        np.testing.assert_array_equal(first, told.segments[0].observations["obs"])

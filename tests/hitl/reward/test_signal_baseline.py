@@ -11,6 +11,7 @@ import torch
 from hitl.credit import UniformDelay
 from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.evidence.crediting import Crediting
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
@@ -41,6 +42,7 @@ def said(number: int, frame: int, value: float) -> JournalEntry:
 def kind_of(actions: gym.Space[Any] | None) -> Signals:
     return Signals(
         Crediting(UniformDelay(0.0, 0.3), across_episodes=False, smallest_share=0.5),
+        Teachers(),
         most_steps=16,
         batch=16,
         heldout_share=0.0,

@@ -8,6 +8,7 @@ import torch
 from hitl.credit import TAMER
 from hitl.events import Signal
 from hitl.reward.evidence.crediting import Crediting
+from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import block_of
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.inputs import InputSpace
@@ -27,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 
 def signals(**changes: Any) -> Signals:
     crediting = Crediting(TAMER, across_episodes=False, smallest_share=0.5)
-    return Signals(crediting, **{**SETTINGS, **changes})
+    return Signals(crediting, Teachers(), **{**SETTINGS, **changes})
 
 
 def told(number: int, frame: int, value: float = 1.0) -> Any:

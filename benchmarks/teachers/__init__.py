@@ -1,0 +1,1 @@
+"""Teachers who err: how soon they are flagged, and what they cost."""

@@ -1,0 +1,1 @@
+"""How far teachers can be relied upon: agreement, flags, and a report on each."""

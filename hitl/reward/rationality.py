@@ -1,0 +1,121 @@
+"""How much each teacher looks at the reward in what they say, found from what the model expects of them.
+
+Axis suffixes: K member, E piece of evidence, T teacher, G point of a grid.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from torch import Tensor
+
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.evidence.evidence import Likelihood
+from hitl.reward.settings import TeacherSettings
+
+Reals = NDArray[np.float64]
+
+_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 57)
+"""Logarithms of the rationalities that are looked at."""
+_WITHIN = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rationality:
+    """A teacher's in one kind of feedback, relative to the mean piece of evidence of that kind."""
+
+    pieces: int
+    """That were looked at."""
+    mean: float
+    low: float
+    high: float
+    """Of the 95 % interval of the posterior."""
+    weight: float
+    """The mean, capped: what the fit takes."""
+
+
+def rationalities(
+    ensemble: RewardEnsemble,
+    likelihood: Likelihood,
+    prediction_KE: Tensor,
+    said_E: Tensor,
+    *,
+    unseen_KE: Tensor,
+    teacher_E: NDArray[np.int64],
+    block_E: NDArray[np.int64],
+    settings: TeacherSettings,
+) -> dict[int, Rationality]:
+    """Return the posterior of each teacher's rationality, given what the members expect.
+
+    A member judges only pieces that it was not fitted to, for it has learnt the others by heart: those that its
+    bootstrap left out, and what is held out. The prior of the logarithm is normal around 0, so who has said little
+    is taken for one like the others. Pieces of one block count as one.
+
+    Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; a rationality for each teacher:
+    Daniels-Koch and Freedman 2022, "The expertise problem", arXiv:2211.06519, and for each kind of feedback: Ghosal,
+    Zurek, Brown and Dragan 2023, "The effect of modeling human rationality level on learning rewards from multiple
+    feedback types", arXiv:2208.10687.
+
+    Args:
+        ensemble: the model.
+        likelihood: of the kind.
+        prediction_KE: of the members, by `Likelihood.predict`.
+        said_E: what was said.
+        unseen_KE: bool, which members were not fitted to which pieces.
+        teacher_E: who said it.
+        block_E: of each piece.
+        settings: the prior, and the cap.
+
+    Returns:
+        By the teacher's number; all who said something.
+    """
+    numbers, teacher_E = np.unique(teacher_E, return_inverse=True)
+    log_likelihood_TG = np.stack(
+        [
+            np.bincount(
+                teacher_E,
+                weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, float(np.exp(g))),
+                minlength=len(numbers),
+            )
+            for g in _GRID_G
+        ],
+        1,
+    )
+    pieces_T = np.bincount(teacher_E, minlength=len(numbers))
+    pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
+    witnesses_T = np.bincount(pairs[0], minlength=len(numbers))
+    log_prior_G = -0.5 * (_GRID_G / settings.spread) ** 2
+    log_posterior_TG = log_likelihood_TG * (witnesses_T / pieces_T)[:, None] + log_prior_G
+    posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
+    mean_T = posterior_TG @ np.exp(_GRID_G)
+    of_all = float((mean_T * pieces_T).sum() / pieces_T.sum())
+    tails = ((1 - _WITHIN) / 2, (1 + _WITHIN) / 2)
+    low_high_T2 = [np.exp(np.interp(tails, np.cumsum(one_G), _GRID_G)) / of_all for one_G in posterior_TG]
+    return {
+        int(number): Rationality(
+            pieces=int(pieces),
+            mean=float(mean) / of_all,
+            low=float(low),
+            high=float(high),
+            weight=min(float(mean) / of_all, settings.most_weight),
+        )
+        for number, pieces, mean, (low, high) in zip(numbers, pieces_T, mean_T, low_high_T2, strict=True)
+    }
+
+
+def _unseen(
+    ensemble: RewardEnsemble,
+    likelihood: Likelihood,
+    prediction_KE: Tensor,
+    said_E: Tensor,
+    unseen_KE: Tensor,
+    rationality: float,
+) -> Reals:
+    """Return the log of the mean probability that members give to what they were not fitted to, [E]; 0 without any."""
+    everyone_E = torch.full(unseen_KE.shape[1:], rationality, device=prediction_KE.device)
+    found_KE = likelihood.log_likelihood(ensemble, prediction_KE, said_E, everyone_E)
+    mean_E = found_KE.masked_fill(~unseen_KE, -torch.inf).logsumexp(0) - unseen_KE.sum(0).log()
+    log_likelihood_E: Reals = mean_E.masked_fill(~unseen_KE.any(0), 0.0).double().cpu().numpy()
+    return log_likelihood_E

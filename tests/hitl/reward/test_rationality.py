@@ -1,0 +1,152 @@
+"""How much teachers look at the reward is found, by an interval that holds what is true as often as it says."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.evidence.comparisons import ComparisonLikelihood
+from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.settings import TeacherSettings
+from tests.hitl.reward.comparisons import SPACE
+
+LIKELIHOOD = ComparisonLikelihood(lapse=0.0)
+SETTINGS = TeacherSettings(weighted=True, spread=2.0, most_weight=3.0)
+
+
+def _ensemble() -> RewardEnsemble:
+    ensemble = RewardEnsemble(SPACE, members=2, hidden=())
+    torch.nn.init.constant_(ensemble.log_tie, -20.0)
+    return ensemble
+
+
+def _said(margin_E: np.ndarray, rationality: float, rng: np.random.Generator) -> np.ndarray:
+    """0 first, 1 second; below 0 the better one is the worse."""
+    return (rng.random(len(margin_E)) > 1 / (1 + np.exp(-rationality * margin_E))).astype(np.int64)
+
+
+def _found(
+    margin_KE: np.ndarray, said_E: np.ndarray, teacher_E: np.ndarray, unseen_KE: np.ndarray | None = None,
+    settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None,
+) -> dict[int, Rationality]:  # fmt: skip
+    unseen = np.ones(margin_KE.shape, bool) if unseen_KE is None else unseen_KE
+    with torch.no_grad():
+        return rationalities(
+            _ensemble(),
+            LIKELIHOOD,
+            torch.from_numpy(margin_KE).float(),
+            torch.from_numpy(said_E),
+            unseen_KE=torch.from_numpy(unseen),
+            teacher_E=teacher_E,
+            block_E=np.arange(len(said_E)) if block_E is None else block_E,
+            settings=settings,
+        )
+
+
+def test_the_interval_holds_the_true_rationality_as_often_as_it_says() -> None:
+    """One teacher of rationality 1 who has said nearly all, so that the mean is theirs, and one of another."""
+    inside, tried = 0, 120
+    for seed in range(tried):
+        rng = np.random.default_rng(seed)
+        true = float(np.exp(rng.normal(0, 0.7)))
+        margin = rng.normal(0, 2, 4060)
+        teacher = np.repeat([0, 1], [4000, 60])
+        said = np.concatenate([_said(margin[:4000], 1.0, rng), _said(margin[4000:], true, rng)])
+        one = _found(np.stack([margin, margin]), said, teacher)[1]
+        inside += one.low <= true <= one.high
+        assert one.low < one.mean < one.high
+    assert inside / tried == pytest.approx(0.95, abs=0.06)
+
+
+def test_the_posterior_is_bayes_rule_in_plain_loops() -> None:
+    rng = np.random.default_rng(0)
+    margin = rng.normal(0, 2, (2, 30))
+    said, teacher = rng.integers(0, 2, 30), np.repeat([3, 7], 15)
+    unseen = rng.random((2, 30)) < 0.5
+    found = _found(margin, said, teacher, unseen)
+    grid = np.linspace(math.log(1 / 64), math.log(16), 57)
+    means = {}
+    for number in (3, 7):
+        weights = []
+        for g in grid:
+            log_posterior = -0.5 * (g / SETTINGS.spread) ** 2
+            for e in np.flatnonzero(teacher == number):
+                members = [
+                    1 / (1 + math.exp(-math.exp(g) * margin[k, e] * (1 - 2 * said[e])))
+                    for k in range(2)
+                    if unseen[k, e]
+                ]
+                log_posterior += math.log(sum(members) / len(members)) if members else 0.0
+            weights.append(math.exp(log_posterior))
+        means[number] = float(np.dot(weights, np.exp(grid)) / sum(weights))
+    of_all = sum(means.values()) / 2
+    for number in (3, 7):
+        assert found[number].mean == pytest.approx(means[number] / of_all, rel=1e-4)
+        assert found[number].pieces == 15
+
+
+def test_who_turns_answers_round_hardly_counts_and_nobody_counts_for_more_than_the_cap() -> None:
+    rng = np.random.default_rng(1)
+    margin = rng.normal(0, 2, 400)
+    teacher = np.repeat([0, 1, 2, 3], 100)
+    said = np.concatenate(
+        [_said(m, beta, rng) for m, beta in zip(np.split(margin, 4), (3, 1, 0, -3), strict=True)]
+    )
+    found = _found(np.stack([margin, margin]), said, teacher)
+    weights = [found[number].weight for number in range(4)]
+    assert weights[0] > weights[1] > weights[2] > weights[3]
+    assert weights[3] < 0.1
+    capped = _found(
+        np.stack([margin, margin]), said, teacher,
+        settings=TeacherSettings(weighted=True, spread=2.0, most_weight=1.2),
+    )  # fmt: skip
+    assert capped[0].weight == 1.2
+    assert capped[0].mean == found[0].mean
+
+
+def test_who_has_said_little_is_taken_for_one_like_the_others() -> None:
+    rng = np.random.default_rng(2)
+    margin = rng.normal(0, 2, 303)
+    said = _said(margin, 1.0, rng)
+    said[300:] = 1 - _said(margin[300:], 50.0, rng)
+    teacher = np.repeat([0, 1], [300, 3])
+    shrunk = _found(
+        np.stack([margin] * 2), said, teacher, settings=TeacherSettings(weighted=True, spread=0.3)
+    )
+    assert shrunk[1].mean > 0.6
+    assert _found(np.stack([margin] * 2), said, teacher)[1].mean < 0.4
+
+
+def test_what_a_member_was_fitted_to_says_nothing() -> None:
+    margin = np.stack([np.full(40, 5.0), np.full(40, -5.0)])
+    said, teacher = np.zeros(40, np.int64), np.repeat([0, 1], 20)
+    unseen = np.array([[True] * 20 + [False] * 20, [False] * 20 + [True] * 20])
+    found = _found(margin, said, teacher, unseen)
+    assert found[0].mean > 1.5
+    assert found[1].mean < 0.1
+    unknown = _found(margin, said, teacher, np.zeros((2, 40), bool))
+    assert unknown[0].mean == unknown[1].mean == pytest.approx(1.0)
+
+
+def test_pieces_of_one_block_are_one_witness() -> None:
+    rng = np.random.default_rng(3)
+    margin = rng.normal(0, 2, 200)
+    said = np.concatenate([_said(margin[:100], 2.0, rng), _said(margin[100:], 0.0, rng)])
+    teacher = np.repeat([0, 1], 100)
+    apart = _found(np.stack([margin] * 2), said, teacher)
+    together = _found(np.stack([margin] * 2), said, teacher, block_E=np.repeat(np.arange(4), 50))
+    assert together[1].high - together[1].low > 2 * (apart[1].high - apart[1].low)
+
+
+def test_a_rationality_multiplies_the_margin() -> None:
+    margin, said = Tensor([[0.3, -2.0]]), torch.tensor([0, 1])
+    ensemble = _ensemble()
+    found = ComparisonLikelihood(lapse=0.1).log_likelihood(ensemble, margin, said, Tensor([2.0, 0.5]))
+    expected = comparison_log_likelihood(
+        margin_KP=Tensor([[0.6, -1.0]]), choice_P=said, log_tie=ensemble.log_tie, lapse=0.1
+    )
+    torch.testing.assert_close(found, expected)
