@@ -36,6 +36,7 @@ class Rationality:
     """The mean, capped: what the fit takes."""
 
 
+@torch.no_grad()
 def rationalities(
     ensemble: RewardEnsemble,
     likelihood: Likelihood,

@@ -34,17 +34,16 @@ def _found(
     settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None,
 ) -> dict[int, Rationality]:  # fmt: skip
     unseen = np.ones(margin_KE.shape, bool) if unseen_KE is None else unseen_KE
-    with torch.no_grad():
-        return rationalities(
-            _ensemble(),
-            LIKELIHOOD,
-            torch.from_numpy(margin_KE).float(),
-            torch.from_numpy(said_E),
-            unseen_KE=torch.from_numpy(unseen),
-            teacher_E=teacher_E,
-            block_E=np.arange(len(said_E)) if block_E is None else block_E,
-            settings=settings,
-        )
+    return rationalities(
+        _ensemble(),
+        LIKELIHOOD,
+        torch.from_numpy(margin_KE).float(),
+        torch.from_numpy(said_E),
+        unseen_KE=torch.from_numpy(unseen),
+        teacher_E=teacher_E,
+        block_E=np.arange(len(said_E)) if block_E is None else block_E,
+        settings=settings,
+    )
 
 
 def test_the_interval_holds_the_true_rationality_as_often_as_it_says() -> None:
