@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hitl.reward.questions.strategies import (
+    STRATEGIES,
     answer_log_probabilities,
     at_random,
     disagreement,
@@ -108,3 +109,21 @@ def test_chance_values_pairs_by_its_generator_alone() -> None:
     one = at_random(MARGIN_KC, log_answer_KCA, np.random.default_rng(3))
     assert one.tolist() == at_random(-MARGIN_KC, log_answer_KCA, np.random.default_rng(3)).tolist()
     assert one.tolist() != at_random(MARGIN_KC, log_answer_KCA, np.random.default_rng(4)).tolist()
+
+
+def test_chance_asks_as_often_as_pairs_are_worth_it() -> None:
+    """Weights 3, 1, 1 and 5: the first asked is a draw by these shares, the second one of what is left."""
+    weight_C, draws = np.array([3.0, 1.0, 1.0, 5.0]), 20_000
+    rng = np.random.default_rng(0)
+    weighed = [STRATEGIES["random"].weighed(rng.random(4), weight_C) for _ in range(draws)]
+    order = np.argsort(-np.stack(weighed), 1)
+    assert np.bincount(order[:, 0]) / draws == pytest.approx([0.3, 0.1, 0.1, 0.5], abs=0.015)
+    after_the_last = order[order[:, 0] == 3][:, 1]
+    assert np.bincount(after_the_last) / len(after_the_last) == pytest.approx([0.6, 0.2, 0.2], abs=0.02)
+    assert STRATEGIES["near_on_policy"].by_chance
+
+
+def test_what_is_no_chance_is_worth_its_value_times_its_weight() -> None:
+    value_C, weight_C = np.array([0.2, 0.4]), np.array([0.5, 0.1])
+    for name in ("disagreement", "information_gain", "volume_removal", "diverse"):
+        assert STRATEGIES[name].weighed(value_C, weight_C).tolist() == pytest.approx([0.1, 0.04])

@@ -155,25 +155,6 @@ def test_lengths_are_weighed_by_the_seconds_that_they_take() -> None:
     assert given.steps_S[slow.pairs[0].first] == 5
 
 
-def test_chance_asks_as_often_as_pairs_are_worth_it() -> None:
-    """One pair of 5 steps and one of 9, which takes three times as long: asked first a quarter of the time."""
-    given = prospects(4, steps_S=np.array([5, 5, 9, 9]), heldout_S=np.zeros(4, bool))
-    first = Counter(
-        int(
-            given.steps_S[
-                choose(
-                    given, "random", seed=seed, count=1, candidates=2, seconds=lambda s: {5: 1.0, 9: 3.0}[s]
-                )
-                .pairs[0]
-                .first
-            ]
-        )
-        for seed in range(1500)
-    )
-    # Half of the time both candidates have one length.
-    assert first[9] / 1500 == pytest.approx(0.25 + 0.5 * 0.25, abs=0.04)
-
-
 def test_nobody_is_asked_what_tells_too_little() -> None:
     assert choose(candidates=5000, count=20).not_worth == 0
     for strategy in STRATEGIES:
