@@ -103,6 +103,13 @@ def test_after_half_env_steps_rounds_have_half_their_size(name: Any) -> None:
     assert sum(near) / len(near) == pytest.approx(5.0, abs=0.3)
 
 
+@pytest.mark.parametrize("name", list(RATES))
+def test_who_has_not_asked_for_long_asks_one_round(name: Any) -> None:
+    schedule = dataclasses.replace(SCHEDULE, schedule=name, half_env_steps=50_000)
+    assert schedule.due(env_steps=50_000, last_round_env_steps=1000, asked=20, open_questions=0) == 10
+    assert schedule.due(env_steps=50_000, last_round_env_steps=None, asked=20, open_questions=0) == 10
+
+
 def test_rounds_of_less_than_one_question_come_less_often() -> None:
     rounds = _asked("exponential", half=1000, until=30_000)
     assert [count for _, count in rounds[-3:]] == [1, 1, 1]

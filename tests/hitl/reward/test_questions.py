@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.questions.choosing import ChosenPair
+from hitl.reward.questions.choosing import ChosenPair, _in_turns
 from hitl.reward.questions.pairs import allot, draw_pairs, newest_rows
 from hitl.reward.questions.strategies import STRATEGIES
 from tests.hitl.reward.prospects import SEGMENTS, choose, prospects
@@ -189,19 +189,19 @@ def test_several_strategies_share_a_round() -> None:
 
 def test_shared_rounds_take_turns() -> None:
     shares: Any = {"information_gain": 2.0, "disagreement": 1.0}
-    given = prospects(60)
-    pairs = choose(given, count=9, shares=shares, candidates=2000).pairs
+    pairs = choose(prospects(60), count=9, shares=shares, candidates=2000).pairs
     assert len(set(_segments(pairs))) == 18
     assert [pair.value for pair in pairs] == pytest.approx([1 - place / 9 for place in range(9)])
-    # Six of one and three of the other, interleaved: one of the three in each third.
-    by_information = choose(given, "information_gain", count=6, candidates=2000, seed=0)
-    of_first = [_place(pair) in {_place(p) for p in by_information.pairs} for pair in pairs]
-    if sum(of_first) == 6:
-        assert [of_first[i : i + 3].count(False) for i in (0, 3, 6)] == [1, 1, 1]
 
 
-def _place(pair: ChosenPair) -> tuple[int, int]:
-    return pair.first, pair.second
+def test_each_strategy_has_its_share_of_what_is_answered_first() -> None:
+    def pairs(first: int, count: int) -> list[ChosenPair]:
+        return [ChosenPair(first=first, second=place, value=0.5) for place in range(count)]
+
+    mixed = _in_turns([pairs(1, 6), pairs(2, 3), []])
+    assert [pair.first for pair in mixed] == [1, 2, 1, 1, 2, 1, 1, 2, 1]
+    assert [pair.second for pair in mixed if pair.first == 1] == list(range(6))
+    assert [pair.second for pair in mixed if pair.first == 2] == list(range(3))
 
 
 def test_a_single_strategy_is_what_it_is_alone_whatever_its_share() -> None:
