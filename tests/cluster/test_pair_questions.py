@@ -123,6 +123,12 @@ def test_a_first_round_is_asked_in_full_though_there_is_a_version() -> None:
     assert [(at, len(asked)) for at, asked in asking.rounds] == [(10, 2)]
 
 
+def test_as_long_as_there_is_no_version_everything_is_asked() -> None:
+    pairs, asking = _asking(_questions(least_information=1.5))
+    _lives(pairs, first_version=40)
+    assert [(at, len(asked)) for at, asked in asking.rounds] == [(10, 2), (20, 3), (30, 3)]
+
+
 def test_segments_of_several_lengths_are_asked_about() -> None:
     pairs, asking = _asking(_questions(segment_steps=3, shorter_segment_steps=(1,), per_round=6))
     _lives(pairs, until=200)
