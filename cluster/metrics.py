@@ -40,12 +40,29 @@ TABLE: tuple[Metric, ...] = (
         (),
         "Reward versions that judged worse than the last.",
     ),
+    Metric(
+        "hitl_reward_rolled_back_versions_total", "counter", (), "Times an earlier reward version came back."
+    ),
+    Metric("hitl_reward_alarms_total", "counter", ("reason",), "Alarms of the guards (docs/guards.md)."),
+    Metric("hitl_reward_alarm_holds_ratio", "gauge", (), "1 while an alarm has not cleared."),
+    Metric(
+        "hitl_reward_policy_disagreement_ratio",
+        "gauge",
+        (),
+        "The ensemble's on what the policy does, over that on what people judged.",
+    ),
+    Metric(
+        "hitl_reward_saturated_ratio", "gauge", (), "Steps with more reward than anything that people judged."
+    ),
     Metric("hitl_reward_agreement_ratio", "gauge", ("split",), "Answers that the reward model predicts."),
     Metric(
         "hitl_reward_heldout_loss_nats", "gauge", (), "Log-loss on held-out answers; 1.099 is a blind guess."
     ),
     Metric(
         "hitl_reward_fresh_loss_nats", "gauge", (), "Log-loss on the newest answers, before training on them."
+    ),
+    Metric(
+        "hitl_reward_calibration_error_ratio", "gauge", (), "Expected calibration error on held-out answers."
     ),
     Metric(
         "hitl_reward_plain_heldout_loss_nats",
@@ -86,6 +103,7 @@ class DriverMetrics:
         self._metrics = build(TABLE)
         self._before: dict[str, int] = {}
         self._by_reason: dict[str, Counter[str]] = {}
+        self._alarms_before: Counter[str] = Counter()
 
     def serve(self, host: str, port: int) -> str:
         """Serve http://host:port/metrics from a daemon thread; returns host:port, as it really is.
@@ -114,7 +132,11 @@ class DriverMetrics:
             "hitl_reward_heldout_loss_nats": row.heldout_log_loss,
             "hitl_reward_plain_heldout_loss_nats": row.plain_heldout_log_loss,
             "hitl_reward_fresh_loss_nats": row.fresh_log_loss,
+            "hitl_reward_calibration_error_ratio": row.calibration_error,
             "hitl_reward_predicted_return_rewards": row.predicted_return,
+            "hitl_reward_alarm_holds_ratio": row.alarm_holds,
+            "hitl_reward_policy_disagreement_ratio": row.policy_disagreement,
+            "hitl_reward_saturated_ratio": row.saturated_share,
             "hitl_feedback_asked_comparisons": row.asked,
             "hitl_reward_signal_agreement_ratio": row.signal_accuracy,
             "hitl_feedback_learnt_signals": row.signals,
@@ -147,6 +169,7 @@ class DriverMetrics:
         for name, reasons in (
             ("hitl_rollout_lost_environments_total", Counter(row.lost_environments)),
             ("hitl_queue_dropped_rollouts_total", Counter(row.dropped_rollouts)),
+            ("hitl_reward_alarms_total", Counter(row.alarms) - self._alarms_before),
         ):
             known = self._by_reason.setdefault(name, Counter())
             for reason, count in (reasons - known).items():
@@ -156,6 +179,7 @@ class DriverMetrics:
     def start_from(self, row: "ProgressRow") -> None:
         """Count from this row on: what a resumed run did before is no work of this driver."""
         self._before = _totals(row)
+        self._alarms_before = Counter(row.alarms)
 
 
 def _totals(row: "ProgressRow") -> dict[str, int]:
@@ -163,4 +187,5 @@ def _totals(row: "ProgressRow") -> dict[str, int]:
     return {
         "hitl_rollout_env_steps_total": row.env_steps,
         "hitl_reward_refused_versions_total": row.refused_reward_versions,
+        "hitl_reward_rolled_back_versions_total": row.rolled_back_reward_versions,
     }

@@ -107,21 +107,8 @@ def make_batch(
         TypeError: values are augmented, but actions are not Discrete.
     """
     device = reward_TN.device
-    earned_TN, discount_TN = advantages.over_duration(
-        reward_TN=reward_TN,
-        duration_TN=torch.tensor(rollout.duration_TN, device=device),
-        discount=settings.discount,
-    )
     seen = look(network, rollout, steps)
-    value_TN, next_value_TN = _values(network, steps, seen)
-    rows = Rows(
-        reward_TN=earned_TN,
-        value_TN=value_TN,
-        next_value_TN=next_value_TN,
-        terminated_TN=torch.tensor(rollout.terminated_TN, device=device),
-        cut_TN=steps.cut_TN,
-        discount_TN=discount_TN,
-    )
+    rows = rows_of(network, rollout, steps, seen, reward_TN, discount=settings.discount)
     log_prob_TN = torch.tensor(rollout.log_prob_TN, device=device)
     acted_TN = torch.tensor(rollout.actor_TN == Actor.POLICY, device=device)
     seen_TNF = seen.now_TNH if seen else steps.observation_TNO
@@ -129,7 +116,9 @@ def make_batch(
     if augmentation is not None and augmentation.weight:
         estimate = _augmented(network, estimate, augmentation, seen_TNF, steps)
     weight_TN, counts_TN = acted_TN.to(reward_TN.dtype), steps.counts_TN
-    popart.update_statistics(network, target_P=steps.counted(estimate.target_TN), rate=settings.popart_rate)
+    if settings.value_targets == "pop_art":
+        targets_P = steps.counted(estimate.target_TN)
+        popart.update_statistics(network, target_P=targets_P, rate=settings.popart_rate)
     weighing_TN = _weighing(
         estimate,
         weight_TN,
@@ -153,6 +142,41 @@ def make_batch(
         old_value_B=lay(network.normalise(rows.value_TN)) if settings.value_clip else None,
         memory_BH=context.memory_SH if context else None,
         begin_BL=context.begin_SL if context else None,
+    )
+
+
+@torch.no_grad()
+def rows_of(
+    network: ActorCritic,
+    rollout: Rollout,
+    steps: Steps,
+    seen: Seen | None,
+    reward_TN: Tensor,
+    *,
+    discount: float,
+) -> Rows:
+    """Return what estimators read of relabelled experience.
+
+    Args:
+        network: whose critic values it, as it is now.
+        rollout: the experience.
+        steps: the same on the learner's device.
+        seen: what a recurrent policy sees of it.
+        reward_TN: of each environment step of a row.
+        discount: gamma per environment step.
+    """
+    device = reward_TN.device
+    earned_TN, discount_TN = advantages.over_duration(
+        reward_TN=reward_TN, duration_TN=torch.tensor(rollout.duration_TN, device=device), discount=discount
+    )
+    value_TN, next_value_TN = _values(network, steps, seen)
+    return Rows(
+        reward_TN=earned_TN,
+        value_TN=value_TN,
+        next_value_TN=next_value_TN,
+        terminated_TN=torch.tensor(rollout.terminated_TN, device=device),
+        cut_TN=steps.cut_TN,
+        discount_TN=discount_TN,
     )
 
 

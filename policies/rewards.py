@@ -5,7 +5,7 @@ learner evaluates the sum on its own device, for the whole batch at once, right 
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +18,15 @@ class RewardSource(Protocol):
 
     def __call__(self, steps: Steps) -> Tensor:
         """Return the reward of each step, [T, N]."""
+        ...
+
+
+@runtime_checkable
+class ObservingSource(RewardSource, Protocol):
+    """One that depends on what was seen before; to judge steps changes nothing."""
+
+    def observe(self, steps: Steps) -> None:
+        """Take in a batch, after it was learnt from."""
         ...
 
 

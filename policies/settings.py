@@ -10,6 +10,7 @@ ObjectiveName = Literal["ppo_clip", "ppo_kl", "trpo", "a2c", "q_actor_critic", "
 EncoderName = Literal["auto", "flat", "mlp", "cnn"]
 PrecisionName = Literal["float32", "bfloat16"]
 EstimatorName = Literal["gae", "n_step", "vtrace", "reward_to_go", "total_return"]
+ValueTargetsName = Literal["pop_art", "none"]
 
 
 FURTHEST = 10.0
@@ -45,6 +46,15 @@ class TRPOSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUpSettings:
+    """How the critic is fitted to a reward that has changed, and the experience that is kept for it."""
+
+    steps: int = 0
+    batches: int = 4
+    megabytes: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateSettings:
     """Numbers of an update."""
 
@@ -65,7 +75,9 @@ class UpdateSettings:
     entropy_coefficient: float
     reference_coefficient: float = 0.0
     max_gradient_norm: float
+    value_targets: ValueTargetsName = "pop_art"
     popart_rate: float = 0.2
+    critic_warm_up: WarmUpSettings = field(default_factory=WarmUpSettings)
     imitation_loss: LossName = "likelihood"
     signals: SignalSettings = field(default_factory=SignalSettings)
     vtrace: VTraceSettings = field(default_factory=VTraceSettings)

@@ -4,7 +4,7 @@ The order is relabel, value, advantages, epochs of minibatches; `policies.object
 of "The 37 implementation details of PPO" (Huang et al. 2022) are here is told in `docs/ppo_details.md`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from policies.advantages import share_of, weighted_mean
 from policies.batch import Augmentation, Batch, make_batch
 from policies.beside import Beside, BesideBatch
+from policies.critic_warm_up import warm_up_critic
 from policies.descent.gradient_step import GradientStep
 from policies.descent.ranks import ALONE, Ranks
 from policies.experience import Rollout
@@ -21,9 +22,9 @@ from policies.normalisation.reward_scale import RewardScale
 from policies.objectives.change import policy_change
 from policies.objectives.critic import clipped_value_loss, value_loss
 from policies.objectives.objective import Objective, PolicyLoss
-from policies.rewards import RewardSource, weighted_sum
+from policies.rewards import ObservingSource, RewardSource, weighted_sum
 from policies.settings import UpdateSettings
-from policies.steps import steps_on
+from policies.steps import Steps, steps_on
 
 
 class Update:
@@ -54,7 +55,8 @@ class Update:
             ranks: who else makes the same update; all are given the same batches, and generators of the same seed.
         """
         self._objective = objective
-        self._network, self._settings = network, settings
+        self._network, self._settings, self._ranks = network, settings, ranks
+        self._optimiser = optimiser
         self._sources, self._source_weights = sources, source_weights
         device = network.value_mean.device
         self._reward_scale = (
@@ -77,6 +79,7 @@ class Update:
         labels: Beside | None = None,
         signals: Beside | None = None,
         augmentation: Augmentation | None = None,
+        silent: Collection[str] = (),
     ) -> dict[str, float]:
         """Learn from one batch, in place.
 
@@ -86,6 +89,7 @@ class Update:
             labels: whose imitation joins the objective.
             signals: whose reading does.
             augmentation: of what actions are weighed by.
+            silent: reward sources that have nothing to say now, whatever their weights.
 
         Returns:
             Means over the last epoch's minibatches, before their steps: policy_loss, value_loss, gradient_norm; of the
@@ -95,7 +99,8 @@ class Update:
         network, objective, settings = self._network, self._objective, self._settings
         steps = steps_on(network.value_mean.device, rollout)
         with torch.no_grad():
-            reward_TN, means = weighted_sum(self._sources, self._source_weights, steps)
+            weights = self._weights(silent)
+            reward_TN, means = weighted_sum(self._sources, weights, steps)
             if self._reward_scale:
                 reward_TN = self._reward_scale(rollout, steps, reward_TN)
         subtracts_baseline = objective.subtracts_baseline
@@ -114,8 +119,42 @@ class Update:
         everything = watched | _change(network, batch, settings) | rewards | objective.finish(network, batch)
         # Last, so that the policy that was learnt from is the one that acted.
         network.observe(steps.counted(steps.observation_TNO))
+        for source in (self._sources[name] for name in weights):
+            if isinstance(source, ObservingSource):
+                source.observe(steps)
         # One trip from the device for all.
         return dict(zip(everything, torch.stack(list(everything.values())).tolist(), strict=True))
+
+    def warm_up(
+        self, experience: Sequence[Rollout], generator: torch.Generator, silent: Collection[str] = ()
+    ) -> dict[str, float]:
+        """Fit the critic alone to a reward that has changed; see `policies.critic_warm_up.warm_up_critic`.
+
+        Args:
+            experience: recent batches.
+            generator: of the minibatches, on the CPU.
+            silent: as above.
+        """
+        weights, scale = self._weights(silent), self._reward_scale
+
+        def judge(rollout: Rollout, steps: Steps) -> Tensor:
+            reward_TN, _ = weighted_sum(self._sources, weights, steps)
+            return scale.scaled(reward_TN) if scale else reward_TN
+
+        return warm_up_critic(
+            self._network,
+            experience,
+            judge,
+            self._settings,
+            generator,
+            learning_rate=float(self._optimiser.param_groups[0]["lr"]),
+            ranks=self._ranks,
+        )
+
+    def _weights(self, silent: Collection[str]) -> dict[str, float]:
+        return {
+            name: weight for name, weight in self._source_weights.items() if weight and name not in silent
+        }
 
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep beside network and optimiser, as numbers and arrays."""

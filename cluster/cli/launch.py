@@ -47,6 +47,8 @@ class Commands(Protocol):
 class RunCommands:
     """The commands of a run as its file asks for them."""
 
+    driver_module = "cluster.loop.driver"
+
     def __init__(self, config: RunConfig, folder: RunFolder) -> None:
         """Check what must be there before anything is started.
 
@@ -102,7 +104,7 @@ class RunCommands:
 
     def driver(self, service: ServiceAddresses | None) -> Command:
         """Return the driver."""
-        arguments = (sys.executable, "-m", "cluster.loop.driver", str(self._folder.path))
+        arguments = (sys.executable, "-m", self.driver_module, str(self._folder.path))
         if service is None:
             return Command(arguments)
         token = self._token if self.foreign_service else self._mint("driver", "cluster")

@@ -100,7 +100,7 @@ class LiveView:
         subtitle = Text.assemble(
             (duration(self._elapsed()), "bold"), f" · seed {config.seed} · {config.mode}"
         )
-        content = Group(body, Text(), _dots(processes))
+        content = Group(body, Text(), process_dots(processes))
         return Panel(content, title=title, subtitle=subtitle, title_align="left", subtitle_align="right",
                      border_style="cyan", padding=(1, 2), width=min(self._console.width, 96))  # fmt: skip
 
@@ -216,7 +216,8 @@ def _predicted(count: int, accuracy: float | None) -> str:
 
 
 def _refused(row: ProgressRow) -> str:
-    return f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+    refused = f", {row.refused_reward_versions} refused" if row.refused_reward_versions else ""
+    return refused + (", ALARM (docs/guards.md)" if row.alarm_holds else "")
 
 
 def _flagged(row: ProgressRow) -> str:
@@ -224,7 +225,8 @@ def _flagged(row: ProgressRow) -> str:
     return ", ".join(named).replace("_", " ")
 
 
-def _dots(processes: list[ProcessState]) -> Text:
+def process_dots(processes: list[ProcessState]) -> Text:
+    """Return all processes with their states, on one line."""
     text = Text()
     for process in processes:
         text.append("● ", style=_DOTS[process.state])

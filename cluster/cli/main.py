@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cluster.cli import evaluate, export, feedback, report, runs, serve, teach, token, train
+from cluster.cli import compare, evaluate, export, feedback, report, runs, serve, teach, thaw, token, train
 from hitl.errors import ConfigError, HandrailError, StorageError
 
 _DESCRIPTION = """\
@@ -14,6 +14,7 @@ Handrail trains a policy while people teach it.
   handrail train deploy/runs/cartpole_comparisons.yaml    start a run: a folder of its own in runs/
   handrail teach --run RUN                                teach it: say which of two behaviours is better
   handrail teach --run RUN --stage                        watch it live: good, bad, or take the controls
+  handrail compare RUN RUN                                find out which policy people prefer
   handrail runs                                           see all runs
   handrail train --resume RUN                             go on with one that was stopped
 """
@@ -23,10 +24,12 @@ _COMMANDS = {
     "teach": teach,
     "serve": serve,
     "eval": evaluate,
+    "compare": compare,
     "export": export,
     "feedback": feedback,
     "report": report,
     "runs": runs,
+    "thaw": thaw,
     "token": token,
 }
 

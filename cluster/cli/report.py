@@ -21,11 +21,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the report; returns the exit code."""
+    from cluster.comparison.folder import ComparisonFolder
     from cluster.runs.folder import RunFolder
     from cluster.runs.pictures import draw_pictures
     from cluster.runs.report import write_report
 
     folder = RunFolder.find(arguments.runs_folder, arguments.run)
+    if ComparisonFolder(folder).is_comparison:
+        from cluster.comparison.report import write_comparison_report
+
+        print(write_comparison_report(ComparisonFolder(folder)))
+        return 0
     draw_pictures(folder)
     print(write_report(folder))
     return 0

@@ -113,10 +113,16 @@ def _resumed(arguments: argparse.Namespace) -> "tuple[RunConfig, RunFolder]":
             f"--resume takes the settings from the run itself, so leave {arguments.file} out; "
             "single settings can be changed with --section.key value"
         )
+    from cluster.comparison.folder import ComparisonFolder
     from cluster.runs.folder import RunFolder
     from cluster.runs.loading import load_run, save_run
 
     folder = RunFolder.find(arguments.runs_folder or Path("runs"), arguments.resume)
+    if ComparisonFolder(folder).is_comparison:
+        raise ConfigError(
+            f"{folder.run_id} is a comparison, with nothing to train; go on with it by "
+            f"`handrail compare --resume {folder.handle}`"
+        )
     before, config = load_run(folder.run_file), load_run(folder.run_file, arguments.settings)
     for path in _LEARNT:
         if _at(before, path) != _at(config, path):

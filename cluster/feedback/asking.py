@@ -92,6 +92,10 @@ class Asking:
         """Answers of open and answered questions: one each, but of those that want several as many as they want."""
         return self.open + self.answers + sum(count for count, _ in self._more.values())
 
+    def is_in_first_round(self, known: int) -> bool:
+        """Whether answers of the first round are waited for; `known` are there, those of other runs among them."""
+        return self.open > 0 and max(len(self.answered), known) < self.schedule.initial
+
     def take_answer(self, question_id: str) -> None:
         """Wait for a question no longer; one of an earlier life stands for any that is not known."""
         self.answers += 1
@@ -133,17 +137,30 @@ class Asking:
 
         Those that have expired are waited for no longer.
         """
-        if self._publishing is not None and not self._take_published(timeout=0.0):
+        if not self._is_free():
             return 0
-        now = datetime.now(UTC)
-        self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
-        self._more = {name: (count, end) for name, (count, end) in self._more.items() if end > now}
         return self.schedule.due(
             env_steps=env_steps,
             last_round_env_steps=self._last_round,
             asked=self.asked,
             open_questions=self.open,
         )
+
+    def at_once(self, count: int) -> int:
+        """Return how many of so many questions may be asked out of turn: the budget and who is busy bound them."""
+        if not self._is_free():
+            return 0
+        most = min(self.schedule.budget - self.asked, self.schedule.max_open - self.open)
+        return max(0, min(count, most))
+
+    def _is_free(self) -> bool:
+        """Wait for questions that have expired no longer, and return whether another round can be published."""
+        if self._publishing is not None and not self._take_published(timeout=0.0):
+            return False
+        now = datetime.now(UTC)
+        self._expire_time = {name: end for name, end in self._expire_time.items() if end > now}
+        self._more = {name: (count, end) for name, (count, end) in self._more.items() if end > now}
+        return True
 
     def ask(self, questions: Sequence[Question], cuttings: Sequence[Cutting], *, env_steps: int) -> None:
         """Publish the segments and ask, some in a way that several teachers answer."""

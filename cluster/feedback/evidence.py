@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
+import torch
 
 from cluster.runs.reward.config import RewardConfig
+from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.signals import DelayConfig, SignalsConfig
 from hitl.credit import DEEP_TAMER, TAMER, GammaDelay, UniformDelay
+from hitl.errors import ConfigError
 from hitl.reward.evidence.comparisons import ComparisonLikelihood, Comparisons
 from hitl.reward.evidence.corrections import Corrections
 from hitl.reward.evidence.crediting import Crediting
@@ -51,7 +54,26 @@ def online_model(
         kind_weights=model.kinds.model_dump(),
         teachers=teachers,
         teacher_settings=model.teacher_settings,
+        device=device_of(model, space),
+        conservatism=model.members_as_one,
+        earlier_versions=reward.guards.earlier_versions,
     )
+
+
+def device_of(model: RewardModelConfig, space: InputSpace) -> torch.device:
+    """Return where the model is fitted.
+
+    Raises:
+        ConfigError: CUDA is asked for, and there is none.
+    """
+    there = torch.cuda.is_available()
+    if model.device == "cuda" and not there:
+        raise ConfigError(
+            "reward.model.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, "
+            "or install a build of torch for CUDA"
+        )
+    on_cuda = model.device == "cuda" or (model.device == "auto" and there and bool(space.images))
+    return torch.device("cuda" if on_cuda else "cpu")
 
 
 def evidence_of(

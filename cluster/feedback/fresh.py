@@ -25,6 +25,8 @@ class FreshRollouts:
         """
         self._clips = clips
         self._batches: deque[list[Named]] = deque(maxlen=batches)
+        self.batches = 0
+        """That env runners have gathered, also before a `clear`."""
         self._played: dict[str, dict[str, Rollout]] = {}
         """By the stage: a stage has rendered nothing yet of what it plays for questions, and can do so later."""
 
@@ -32,6 +34,7 @@ class FreshRollouts:
         """Take a batch of env runners: boxed references by name."""
         if batch := [(name, ray.get(boxed[0])) for name, boxed in rollouts.items()]:
             self._batches.append(batch)
+            self.batches += 1
 
     def show_played(self, stage_id: str, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
         """Take all that a stage can render: boxed references by name, in the place of what it could before."""
@@ -49,11 +52,19 @@ class FreshRollouts:
         """Whether env runners have gathered anything that is still here."""
         return bool(self._batches)
 
-    def to_ask_about(self) -> list[Named]:
-        """Return what segments are cut from: what stages can render, where questions have clips."""
+    def newest_batch(self) -> list[Named]:
+        """Return the newest rollouts of env runners; none where there are none."""
+        return [named for batch in list(self._batches)[-1:] for named in batch]
+
+    def to_ask_about(self, *, newest: bool = False) -> list[Named]:
+        """Return what segments are cut from: what stages can render, where questions have clips.
+
+        Args:
+            newest: of env runners, their newest batch alone.
+        """
         if self._clips:
             return [named for played in list(self._played.values()) for named in played.items()]
-        return self.gathered
+        return self.newest_batch() if newest else self.gathered
 
     @property
     def gathered(self) -> list[Named]:
@@ -61,13 +72,13 @@ class FreshRollouts:
         return [named for batch in list(self._batches) for named in batch]
 
     def draw_steps(
-        self, most: int, rng: np.random.Generator, *, with_next: bool = False
+        self, most: int, rng: np.random.Generator, *, with_next: bool = False, newest: bool = False
     ) -> tuple[Observations, NDArray[np.generic]]:
         """Draw at most so many steps of env runners, P of them: observations [P, O] and actions [P, ...].
 
-        What followed each stands behind its observation if it is wanted.
+        What followed each stands behind its observation if it is wanted. `newest`: of the newest batch alone.
         """
-        rollouts = [rollout for _, rollout in self.gathered]
+        rollouts = [rollout for _, rollout in (self.newest_batch() if newest else self.gathered)]
         observation = np.concatenate([r.observation_TNO[:-1].reshape(r.steps, -1) for r in rollouts])
         if with_next:
             following = np.concatenate([r.next_observation_TNO.reshape(r.steps, -1) for r in rollouts])

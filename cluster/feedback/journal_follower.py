@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from hitl.client.training import TrainingClient
-from hitl.errors import RequestError, Unavailable
-from hitl.events import JournalEntry, Segment
+from hitl.errors import DeadlineExceeded, RequestError, Unavailable
+from hitl.events import JournalEntry, Run, Segment
 
 logger = logging.getLogger(__name__)
 
@@ -80,3 +80,21 @@ class JournalFollower:
         for segment_id in list(itertools.islice(self._known, max(len(self._known) - _SEGMENTS_KEPT, 0))):
             del self._known[segment_id]
         self._news.set()
+
+
+def follow(client: TrainingClient, run: Run, *, news: threading.Event, whole: bool) -> JournalFollower:
+    """Read a run's journal as it stands, and go on in a thread.
+
+    Args:
+        client: of the training service.
+        run: as it stands.
+        news: see `JournalFollower`.
+        whole: whether all that stands there must have been read.
+
+    Raises:
+        DeadlineExceeded: it has not been in time.
+    """
+    journal = JournalFollower(client, run.run_id, news=news)
+    if not journal.wait_for(run.journal_end) and whole:
+        raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
+    return journal

@@ -70,22 +70,40 @@ class PairQuestions:
         *,
         env_steps: int,
         reward_version: int,
-    ) -> None:
-        """Ask about segments of these rollouts if it is time to; where nothing is worth it, the round is left out."""
-        count = self._asking.due(env_steps) if rollouts else 0
+        urgent: int = 0,
+    ) -> bool:
+        """Ask about segments of these rollouts if it is time to; where nothing is worth it, the round is left out.
+
+        Args:
+            rollouts: with their names.
+            model: values the pairs.
+            env_steps: of the run.
+            reward_version: of the model; 0 before the first one.
+            urgent: so many are asked now, and in any case.
+
+        Returns:
+            Whether anything was asked.
+        """
+        count = (urgent or self._asking.due(env_steps)) if rollouts else 0
         if not count:
-            return
+            return False
         counts = self._others.split(count)
         pairs, their_cuttings, not_worth = self._choose_pairs(
-            counts["comparison"], rollouts, model, reward_version
+            counts["comparison"], rollouts, model, reward_version, in_any_case=bool(urgent)
         )
-        others, other_cuttings = self._others.choose(counts, rollouts, reward_version=reward_version)
+        others, other_cuttings = self._others.choose(
+            counts,
+            rollouts,
+            reward_version=reward_version,
+            outcomes=model.ensemble.space.reads == "state_action_next",
+        )
         if not_worth:
             self._leave_out(not_worth)
         if pairs or others:
             self._asking.ask([*pairs, *others], [*their_cuttings, *other_cuttings], env_steps=env_steps)
         elif not_worth:
             self._asking.leave_round(env_steps)
+        return bool(pairs or others)
 
     def _choose_pairs(
         self,
@@ -93,6 +111,8 @@ class PairQuestions:
         rollouts: Sequence[tuple[str, Rollout]],
         model: OnlineRewardModel,
         reward_version: int,
+        *,
+        in_any_case: bool,
     ) -> tuple[list[PairQuestion], list[Cutting], int]:
         """Return questions, what they are about, and how many are left out because nothing is worth asking."""
         if not count:
@@ -108,7 +128,9 @@ class PairQuestions:
                 outcomes=model.ensemble.space.reads == "state_action_next",
             )
         ]
-        found = self._choose(count, cuttings, model, reward_version)
+        # Members that have learnt nothing agree, and that says nothing.
+        is_first = not reward_version or self._asking.asked < self._asking.schedule.initial
+        found = self._choose(count, cuttings, model, in_any_case=in_any_case or is_first)
         chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in found.pairs]
         questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
         return (
@@ -118,12 +140,10 @@ class PairQuestions:
         )
 
     def _choose(
-        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, reward_version: int
+        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, *, in_any_case: bool
     ) -> Choice:
         if len(cuttings) < 2:
             return Choice()
-        # Members that have learnt nothing agree, and that says nothing.
-        is_first = not reward_version or self._asking.asked < self._asking.schedule.initial
         return choose_pairs(
             prospects_of(
                 model.ensemble,
@@ -132,7 +152,7 @@ class PairQuestions:
                 heldout_share=self._heldout_share,
             ),
             count=count,
-            settings=self._settings.in_any_case() if is_first else self._settings,
+            settings=self._settings.in_any_case() if in_any_case else self._settings,
             seconds=self._times.expected,
             rng=self._rng,
         )

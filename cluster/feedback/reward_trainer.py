@@ -7,7 +7,8 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -17,20 +18,25 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
+from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
-from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.guarding import Guard
+from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
-from cluster.feedback.probe import draw_probe
+from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
+from cluster.feedback.unlearnt import Unlearnt
 from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
-from hitl.errors import DeadlineExceeded, HandrailError
-from hitl.events import Correction, Demonstration, JournalEntry, Judgement, Relabel, Run, Segment, Signal
+from hitl.errors import HandrailError
+from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
+from hitl.reward.alarms import AlarmState
+from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
@@ -39,8 +45,8 @@ from policies.threads import use_threads
 logger = logging.getLogger(__name__)
 
 _WORK_SECONDS = 0.05
-_BURST_SECONDS = 0.1
-"""Answers come in bursts, and one fit serves them all."""
+_BURST_SECONDS, _REFRESH_BURST_SECONDS = 0.1, 0.01
+"""Answers come in bursts, and one fit serves them all; one of few gradient steps waits less for more of them."""
 
 
 class RewardTrainer:
@@ -58,6 +64,7 @@ class RewardTrainer:
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
+        read_until: Mapping[str, int] | None = None,
         life: str,
         seed: int,
         lockstep: bool,
@@ -74,6 +81,7 @@ class RewardTrainer:
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
+            read_until: offsets where the feedback of such runs ends for this one; None: it does not.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
@@ -84,6 +92,7 @@ class RewardTrainer:
         self._run = run
         self._spaces = observation_space, action_space
         self._model = online_model(reward, observation_space, action_space, seed=seed)
+        self._guard = Guard(reward, self._model.ensemble.space)
         self._rng = np.random.default_rng(seed)
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
@@ -91,8 +100,8 @@ class RewardTrainer:
         self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
         self._quick_steps = reward.signals.gradient_steps
-        self._new_live = 0
-        """Pieces of evidence whose teacher is watching, and that are not learnt yet."""
+        self._burst_seconds = _REFRESH_BURST_SECONDS if reward.model.refresh_steps else _BURST_SECONDS
+        self._unlearnt = Unlearnt()
         self._journal_end = 0
         self._versions = Versions(self._client, run, board)
         self._report: FitReport | None = None
@@ -121,23 +130,27 @@ class RewardTrainer:
         )
         self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
-        self._fit_due_since: float | None = None
-        """When something came that wants a whole fit."""
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
-        self._read_others()
-        self._journal = self._follow(stands)
+        read = partial(follow, self._client, news=self._news, whole=lockstep)
+        self._earlier = Earlier(
+            reward,
+            self._model,
+            task_id=run.task_id,
+            spaces=(observation_space, action_space),
+            journals={other: read(self._client.get_run(other)) for other in reads_from},
+            ends=read_until or {},
+        )
+        self._read_earlier()
+        self._journal = read(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
 
-    def _follow(self, run: Run) -> JournalFollower:
-        """Read a run's journal as it stands, and go on in a thread."""
-        journal = JournalFollower(self._client, run.run_id, news=self._news)
-        if not journal.wait_for(run.journal_end) and self._lockstep:
-            raise DeadlineExceeded(f"the journal of run {run.run_id} could not be read in time")
-        return journal
-
     def observe(
-        self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, base: Published | None
+        self,
+        rollouts: dict[str, list[ray.ObjectRef]],
+        *,
+        env_steps: int,
+        base: Published | None,
+        alarms: AlarmState | None = None,
     ) -> None:
         """Take note of a batch of rollouts.
 
@@ -145,7 +158,9 @@ class RewardTrainer:
             rollouts: boxed references by name.
             env_steps: of the run, with this batch.
             base: the newest version that the driver knows; taken over if this trainer knows none so new.
+            alarms: what it knows of them, likewise.
         """
+        self._guard.adopt(alarms)
         self._fresh.add_batch(rollouts)
         # Calls that waited for this actor to start come in any order.
         self._env_steps = max(self._env_steps, env_steps)
@@ -158,17 +173,18 @@ class RewardTrainer:
         self._fresh.show_played(stage_id, rollouts)
         self._news.set()
 
-    def get_state(self) -> AskingState:
-        """Return what a checkpoint in lockstep needs beside the newest version."""
-        return self._asking.get_state()
+    def get_state(self) -> tuple[AskingState, list[Weights]]:
+        """Return what a checkpoint in lockstep needs beside the newest version; the kept ones are with it."""
+        return self._asking.get_state(), self._model.kept.versions
 
-    def set_state(self, base: Published, state: AskingState) -> None:
+    def set_state(self, base: Published, state: AskingState, kept: list[Weights]) -> None:
         """Go on in lockstep from a checkpoint: what was asked after it is asked again."""
         self._adopt(base)
+        self._model.kept.versions = kept or self._model.kept.versions
         self._asking.set_state(state)
         self._read_journal()
         self._model.has_learnt()
-        self._fit_due_since, self._new_live = None, 0
+        self._unlearnt.clear()
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
@@ -194,7 +210,13 @@ class RewardTrainer:
             not_worth_asking=self._pairs.not_worth,
             teachers=self._teachers.reports(self._report),
             agreement=self._teachers.agreement,
+            alarms=self._guard.state,
+            rollbacks=self._guard.rollbacks,
         )
+
+    def thaw(self) -> None:
+        """End an alarm, because a person says so."""
+        self._guard.thaw()
 
     def advance(
         self,
@@ -202,6 +224,7 @@ class RewardTrainer:
         *,
         env_steps: int,
         base: Published | None,
+        alarms: AlarmState | None,
         timeout_seconds: float,
     ) -> TeachingState:
         """Do in lockstep what is due: ask, wait for the answers, fit, publish.
@@ -209,7 +232,7 @@ class RewardTrainer:
         Raises:
             DeadlineExceeded: the answers did not come in time.
         """
-        self.observe(rollouts, env_steps=env_steps, base=base)
+        self.observe(rollouts, env_steps=env_steps, base=base, alarms=alarms)
         self._prepare()
         self._ask_if_due()
         self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
@@ -222,15 +245,15 @@ class RewardTrainer:
 
     def _work(self) -> None:
         while True:
-            self._news.wait(_WORK_SECONDS)
+            self._news.wait(_WORK_SECONDS if self._unlearnt.since is None else self._burst_seconds)
             try:
+                self._read_earlier()
                 self._prepare()
-                self._read_others()
                 self._read_journal()
-                since = self._fit_due_since
-                if since is not None and time.monotonic() - since >= _BURST_SECONDS:
+                since = self._unlearnt.since
+                if since is not None and time.monotonic() - since >= self._burst_seconds:
                     self._fit_if_due()
-                elif self._new_live:
+                elif self._unlearnt.live:
                     self._fit_quickly()
                 self._ask_if_due()
             except (HandrailError, ray.exceptions.RayError) as error:
@@ -238,22 +261,26 @@ class RewardTrainer:
                 time.sleep(1.0)
 
     def _prepare(self) -> None:
-        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it.
+
+        What was said earlier is fitted to then, before anything is asked.
+        """
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._new_live or self._env_steps >= self._asking.schedule.initial_env_steps
+        initial = self._asking.schedule.initial_env_steps
+        least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
+        is_time = self._unlearnt.live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
-            self._set_probe(
-                *draw_probe(
-                    self._fresh,
-                    self._model.ensemble.space,
-                    segment_steps=self._segment_steps,
-                    rng=self._rng,
-                )
-            )
+            space, steps = self._model.ensemble.space, self._segment_steps
+            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
-            self._fit_due_since = self._fit_due_since or time.monotonic()
+            self._unlearnt.want_fit()
+        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
+            self._publish_if_better(report)
+            self._unlearnt.clear()
+        if self._versions.version:
+            self._guard.look(self._fresh, self._model, env_steps=self._env_steps)
 
     def _read_journal(self) -> None:
         self._news.clear()
@@ -271,10 +298,9 @@ class RewardTrainer:
             self._take(entry, segments)
         self._teachers.look()
 
-    def _read_others(self) -> None:
-        for journal in self._others:
-            for entry, segments in journal.take():
-                self._take(entry, segments)
+    def _read_earlier(self) -> None:
+        for entry, segments in self._earlier.take():
+            self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):
@@ -282,36 +308,31 @@ class RewardTrainer:
             return
         self._model.take(entry, segments)
         self._teachers.take(entry)
-        if isinstance(entry.event, Signal):
-            self._new_live += "signals" in self._model.evidence
-        elif isinstance(entry.event, Correction):
-            self._new_live += len(entry.event.actions) if "corrections" in self._model.evidence else 0
-        elif isinstance(entry.event, Relabel) and "corrections" not in self._model.evidence:
-            return
-        elif self._fit_due_since is None:
-            self._fit_due_since = time.monotonic()
+        self._guard.take(segments)
+        self._unlearnt.take(entry.event, self._model.evidence)
 
     def _fit_if_due(self) -> None:
-        if self._lockstep and self._new_live and self._fit_due_since is None:
+        if self._lockstep and self._unlearnt.live and self._unlearnt.since is None:
             self._fit_quickly()
-        if self._fit_due_since is None or self._probe is None or self._first_round_is_incomplete():
+        if self._unlearnt.since is None or self._probe is None or self._first_round_is_incomplete():
             return
         self._publish_if_better(self._model.fit(is_first=not self._versions.version))
         # Only now: what stops the publishing must not lose the answers behind it.
-        self._fit_due_since, self._new_live = None, 0
+        self._unlearnt.clear()
 
     def _fit_quickly(self) -> None:
         """Learn from the newest signals and corrections at once: their teacher is watching."""
         if self._probe is None:
             return
-        steps, newest = self._quick_steps, self._new_live
+        steps, newest = self._quick_steps, self._unlearnt.live
         report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
         self._publish_if_better(report, soon_more=True)
-        self._new_live -= newest
+        self._unlearnt.live -= newest
 
     def _publish_if_better(self, report: FitReport | None, *, soon_more: bool = False) -> None:
         self._report = report or self._report
-        if report and report.accepted:
+        self._guard.hear(report, self._asking, env_steps=self._env_steps)
+        if report and (report.accepted or report.rolled_back):
             assert self._probe is not None
             self._versions.publish(
                 with_probe(self._model.weights(), *self._probe),
@@ -319,22 +340,25 @@ class RewardTrainer:
                 journal_end=self._journal_end,
                 soon_more=soon_more,
             )
-        elif report:
+        if report and not report.accepted:
             self._refused += 1
             logger.warning("a reward version was refused: worse on held-out feedback (%s)", report)
 
     def _first_round_is_incomplete(self) -> bool:
         """Whether the first version should wait: one of a few answers would mislead the policy."""
-        asking, known = self._asking, self._model.evidence
+        known = self._model.evidence
         if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
             return False
-        answers = max(len(asking.answered), sum(len(known[name]) for name in known.keys() & ASKED_FOR))
-        return asking.open > 0 and answers < asking.schedule.initial
+        return self._asking.is_in_first_round(sum(len(known[name]) for name in known.keys() & ASKED_FOR))
 
     def _ask_if_due(self) -> None:
-        if self._probe is not None:
-            fresh, version = self._fresh.to_ask_about(), self._versions.version
-            self._pairs.ask_if_due(fresh, self._model, env_steps=self._env_steps, reward_version=version)
+        urgent = self._guard.wanted(self._asking, fit_is_due=self._unlearnt.since is not None)
+        rollouts, steps = self._fresh.to_ask_about(newest=bool(urgent)), self._env_steps
+        version = self._versions.version
+        if self._probe is not None and self._pairs.ask_if_due(
+            rollouts, self._model, env_steps=steps, reward_version=version, urgent=urgent
+        ):
+            self._guard.has_asked()
 
     def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)
@@ -342,8 +366,7 @@ class RewardTrainer:
 
     def _adopt(self, base: Published) -> None:
         arrays = ray.get(base.boxed[0])
-        self._probe = probe_of(arrays)
-        self._model.set_probe(*self._probe)
+        self._set_probe(*probe_of(arrays))
         self._model.load(model_arrays(arrays))
         self._versions.adopt(base)
         self._asking.skip_rounds_until(self._env_steps)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.newest import Published
 from hitl.reliability.report import TeacherReport
+from hitl.reward.alarms import AlarmState
 from hitl.reward.online import FitReport
 
 
@@ -35,3 +36,6 @@ class TeachingState:
     """That were asked about though their stage could not render them."""
     not_worth_asking: int = 0
     """Questions that were due, and not asked because nothing was worth it."""
+    alarms: AlarmState = field(default_factory=AlarmState)
+    rollbacks: int = 0
+    """Times that an earlier version came back; since this trainer started."""

@@ -13,6 +13,7 @@ from cluster.behaviour import Behaviour
 from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
+from cluster.loop.counting import what_counts
 from cluster.loop.env_runner import Sample
 from cluster.loop.heeding import Heeding
 from cluster.loop.imitating import Imitating, Life
@@ -139,10 +140,10 @@ class HITL(Algorithm):  # type: ignore[misc]
         self.env_steps += sum(sample.steps for sample in samples)
         self._rest()
         reward = self.teaching.newest(samples, env_steps=self.env_steps) if self.teaching else None
-        if self.teaching and reward is None:
+        if self.teaching and reward is None and not (samples and self.config.reward_sources.intrinsic):
             time.sleep(_IDLE_SECONDS)
             return
-        if not self.config.lockstep:
+        if not self.config.lockstep and not self._waiting_for_answers():
             self._request()
         if not samples:
             return
@@ -159,6 +160,8 @@ class HITL(Algorithm):  # type: ignore[misc]
             self._learn_alone(samples, HITLLearner.heed, signals=self.heeding.unlearnt(signals))
         elif self.config.acting.kind == "reward":
             self._follow(samples)
+        elif self.teaching and self.teaching.freezes_policy:
+            self._end_update(samples, None, seconds=0.0)
         else:
             self._learn(samples, reward.take_arrays() if reward else None, labels, signals)
 
@@ -227,20 +230,17 @@ class HITL(Algorithm):  # type: ignore[misc]
         labels: Published | None,
         signals: Published | None,
     ) -> None:
-        rollouts, augmentation = [sample.rollout for sample in samples], self.config.augmentation
-        horizon = self.config.anneal_over_env_steps
-        progress = min(self.env_steps / horizon, 1.0) if horizon else 0.0
-        start = time.perf_counter()
+        counts = what_counts(
+            self.config, self.teaching, self.imitating, self.heeding, env_steps=self.env_steps
+        )
+        rollouts, start = [sample.rollout for sample in samples], time.perf_counter()
         learnt: Learnt | None = self._ask_learner(
             HITLLearner.learn,
             rollouts=rollouts,
             reward_model=reward_model,
-            progress=progress,
             labels=labels.boxed[0] if labels else None,
-            imitation_weight=self.imitating.weight(self.env_steps) if self.imitating else 0.0,
             signals=signals.boxed[0] if signals else None,
-            signal_weight=self.heeding.weight(self.env_steps) if self.heeding else 0.0,
-            augmentation_weight=annealed(augmentation.weight, augmentation.until_env_steps, self.env_steps),
+            **counts,
         )
         self._sampler.lost(len(rollouts) if learnt is None else learnt.lost)
         if learnt is not None:
@@ -317,6 +317,8 @@ class HITL(Algorithm):  # type: ignore[misc]
     def _begin_anew(self) -> None:
         # Not by the policy's version: those of a driver that comes back are others.
         self._start = self.env_steps if self.config.lockstep else 0
+        if self.config.lockstep and self.config.objective.critic_warm_up.steps:
+            self._ask_learner(HITLLearner.begin_anew)
         if self.teaching:
             self.teaching.begin_anew(self.config.seed_for(f"reward trainer {self._start}"))
         if self.imitating:

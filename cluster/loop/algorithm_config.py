@@ -7,12 +7,11 @@ settings without one here are refused, so Tune sweeps over it as over any other;
 import hashlib
 from typing import Any, Self
 
-from gymnasium import VectorizeMode
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink, FeedbackService
-from cluster.loop.derived_settings import environment_config, life_of, update_settings
+from cluster.loop.derived_settings import environment_config, life_of, update_settings, vectorize_mode
 from cluster.loop.device import Device, choose_device
 from cluster.loop.unread_settings import unread_setting
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
@@ -21,16 +20,16 @@ from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, StagesConfig
 from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.intrinsic import IntrinsicConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
-from policies.settings import (
-    PrecisionName,
-    UpdateSettings,
-)
+from policies.settings import PrecisionName, UpdateSettings
 
 
 class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
@@ -71,12 +70,15 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.fixed_horizon: int | None = None
         self.allow_variable_horizon = False
         self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
+        self.intrinsic = IntrinsicConfig()
         self.reward_model = RewardModelConfig()
         self.questions = QuestionsConfig()
         self.signals = SignalsConfig()
         self.augmentation = AugmentationConfig()
         self.corrections = CorrectionsConfig()
+        self.guards = GuardsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.pretraining = PretrainingConfig()
         self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -98,7 +100,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             sample_timeout_s=rollouts.timeout_seconds,
             give_up_s=rollouts.give_up_seconds,
             least_update_s=rollouts.least_update_seconds,
-            gym_env_vectorize_mode=_vectorize_mode(run.environment),
+            gym_env_vectorize_mode=vectorize_mode(run.environment),
             step_timeout_s=run.environment.step_timeout_seconds,
         )
         config.training(
@@ -124,12 +126,15 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         )
         config.people(
             sources=run.reward.sources,
+            intrinsic=run.reward.intrinsic,
             model=run.reward.model,
             questions=run.reward.questions,
             signals=run.reward.signals,
             augmentation=run.reward.augmentation,
             corrections=run.reward.corrections,
+            guards=run.reward.guards,
             demonstrations=run.reward.demonstrations,
+            pretraining=run.reward.pretraining,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
@@ -218,12 +223,15 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self,
         *,
         sources: RewardSourcesConfig | None = None,
+        intrinsic: IntrinsicConfig | None = None,
         model: RewardModelConfig | None = None,
         questions: QuestionsConfig | None = None,
         signals: SignalsConfig | None = None,
         augmentation: AugmentationConfig | None = None,
         corrections: CorrectionsConfig | None = None,
+        guards: GuardsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        pretraining: PretrainingConfig | None = None,
         reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -233,24 +241,30 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
 
         Args:
             sources: weights of the sum.
+            intrinsic: the one that explores.
             model: of the learned one.
             questions: what people are asked.
             signals: how what they say live is read.
             augmentation: how the learned one weighs actions beside their values.
             corrections: how what they do instead is.
+            guards: what is done when the learned one seems to be wrong.
             demonstrations: how what they show is.
+            pretraining: what they said before.
             reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
             feedback: a run that is open, or a service on which each algorithm opens its own.
         """
         self.reward_sources = sources or self.reward_sources
+        self.intrinsic = intrinsic or self.intrinsic
         self.reward_model = model or self.reward_model
         self.questions = questions or self.questions
         self.signals = signals or self.signals
         self.augmentation = augmentation or self.augmentation
         self.corrections = corrections or self.corrections
+        self.guards = guards or self.guards
         self.demonstrations = demonstrations or self.demonstrations
+        self.pretraining = pretraining or self.pretraining
         self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting
@@ -340,9 +354,3 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             raise ValueError(
                 "people teach through a feedback service: call .people(feedback=FeedbackService(...))"
             )
-
-
-def _vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
-    if environment.vectorised:
-        return VectorizeMode.VECTOR_ENTRY_POINT
-    return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC

@@ -7,8 +7,9 @@ from gymnasium import VectorizeMode
 
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.signals import SignalsConfig
-from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
+from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings, WarmUpSettings
 
 
 def environment_config(config: Any) -> EnvironmentConfig:
@@ -24,6 +25,13 @@ def environment_config(config: Any) -> EnvironmentConfig:
     )
 
 
+def vectorize_mode(environment: EnvironmentConfig) -> VectorizeMode:
+    """Return how RLlib calls the way in which an env runner's environments are stepped."""
+    if environment.vectorised:
+        return VectorizeMode.VECTOR_ENTRY_POINT
+    return VectorizeMode.ASYNC if environment.isolated else VectorizeMode.SYNC
+
+
 def update_settings(config: Any) -> UpdateSettings:
     """Return the numbers of an update."""
     own = config.objective
@@ -36,6 +44,8 @@ def update_settings(config: Any) -> UpdateSettings:
         n_step=own.n_step,
         sequence_steps=own.sequence_steps,
         value_clip=own.value_clip,
+        value_targets=own.value_targets,
+        critic_warm_up=WarmUpSettings(**own.critic_warm_up.model_dump()),
         vtrace=VTraceSettings(**own.vtrace.model_dump()),
         ppo_kl=AdaptiveKLSettings(**own.ppo_kl.model_dump()),
         trpo=TRPOSettings(**own.trpo.model_dump()),
@@ -76,6 +86,7 @@ def life_of(config: Any) -> str:
         config.update_settings,
         config._model_config,
         config.reward_sources,
+        config.intrinsic,
         config.reward_model,
         config.questions,
         config.signals,
@@ -88,5 +99,7 @@ def life_of(config: Any) -> str:
         config.num_envs_per_env_runner,
         config.rollout_fragment_length,
         config.feedback_link.reads_from,
+        # Only where it says something, so that lives of before it keep their names.
+        *([] if config.pretraining == PretrainingConfig() else [config.pretraining]),
     )
     return hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import torch
 from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
+from cluster.feedback.earlier import check_recorded
+from cluster.feedback.evidence import device_of
+from cluster.feedback.guarding import alarms_told
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
@@ -28,7 +32,7 @@ from cluster.metrics import DriverMetrics
 from cluster.priority import give_way
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
-from cluster.runs.folder import RunFolder, write_json
+from cluster.runs.folder import RunFolder, read_json, write_json
 from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.acting import make_acting
@@ -70,7 +74,9 @@ class Driver:
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
         ready = {"metrics_address": address, "pid": os.getpid()}
         write_json(folder.driver_file, ready)
-        self._client, self._run, link = self._open_run(task_of(self.config.environment, env))
+        task = task_of(self.config.environment, env)
+        check_recorded(self.config, task, self._spaces)
+        self._client, self._run, link = self._open_run(task)
         env.close()
         if self.config.stages.count:
             give_way()
@@ -124,6 +130,10 @@ class Driver:
         client = TrainingClient(address, token)
         service = FeedbackService(address=address, token=token, reads_from=self.config.feedback.reads_from)
         run, link = service.open_task(client, self.folder.run_id, task)
+        if self.config.mode == "lockstep" and link.reads_from:
+            # Later lives read no further than the first one did.
+            link = link.ending(client, read_json(self.folder.reads_from_file) or {})
+            write_json(self.folder.reads_from_file, link.read_until)
         return client, run, link
 
     def _build(self, link: FeedbackLink | None) -> HITL:
@@ -140,6 +150,9 @@ class Driver:
     def _train_once(self) -> None:
         algorithm = self.algorithm
         before = algorithm.updates
+        if algorithm.teaching and self.folder.thaw_file.exists():
+            self.folder.thaw_file.unlink()
+            algorithm.teaching.thaw()
         algorithm.train()
         if algorithm.updates > before:
             statistics = algorithm.statistics
@@ -194,6 +207,7 @@ class Driver:
         comparisons, signals, corrections = (
             kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
         )
+        reliability = comparisons.reliability
         return ProgressRow(
             time=time.time(),
             wall_seconds=time.monotonic() - self._started,
@@ -216,6 +230,8 @@ class Driver:
             train_accuracy=comparisons.train_accuracy,
             fresh_accuracy=comparisons.fresh_accuracy,
             fresh_log_loss=comparisons.fresh_log_loss,
+            calibration_error=reliability.error if reliability else None,
+            reliability=[astuple(one) for one in reliability.bins] if reliability else [],
             signals=heard.count if heard else signals.count,
             signal_accuracy=signals.heldout_accuracy,
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
@@ -236,6 +252,8 @@ class Driver:
             demonstrated=imitated.demonstrated if imitated else 0,
             losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
             refused_reward_versions=state.refused if state else 0,
+            rolled_back_reward_versions=state.rollbacks if state else 0,
+            **(alarms_told(state.alarms) if state else {}),
             dropped_rollouts=algorithm.dropped_rollouts,
             lost_environments={str(why): count for why, count in statistics.lost_environments.items()},
         )
@@ -292,6 +310,7 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
             if config.learns_reward:
                 model = config.reward.model
                 seen = InputSpace.of(*spaces, model.inputs)
+                device_of(model, seen)
                 RewardEnsemble(seen, members=model.members, hidden=model.hidden)
         if config.acting.kind != "policy":
             make_acting(

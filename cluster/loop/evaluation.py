@@ -1,6 +1,7 @@
 """How good a policy is by the environment's own reward: a number for people, never for the learner."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -100,8 +101,15 @@ def evaluate_run(folder: RunFolder, episodes: int, seed: int) -> list[float]:
     if checkpoint is None:
         raise ConfigError(f"run {folder.run_id} has no checkpoint yet; let it train a while")
     config = load_run(folder.run_file)
-    judged: Judged = load_policy(checkpoint)
+    return evaluate(load_judged(checkpoint, config), config.environment, episodes=episodes, seed=seed)
+
+
+def load_judged(checkpoint: Path, config: RunConfig) -> Judged:
+    """Return what acts in a checkpoint of a run: its policy, or its reward model where that alone acts.
+
+    Raises:
+        ConfigError: there is none in this folder.
+    """
     if config.acting.kind == "reward":
-        arrays = saved_reward_model(checkpoint)
-        judged = GreedyReward(*spaces_of(config.environment), arrays, config)
-    return evaluate(judged, config.environment, episodes=episodes, seed=seed)
+        return GreedyReward(*spaces_of(config.environment), saved_reward_model(checkpoint), config)
+    return load_policy(checkpoint)

@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
-from cluster.feedback.versions import model_arrays
+from cluster.loop.reward_sources import RewardSources
 from cluster.loop.saved_policy import load_policy
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
-from hitl.reward.source import LearnedReward
 from policies.acting.counsel import with_committee
 from policies.batch import Augmentation
 from policies.descent.gradient_step import flatten_parameters
@@ -37,7 +34,6 @@ from policies.networks import ActorCritic
 from policies.networks.convolutional import set_precision
 from policies.networks.success_critic import SuccessCritic
 from policies.objectives import Objective, make_objective
-from policies.rewards import RewardSource, environment_reward
 from policies.signals.beside import SignalsBeside
 from policies.signals.signal_batch import SignalBatch
 from policies.signals.signal_learner import SignalLearner
@@ -100,15 +96,8 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         for tensor in (self._flat.data, *self.network.buffers()):
             self._ranks.agree(tensor)
         self._generator = torch.Generator().manual_seed(self.config.seed_for("learner"))
-        model = self.config.reward_model
-        space = InputSpace.of(module.observation_space, module.action_space, model.inputs)
-        ensemble = RewardEnsemble(space, members=model.members, hidden=model.hidden)
-        self._ensemble = ensemble.to(self.network.value_mean.device)
-        self._learned = LearnedReward(self._ensemble)
-        self._sources: dict[str, RewardSource] = {
-            "environment": environment_reward,
-            "learned": self._learned,
-        }
+        spaces = module.observation_space, module.action_space
+        self._reward = RewardSources(self.config, *spaces, self._flat.device)
         self._update = self._new_update()
         self._cloning: Cloning | None = None
         self._signals: SignalLearner | None = None
@@ -125,7 +114,6 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
                 seed=self.config.seed_for("committee"),
             )
         if imitation.help.goal != "none":
-            spaces = module.observation_space, module.action_space
             self._success = SuccessCritics(
                 lambda: SuccessCritic(*spaces, **self.config.model_config).to(self._flat.device),
                 settings=imitation.help.success.settings,
@@ -152,7 +140,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             flat=self._flat,
             optimiser=self.get_optimizer(DEFAULT_MODULE_ID),
             objective=self._new_objective(),
-            sources=self._sources,
+            sources=self._reward.by_name,
             source_weights=self.config.reward_sources.model_dump(),
             settings=self.config.update_settings,
             ranks=self._ranks,
@@ -193,6 +181,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         signals: ray.ObjectRef | None = None,
         signal_weight: float = 0.0,
         augmentation_weight: float = 0.0,
+        silent: tuple[str, ...] = (),
     ) -> Learnt | None:
         """Do one update; None where every rollout is lost, because the env runners that hold them died.
 
@@ -205,9 +194,9 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
             signals: reference to the newest `SignalBatch`; None where there are none.
             signal_weight: of their reading's loss beside the objective; 0 leaves it out.
             augmentation_weight: of the reward model's opinion of actions beside their values.
+            silent: reward sources that have nothing to say now.
         """
-        if reward_model is not None:
-            self._ensemble.load_arrays(model_arrays(ray.get(reward_model)))
+        self._reward.change(None if reward_model is None else ray.get(reward_model), silent)
         arrived = self._fetch_all(rollouts)
         if not arrived:
             return None
@@ -221,13 +210,17 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         if signals is not None and signal_weight:
             settings = self.config.signals.settings
             heeded = SignalsBeside(ray.get(signals), settings, coefficient=signal_weight, device=device)
-        statistics = self._update(
-            join(arrived),
+        batch = join(arrived)
+        warmed = self._update.warm_up(self._reward.take_stale(), self._generator, silent)
+        statistics = warmed | self._update(
+            batch,
             self._generator,
             labels=imitated or None,
             signals=heeded or None,
-            augmentation=Augmentation(self._learned.of_actions, augmentation_weight),
+            augmentation=Augmentation(self._reward.learned.of_actions, augmentation_weight),
+            silent=silent,
         )
+        self._reward.keep(batch)
         lost = len(rollouts) - len(arrived)
         return Learnt(acting_weights=self.acting_weights, statistics=statistics, lost=lost)
 
@@ -236,6 +229,10 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         fetched = [_fetch(rollout) for rollout in rollouts]
         there = self._ranks.everywhere([rollout is not None for rollout in fetched], self._flat.device)
         return [r for r, everywhere in zip(fetched, there, strict=True) if r is not None and everywhere]
+
+    def begin_anew(self) -> None:
+        """In lockstep, make what follows a function of what a checkpoint holds."""
+        self._reward.begin_anew()
 
     def heed(self, *, signals: ray.ObjectRef) -> Learnt:
         """Let the policy learn from signals about it, and from nothing else.
@@ -297,7 +294,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(_OURS, components, not_components):
             state[_OURS] = {
-                "reward_model": dict(self._ensemble.to_arrays()),
+                **self._reward.get_state(),
                 "generator": self._generator.get_state().numpy(),
                 "update": self._update.get_state(),
                 "committee": self._committee.states() if self._committee else None,
@@ -310,7 +307,7 @@ class HITLLearner(TorchLearner):  # type: ignore[misc]
         """Take over a state made by `get_state`."""
         super().set_state(state)
         if _OURS in state:
-            self._ensemble.load_arrays(state[_OURS]["reward_model"])
+            self._reward.set_state(state[_OURS])
             self._generator.set_state(torch.from_numpy(np.array(state[_OURS]["generator"])))
             # Anew, so that a reference that the state lacks is the restored policy, not the initial one.
             self._update = self._new_update()

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import ray
+import torch
 
 from cluster.environments.making import spaces_of
 from cluster.feedback.asking import ANSWER_SECONDS, AskingState
@@ -23,6 +24,7 @@ from cluster.newest import Newest, Published
 from cluster.runs.reward.config import RewardConfig, actions_complaint
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
+from hitl.reward.alarms import AlarmState
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +53,12 @@ class Teaching:
             config.reward_model, config.signals, config.augmentation, acting=config.acting.kind
         ):
             raise ConfigError(complaint)
-        again = {"num_cpus": 0, "max_restarts": -1}
+        again: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1}
         # In lockstep the whole life ends with the trainer: one that comes back alone has not lived through the same.
         trainer_again = again | ({"max_restarts": 0} if config.lockstep else {})
+        if config.reward_model.device != "cpu" and torch.cuda.is_available():
+            # It shares the learner's device, which Ray would hide from an actor that reserves none.
+            trainer_again |= {"runtime_env": {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}}
         batches = config.questions.fresh_batches + 2
         self.publisher = (
             ray.remote(Publisher)
@@ -84,17 +89,21 @@ class Teaching:
                     signals=signals_as_read(config),
                     corrections=config.corrections,
                     demonstrations=config.demonstrations,
+                    pretraining=config.pretraining,
+                    guards=config.guards,
                     reliability=config.reliability,
                 ),
                 board=self.board,
                 publisher=self.publisher,
                 reads_from=link.reads_from,
+                read_until=link.read_until if config.lockstep else None,
                 life=config.life,
                 seed=config.seed_for("reward trainer"),
                 lockstep=config.lockstep,
             )
         )
         self._lockstep = config.lockstep
+        self._on_alarm = config.guards.on_alarm
         self._initial_env_steps = config.questions.initial_env_steps
         self._env_steps = 0
         self._poll: ray.ObjectRef | None = None
@@ -107,6 +116,18 @@ class Teaching:
     def waiting(self) -> bool:
         """Whether the trainer has experience enough for the first questions and there is no reward yet."""
         return self._base is None and self._env_steps >= self._initial_env_steps and self.state.rollouts
+
+    @property
+    def freezes_policy(self) -> bool:
+        """Whether an alarm holds, and the policy waits until it is over."""
+        return self._on_alarm != "report" and self.state.alarms.reason is not None
+
+    def thaw(self) -> None:
+        """End an alarm, because a person says so."""
+        self.state = replace(self.state, alarms=self.state.alarms.cleared())
+        thawed = self.trainer.thaw.remote()
+        if self._lockstep:
+            ray.get(thawed)
 
     @property
     def version(self) -> int:
@@ -132,13 +153,19 @@ class Teaching:
             self._take(
                 ray.get(
                     self.trainer.advance.remote(
-                        rollouts, env_steps=env_steps, base=self._base, timeout_seconds=ANSWER_SECONDS
+                        rollouts,
+                        env_steps=env_steps,
+                        base=self._base,
+                        alarms=self.state.alarms,
+                        timeout_seconds=ANSWER_SECONDS,
                     )
                 )
             )
         else:
             if samples:
-                self.trainer.observe.remote(rollouts, env_steps=env_steps, base=self._base)
+                self.trainer.observe.remote(
+                    rollouts, env_steps=env_steps, base=self._base, alarms=self.state.alarms
+                )
             self.look()
         return self if self._base else None
 
@@ -172,7 +199,9 @@ class Teaching:
         if state.newest and state.newest.version > self.version:
             # A copy of our own: the trainer's dies with the trainer.
             self._keep(replace(state.newest, boxed=[ray.put(ray.get(state.newest.boxed[0]))]))
-        self.state = state
+        # A trainer that came back has not seen what the one before it saw.
+        newer = max(state.alarms, self.state.alarms, key=lambda alarms: alarms.batches)
+        self.state = replace(state, alarms=newer)
 
     def _keep(self, published: Published) -> None:
         self._base, self._unseen = published, True
@@ -181,21 +210,26 @@ class Teaching:
         """Return the newest version with its arrays, for a checkpoint."""
         if self._base is None:
             return None
-        asking = ray.get(self.trainer.get_state.remote()) if self._lockstep else None
+        asking, kept = ray.get(self.trainer.get_state.remote()) if self._lockstep else (None, [])
         return {
             "version": self._base.version,
             "arrays": dict(self.arrays()),
             "asking": asking and asdict(asking),
+            "alarms": self.state.alarms.to_state(),
+            "kept": [dict(arrays) for arrays in kept],
         }
 
     def set_state(self, state: dict[str, Any], *, env_steps: int) -> None:
         """Go on from a checkpoint's version, made at so many steps."""
         published = Published(version=state["version"], boxed=[ray.put(state["arrays"])])
         self._keep(published)
+        if "alarms" in state:
+            self.state = replace(self.state, alarms=AlarmState.of_state(state["alarms"]))
         if self._lockstep:
             # A life that was not in lockstep asked by other ids: its answers are in the journal and count.
             asking = state.get("asking") or {"questions": 0, "last_round": env_steps}
-            ray.get(self.trainer.set_state.remote(published, AskingState(**asking)))
+            kept = state.get("kept", [])
+            ray.get(self.trainer.set_state.remote(published, AskingState(**asking), kept))
 
     def begin_anew(self, seed: int) -> None:
         """In lockstep, make what follows a function of what a checkpoint holds and of a seed."""

@@ -36,7 +36,7 @@ def write(folder: Path, *, number: int, save: Callable[[Path], object], keep: in
             shutil.rmtree(final)
         draft.rename(final)
         _sync(folder)
-        for old in _all(folder)[:-keep]:
+        for old in whole(folder)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"no checkpoint can be written in {folder} ({error.strerror})") from error
@@ -45,11 +45,12 @@ def write(folder: Path, *, number: int, save: Callable[[Path], object], keep: in
 
 def newest(folder: Path) -> Path | None:
     """Return the newest whole checkpoint; None where there is none."""
-    whole = _all(folder)
-    return whole[-1] if whole else None
+    found = whole(folder)
+    return found[-1] if found else None
 
 
-def _all(folder: Path) -> list[Path]:
+def whole(folder: Path) -> list[Path]:
+    """Return all whole checkpoints, the newest last."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))

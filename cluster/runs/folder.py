@@ -132,6 +132,16 @@ class RunFolder:
         return self.path / "driver.json"
 
     @property
+    def reads_from_file(self) -> Path:
+        """Where the feedback of other runs ends for this one, by their ids; only in lockstep."""
+        return self.path / "reads_from.json"
+
+    @property
+    def thaw_file(self) -> Path:
+        """A person's word that an alarm is over; the driver takes it away."""
+        return self.path / "thaw"
+
+    @property
     def status_file(self) -> Path:
         """The newest row of progress."""
         return self.path / "status.json"

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section, Share
-from policies.settings import EstimatorName, ObjectiveName, PrecisionName
+from policies.settings import EstimatorName, ObjectiveName, PrecisionName, ValueTargetsName
 
 
 class VTraceConfig(Section):
@@ -49,6 +49,18 @@ class ReferenceConfig(Section):
     """A checkpoint whose policy is the reference; empty: the policy as the run begins."""
 
 
+class CriticWarmUpConfig(Section):
+    """How the critic follows a reward that has changed, before the policy is updated with it; see
+    docs/reward_change.md."""
+
+    steps: NotNegative = 0
+    """Gradient steps of the critic alone for each new reward version; 0: none."""
+    batches: Positive = 4
+    """Newest batches of rollouts that it is fitted to, with the rewards of the new version."""
+    megabytes: Positive = 256
+    """Of memory that these may take; a batch that is larger alone is not kept."""
+
+
 class ObjectiveConfig(Section):
     """What the policy maximises; see docs/objectives.md."""
 
@@ -71,6 +83,10 @@ class ObjectiveConfig(Section):
     value_clip: PositiveReal | None = None
     """How far the critic may leave what it said before the update, in standard deviations of its targets;
     empty: as far as it likes."""
+    value_targets: ValueTargetsName = "pop_art"
+    """What the critic's targets are divided by. pop_art: by their running standard deviation, less their mean, with
+    outputs preserved. none: by nothing."""
+    critic_warm_up: CriticWarmUpConfig = Field(default_factory=CriticWarmUpConfig)
     vtrace: VTraceConfig = Field(default_factory=VTraceConfig)
     ppo_kl: AdaptiveKLConfig = Field(default_factory=AdaptiveKLConfig)
     trpo: TRPOConfig = Field(default_factory=TRPOConfig)

@@ -141,12 +141,46 @@ def _true_by_predicted(rows: list[ProgressRow], config: RunConfig) -> Any:
     return figure
 
 
+def _reliability(rows: list[ProgressRow], config: RunConfig) -> Any:
+    known = [row for row in rows if row.reliability]
+    if not known:
+        return None
+    bins = known[-1].reliability
+    figure, axes = _axes(
+        f"Is the reward model right as often as it says? (error {known[-1].calibration_error:.3f})",
+        "how sure it is of a held-out answer",
+        "share predicted rightly",
+    )
+    axes.plot([0.5, 1], [0.5, 1], color=_GREY, linewidth=1, linestyle="--", zorder=1)
+    for confidence, right, count in bins:
+        axes.plot([confidence] * 2, wilson_interval(right, count), color=_TEAL, linewidth=1.2, alpha=0.5)
+    confidences, rights = [one[0] for one in bins], [one[1] for one in bins]
+    axes.plot(confidences, rights, color=_TEAL, marker="o", markersize=5, linewidth=1.2)
+    axes.set_xlim(0.49, 1.01)
+    axes.set_ylim(0, 1.03)
+    _percent(axes.xaxis)
+    _percent(axes.yaxis)
+    return figure
+
+
+def wilson_interval(share: float, count: int) -> Pair:
+    """Return where a share of so many lies with a probability of 95 %.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    z = 1.959964
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * ((share * (1 - share) + z * z / (4 * count)) / count) ** 0.5
+    return middle - half, middle + half
+
+
 _RETURN = "true return per episode"
 
 _PICTURES: dict[str, Callable[[list[ProgressRow], RunConfig], Any]] = {
     "return_by_comparisons": _return_by_comparisons,
     "return_by_steps": _return_by_steps,
     "accuracy_by_comparisons": _accuracy_by_comparisons,
+    "reliability": _reliability,
     "true_by_predicted": _true_by_predicted,
 }
 """Each returns a figure, or None where the run has no numbers for it."""

@@ -24,10 +24,16 @@ _TAGS = {
     "train_accuracy": "reward_model/train_accuracy",
     "fresh_accuracy": "reward_model/fresh_accuracy",
     "fresh_log_loss": "reward_model/fresh_log_loss",
+    "calibration_error": "reward_model/calibration_error",
     "signal_accuracy": "reward_model/signal_accuracy",
     "correction_accuracy": "reward_model/correction_accuracy",
     "reward_version": "reward_model/version",
     "refused_reward_versions": "reward_model/refused_versions",
+    "rolled_back_reward_versions": "reward_model/rolled_back_versions",
+    "policy_disagreement": "guards/disagreement",
+    "saturated_share": "guards/saturation",
+    "alarm_holds": "guards/alarm_holds",
+    "alarm_env_steps": "guards/alarm_env_steps",
     "comparisons": "feedback/comparisons",
     "asked": "feedback/asked",
     "open_questions": "feedback/open_questions",
@@ -100,6 +106,10 @@ class ProgressRow:
     """Share of the newest answers that the reward model predicted before it was trained on them."""
     fresh_log_loss: float | None = None
     """In nats per answer, of these."""
+    calibration_error: float | None = None
+    """Expected calibration error on held-out answers; 0 where the model is right as often as it says."""
+    reliability: list[tuple[float, float, int]] = field(default_factory=list)
+    """Held-out answers by how sure the model is of them: mean confidence, share that it predicts, and count."""
     signals: int = 0
     """Live signals that are learnt from."""
     signal_accuracy: float | None = None
@@ -140,6 +150,18 @@ class ProgressRow:
     """Terms of the loss, unweighted in the last update."""
     refused_reward_versions: int = 0
     """Reward models that judged worse than the one before and were not used."""
+    rolled_back_reward_versions: int = 0
+    """Times that an earlier reward model came back, because the newest answers spoke for it."""
+    policy_disagreement: float | None = None
+    """How much more the ensemble disagrees on what the policy does than on what people judged; 1 is as much."""
+    saturated_share: float | None = None
+    """Of the policy's steps, those with more reward than anything that people judged."""
+    alarms: dict[str, int] = field(default_factory=dict)
+    """Of the guards so far, by the reason: agreement, disagreement, saturation."""
+    alarm_env_steps: int | None = None
+    """When the newest of them was raised."""
+    alarm_holds: bool = False
+    """It has not cleared yet; where reward.guards.on_alarm is ask or freeze, the policy does not learn."""
     dropped_rollouts: dict[str, int] = field(default_factory=dict)
     """Rollouts gathered and never trained on, by the reason: stale, lost; since this driver started."""
     lost_environments: dict[str, int] = field(default_factory=dict)
@@ -192,6 +214,7 @@ def scalars(row: ProgressRow) -> dict[str, float]:
     values = {tag: getattr(row, name) for name, tag in _TAGS.items()}
     values |= {f"rollouts/lost_environments_{why}": count for why, count in row.lost_environments.items()}
     values |= {f"rollouts/dropped_{why}": count for why, count in row.dropped_rollouts.items()}
+    values |= {f"guards/alarms_{why}": count for why, count in row.alarms.items()}
     values |= {f"feedback/delay_{teacher}": seconds for teacher, seconds in row.delays.items()}
     for teacher in row.teachers:
         for name in ("answers", "agreement", "weight"):

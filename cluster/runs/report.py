@@ -21,6 +21,8 @@ _CAPTIONS = {
     "return_by_comparisons": "How much good came of each answer.",
     "return_by_steps": "The learning curve.",
     "accuracy_by_comparisons": "Held-out answers judge the reward model and never train it.",
+    "reliability": "Held-out answers in groups of equal size, by how sure the model is of them; lines are 95 % "
+    "intervals. Above the dashed line it is too modest, below it too sure.",
     "true_by_predicted": "On the line, more predicted reward means more true reward; dots far below it "
     "to the right are reward that the model promises and the task does not give.",
 }
@@ -40,6 +42,7 @@ def write_report(folder: RunFolder) -> Path:
         subtitle=html.escape(_subtitle(config, folder, finished=summary is not None)),
         tiles="".join(_tile(name, value) for name, value in facts),
         goal=_goal(config, summary),
+        alarms=_alarms(config, row),
         pictures="".join(map(_picture, picture_files(folder))) or "<p>This run has no numbers to draw.</p>",
         teachers=_teachers(row),
         settings=_settings(config),
@@ -93,6 +96,19 @@ def _goal(config: RunConfig, summary: dict[str, Any] | None) -> str:
     verdict = "met" if all(line.met for line in lines) else "missed"
     head = f'<h2>Goal <span class="{verdict}">{verdict}</span></h2>'
     return head + _table(("", "reached", "asked for", ""), rows)
+
+
+def _alarms(config: RunConfig, row: ProgressRow | None) -> str:
+    """What the guards have raised; nothing where they have raised nothing."""
+    if row is None or not row.alarms:
+        return ""
+    rows = [
+        *((reason, number(count)) for reason, count in row.alarms.items()),
+        ("the newest at environment step", number(row.alarm_env_steps)),
+        ("it has cleared", "no" if row.alarm_holds else "yes"),
+        ("reward.guards.on_alarm", config.reward.guards.on_alarm),
+    ]
+    return "<h2>Alarms: the policy may have raised the learned reward alone</h2>" + _table(("", ""), rows)
 
 
 def _picture(path: Path) -> str:
@@ -212,6 +228,7 @@ summary {{ cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }}
 <p class="sub">{subtitle}</p>
 <div class="tiles">{tiles}</div>
 {goal}
+{alarms}
 <h2>Pictures</h2>
 <div class="pictures">{pictures}</div>
 <h2>Summary</h2>

@@ -99,11 +99,10 @@ class TeacherLedger:
         first, second = (teacher.kinds[choice.value] for choice in (Choice.FIRST, Choice.SECOND))
         side = share_evidence(max(first, second), first + second, most=settings.side_share)
         # Either side may be it.
-        evidence = {Reason.SAME_SIDE: side - math.log(2)}
-        if settings.look_seconds:
-            evidence[Reason.TOO_FAST] = share_evidence(
-                teacher.fast, teacher.answers, most=settings.fast_share
-            )
+        evidence = {
+            Reason.SAME_SIDE: side - math.log(2),
+            Reason.TOO_FAST: share_evidence(teacher.fast, teacher.answers, most=settings.fast_share),
+        }
         return [
             flag
             for reason, found in evidence.items()

@@ -48,7 +48,8 @@ class RewardDeployment(Deployed):
         # No `len`: a trace would take it for the number that it was.
         action_NC = self.action_C.expand(observation_NO.shape[0], *self.action_C.shape)
         raw_KNC = self.ensemble(*self.ensemble.inputs(observation_NO[:, None], action_NC))
-        return (self.action_C[self.ensemble.on_scale(raw_KNC).mean(0).argmax(1)],)
+        reward_NC = self.ensemble.conservatism.combined(self.ensemble.on_scale(raw_KNC))
+        return (self.action_C[reward_NC.argmax(1)],)
 
     def shortfall(self, inputs: list[NDArray[Any]], action: NDArray[Any]) -> NDArray[Any]:
         """See `Deployed`: in what people would say, by the code that acts in the run."""

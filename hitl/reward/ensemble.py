@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hitl.reward.conservatism import Conservatism, without_conservatism
 from hitl.reward.convolutions import Convolutions
+from hitl.reward.evaluation import on_cpu
 from hitl.reward.inputs import InputSpace
 from hitl.reward.recurrent import Memories
 from hitl.reward.torch_inputs import input_features
@@ -87,6 +89,8 @@ class RewardEnsemble(nn.Module):
     def __init__(self, space: InputSpace, *, members: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.space = space
+        self.conservatism = Conservatism()
+        """What `reward` makes of the members' rewards; part of a version."""
         self.seen = space.image_features * len(space.images)
         """Features of images, of each member; they come before the other inputs."""
         sizes = [self.seen + space.size + space.memory_units, *hidden, 1]
@@ -148,11 +152,19 @@ class RewardEnsemble(nn.Module):
         """
         if self.convolutions is None:
             inputs = self.inputs(observation_PO, action_PA)
+            if self._is_plain(inputs[0]):
+                flat_KP = on_cpu(list(self.weights), list(self.biases), inputs[0].flatten(0, -2))
+                return flat_KP.view(self.members, *inputs[0].shape[:-1])
             raw_KP: Tensor = self(*inputs) if begins_SL is None else self(*inputs, begins_SL)
             return raw_KP
         rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
         parts = zip(torch.split(observation_PO, rows), torch.split(action_PA, rows), strict=True)
         return torch.cat([self(*self.inputs(*part)) for part in parts], 1)
+
+    def _is_plain(self, input_PF: Tensor) -> bool:
+        """Whether nothing but numbers on the CPU is asked for, of steps one by one."""
+        on_cpu = input_PF.device.type == "cpu" and input_PF.dtype == torch.float32
+        return on_cpu and self.memories is None and not torch.is_grad_enabled()
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return what `raw` returns, of `inputs`."""
@@ -193,8 +205,10 @@ class RewardEnsemble(nn.Module):
         return (raw_KP - self.gauge_mean_K.view(axes)) / self.gauge_std_K.view(axes)
 
     def reward(self, observation_PO: Tensor, action_PA: Tensor, begins_SL: Tensor | None = None) -> Tensor:
-        """Return the reward of each step on the fixed scale, [P]: the members' mean; see `raw`."""
-        return self.member_rewards(observation_PO, action_PA, begins_SL).mean(0)
+        """Return the reward of each step on the fixed scale, [P]: the members' mean, or less; see `Conservatism`."""
+        members_KP = self.member_rewards(observation_PO, action_PA, begins_SL)
+        reward_P: Tensor = self.conservatism.combined(members_KP)
+        return reward_P
 
     def of_actions(self, observation_NO: Tensor, action_C: Tensor) -> Tensor:
         """Return the reward of each candidate action in each state, [N, C]; images are read once for all actions."""
@@ -219,11 +233,12 @@ class RewardEnsemble(nn.Module):
 
     def to_arrays(self) -> Weights:
         """Return the model's state as arrays."""
-        return to_arrays(self)
+        return to_arrays(self) | self.conservatism.to_arrays()
 
     def load_arrays(self, arrays: Weights) -> None:
         """Take over a state made by `to_arrays` of a model of the same shape; a link that it lacks stays as it is."""
-        state = to_tensors(arrays)
+        self.conservatism = Conservatism.of_arrays(arrays)
+        state = to_tensors(without_conservatism(arrays))
         known = self.state_dict()
         links = {name: known[name] for name in known if name.startswith(("signals.", "links."))}
         self.load_state_dict(links | state)

@@ -19,6 +19,8 @@ from hitl.reward.settings import FitSettings
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters
 
+PLATEAU_STEPS = 20
+"""Gradient steps whose mean loss is compared with that of as many before."""
 _CERTAINTY = float(ndtr(2.0))
 """With which a version that is refused is worse."""
 
@@ -51,6 +53,10 @@ class Part:
     def heldout(self) -> Tensor:
         """Places of the pieces that judge, int64."""
         return torch.from_numpy(np.flatnonzero(self.examples.heldout_E))
+
+    def by_arrival(self, rows: Tensor) -> Tensor:
+        """Return the same places, the pieces that came last at the end."""
+        return rows[np.argsort(self.examples.arrival_E[rows.numpy()], kind="stable")]
 
     def since(self, arrival: int) -> Tensor:
         """Return the places of the pieces whose number of arrival is at least this, int64."""
@@ -113,6 +119,26 @@ class EvidenceLoss(nn.Module):
         return (loss,)
 
 
+class Plateau:
+    """Notices where a loss goes down no more; one number is fetched from the device in `PLATEAU_STEPS`."""
+
+    def __init__(self, least: float | None) -> None:
+        """Begin; `least` is the decrease in nats below which it has been reached, None: it never is."""
+        self._least = least
+        self._sum, self._steps, self._before = torch.zeros(()), 0, math.inf
+
+    def reached(self, loss: Tensor) -> bool:
+        """Take the loss of a step; whether those since the last look are hardly lower than those before it."""
+        if self._least is None:
+            return False
+        self._sum, self._steps = self._sum.to(loss.device) + loss, self._steps + 1
+        if self._steps < PLATEAU_STEPS:
+            return False
+        mean, before = float(self._sum) / PLATEAU_STEPS, self._before
+        self._sum, self._steps, self._before = torch.zeros_like(self._sum), 0, mean
+        return before - mean < self._least
+
+
 class Fit:
     """Fits an ensemble to evidence by maximum likelihood, warm-started, time after time."""
 
@@ -136,6 +162,10 @@ class Fit:
     ) -> float:
         """Fit; returns the last mean loss in nats.
 
+        It ends early where the settings say so and the loss of minibatches goes down no more. What is held out has no
+        say in it: if it chose the model it would not judge it (Prechelt 1998, "Early Stopping - But When?", for what
+        else there is).
+
         Args:
             parts: the kinds that there is something of to train on.
             generator: draws the minibatches, on the CPU.
@@ -147,11 +177,11 @@ class Fit:
         whole, step = self._step_on(tuple(part.likelihood for part in parts))
         if anew:
             forget(self._optimiser)
-        training = [part.training for part in parts]
+        training = [part.by_arrival(part.training) if newest else part.training for part in parts]
         counts_I = torch.tensor([len(rows) for rows in training], dtype=torch.float32, device=device)
         weight_I = torch.tensor([part.weight for part in parts], device=device)
         share_I = weight_I * counts_I / counts_I.sum()
-        loss = torch.zeros(())
+        loss, plateau = torch.zeros(()), Plateau(self._settings.early_stop)
         for _ in range(gradient_steps or self._settings.gradient_steps):
             told = []
             for part, rows in zip(parts, training, strict=True):
@@ -159,6 +189,8 @@ class Fit:
                 bootstrap_KB = part.examples.bootstrap_KE[:, chosen]
                 told.append((*part.examples.of(chosen), part.rationality_of(chosen), bootstrap_KB))
             loss, _ = step(share_I, *whole.inputs(told))
+            if plateau.reached(loss):
+                break
         return float(loss)
 
     def _step_on(self, likelihoods: tuple[Likelihood, ...]) -> tuple[EvidenceLoss, GradientStep]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hitl.reward.conservatism import Conservatism
 from hitl.reward.inputs import InputSpace
 from policies.acting.inference import Weights
 
@@ -42,13 +43,14 @@ def acting_reward(space: InputSpace) -> ActingReward:
 
 
 class NumpyReward:
-    """The mean of an ensemble's members, on the fixed scale of its version; 0 before the first version."""
+    """What `RewardEnsemble.reward` is, on the fixed scale of its version; 0 before the first version."""
 
     def __init__(self, space: InputSpace) -> None:
         self._space = space
         self._layers: list[tuple[Reals, Reals]] = []
         self._over_std_K: Reals = np.ones(0, np.float32)
         self._mean_K: Reals = np.zeros(0, np.float32)
+        self._conservatism = Conservatism()
 
     def load(self, arrays: Weights) -> None:
         """Take over a version made by `RewardEnsemble.to_arrays`; the arrays are copied."""
@@ -68,6 +70,7 @@ class NumpyReward:
         self._layers = layers
         self._over_std_K = np.reciprocal(gauge)
         self._mean_K = np.array(arrays["gauge_mean_K"], np.float32)
+        self._conservatism = Conservatism.of_arrays(arrays)
 
     def reward(self, observation_PO: NDArray[Any], action_PA: NDArray[Any]) -> Reals:
         """Return the reward of these steps, float32[P]."""
@@ -91,5 +94,5 @@ class NumpyReward:
             if layer < len(self._layers) - 1:
                 np.tanh(hidden, out=hidden)
         reward_KP = (hidden[..., 0] - self._mean_K[:, None]) * self._over_std_K[:, None]
-        mean: Reals = reward_KP.mean(0)
-        return mean
+        reward_P: Reals = self._conservatism.combined(reward_KP)
+        return reward_P

@@ -12,18 +12,27 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
+from hitl.reward.alarms import OnPolicy
 from hitl.reward.baseline import PlainBaseline
+from hitl.reward.calibration import Reliability, of_comparisons
+from hitl.reward.conservatism import Conservatism, without_conservatism
 from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.inputs import InputSpace
+from hitl.reward.on_policy import StepArrays, on_policy
 from hitl.reward.prequential import Prequential
 from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.rollback import KeptVersions
 from hitl.reward.settings import FitSettings, TeacherSettings
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
+_REFRESH_SHARE = 0.1
+"""Of all evidence may be new where few gradient steps are to learn it."""
+_REFRESH_JUDGED = 128
+"""About so many training pieces of a kind are looked at after these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +50,14 @@ class KindReport:
     plain_heldout_log_loss: float | None = None
     plain_heldout_accuracy: float | None = None
     """Of a model that takes all teachers for alike, where this one does not."""
+    reliability: Reliability | None = None
+    """On held-out comparisons, after a whole fit."""
     fresh_count: int = 0
     """The newest pieces, each judged by the version before the first fit that knew of it; see `Prequential`."""
     fresh_log_loss: float | None = None
     fresh_accuracy: float | None = None
+    newest_log_losses: tuple[float, ...] = ()
+    """Of the pieces that came since the last fit, in nats; of nothing that trained the version that judged them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,8 @@ class FitReport:
 
     accepted: bool
     """False where the candidate was worse than the current version on the same held-out evidence."""
+    rolled_back: bool = False
+    """Before it, people's newest answers spoke for an earlier version, which took the place of the newest one."""
     kinds: Mapping[str, KindReport]
 
 
@@ -73,6 +88,8 @@ class OnlineRewardModel:
         kind_weights: Mapping[str, float] | None = None,
         teachers: Teachers | None = None,
         teacher_settings: TeacherSettings | None = None,
+        conservatism: Conservatism | None = None,
+        earlier_versions: int = 0,
     ) -> None:
         """Begin without evidence.
 
@@ -88,12 +105,16 @@ class OnlineRewardModel:
             kind_weights: of each kind beside the others; 1 where it is not named.
             teachers: as the kinds number them.
             teacher_settings: how they are told from each other; None: they are taken for alike.
+            conservatism: how the members' rewards become one; None: their mean.
+            earlier_versions: that are kept, to go back to.
         """
         self._device = device or torch.device("cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ensemble = RewardEnsemble(space, members=members, hidden=hidden).to(self._device)
+        self.ensemble.conservatism = conservatism or Conservatism()
         self._settings, self._fit = settings, Fit(self.ensemble, settings)
+        self.kept = KeptVersions(earlier_versions)
         self.evidence = {kind.name: kind for kind in evidence}
         """What people have said, by kind."""
         self.heldout_share = heldout_share
@@ -145,17 +166,20 @@ class OnlineRewardModel:
         parts = self._parts()
         if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
-        known = self._tell_teachers_apart(parts)
+        known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
         training = [part for part in parts.values() if len(part.training)]
-        for name, fresh in self._fresh.items():
-            fresh.judge(self.ensemble, parts.get(name))
+        judged = {name: fresh.judge(self.ensemble, parts.get(name)) for name, fresh in self._fresh.items()}
+        rolled_back = self.kept.go_back(
+            self.ensemble, [(parts[n], rows) for n, rows in judged.items() if len(rows)]
+        )
         before, current = self.ensemble.to_arrays(), self._judge(parts)
+        is_refresh = quick_steps is None and unseen is not None
         self._fit(
             training,
             generator=self._generator,
-            gradient_steps=quick_steps,
-            newest=newest,
-            anew=quick_steps is None,
+            gradient_steps=self._settings.refresh_steps if is_refresh else quick_steps,
+            newest=unseen or newest,
+            anew=quick_steps is None or rolled_back,
         )
         # A part of it is nearly as good, and a teacher is waiting.
         few = _QUICK_PROBE_STEPS if self.ensemble.convolutions is None else _QUICK_PROBE_IMAGES
@@ -163,11 +187,19 @@ class OnlineRewardModel:
         self.ensemble.set_gauge(*(part[:rows] for part in self._probe))
         candidate = self._judge(parts)
         accepted = is_first or not is_worse(list(candidate.values()), list(current.values()))
-        if not accepted:
+        if accepted:
+            self.kept.keep(self.weights())
+        else:
             self.ensemble.load_arrays(before)
         kept = candidate if accepted else current
         # A quick fit has no time for it.
-        trained = {n: judge(self.ensemble, p, p.training) for n, p in parts.items() if quick_steps is None}
+        trained = {
+            n: judge(self.ensemble, p, p.training[:: max(1, len(p.training) // _REFRESH_JUDGED)])
+            if is_refresh
+            else judge(self.ensemble, p, p.training)
+            for n, p in parts.items()
+            if quick_steps is None
+        }
         plain = self._plain(parts) if known and quick_steps is None else {}
         kinds = {
             name: KindReport(
@@ -179,13 +211,17 @@ class OnlineRewardModel:
                 teachers=known.get(name, {}),
                 plain_heldout_log_loss=plain[name].log_loss if name in plain else None,
                 plain_heldout_accuracy=plain[name].accuracy if name in plain else None,
+                reliability=of_comparisons(self.ensemble, part)
+                if name == "comparisons" and quick_steps is None
+                else None,
                 fresh_count=len(self._fresh[name]),
                 fresh_log_loss=self._fresh[name].log_loss,
                 fresh_accuracy=self._fresh[name].accuracy,
+                newest_log_losses=self._fresh[name].newest,
             )
-            for name in parts
+            for name, part in parts.items()
         }
-        return FitReport(accepted=accepted, kinds=kinds)
+        return FitReport(accepted=accepted, rolled_back=rolled_back, kinds=kinds)
 
     def _parts(self) -> dict[str, Part]:
         found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}
@@ -199,6 +235,19 @@ class OnlineRewardModel:
             for name, examples in found.items()
             if examples is not None
         }
+
+    def _to_refresh(self, parts: Mapping[str, Part]) -> int | None:
+        """Return the most new pieces of a kind, where few are new and few steps are to learn them; else None."""
+        unseen = [fresh.unseen(parts.get(name)) for name, fresh in self._fresh.items()]
+        known = [count for count in unseen if count is not None]
+        total = sum(len(part.examples.heldout_E) for part in parts.values())
+        if (
+            not self._settings.refresh_steps
+            or len(known) < len(unseen)
+            or sum(known) > _REFRESH_SHARE * total
+        ):
+            return None
+        return max(known)
 
     def _tell_teachers_apart(self, parts: dict[str, Part]) -> dict[str, dict[str, Rationality]]:
         """Weigh the teachers of each kind by what the model as it is expects of them; returns how much, by kind.
@@ -235,13 +284,20 @@ class OnlineRewardModel:
     def _judge(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         return {name: judge(self.ensemble, part, part.heldout) for name, part in parts.items()}
 
+    def look(self, policy: StepArrays, judged: StepArrays) -> OnPolicy:
+        """Hold the policy's newest steps against those that people judged; there is a probe set."""
+        assert self._probe is not None
+        return on_policy(self.ensemble, policy, judged, self._probe)
+
     def weights(self) -> Weights:
         """Return the current version as arrays."""
         return self.ensemble.to_arrays()
 
     def load(self, weights: Weights) -> None:
         """Go on from a version made by `weights`; what has come may have trained it, or not."""
-        self.ensemble.load_arrays(weights)
+        # Its conservatism is the run file's, though another one made the version.
+        self.ensemble.load_arrays({**without_conservatism(weights), **self.ensemble.conservatism.to_arrays()})
+        self.kept.versions = [self.weights()]
         for fresh in self._fresh.values():
             fresh.forget()
 

@@ -9,6 +9,9 @@ Source: Gama, Sebastiao and Rodrigues 2013, "On evaluating stream learning algor
 
 from collections import deque
 
+import torch
+from torch import Tensor
+
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Examples
 from hitl.reward.fitting import Part, judge
@@ -25,8 +28,10 @@ class Prequential:
         self._rights: deque[bool | None] = deque(maxlen=window)
         self._learnt: int | None = None
         """Pieces with a lower number of arrival are known to the model; None: nobody can say which."""
+        self.newest: tuple[float, ...] = ()
+        """Log-losses of what the last call judged, in nats."""
 
-    def judge(self, ensemble: RewardEnsemble, part: Part | None) -> None:
+    def judge(self, ensemble: RewardEnsemble, part: Part | None) -> Tensor:
         """Judge what has come since the last call, by the model as it is; a fit must follow.
 
         A model that no fit has made foresees nothing: what comes before the first one is not judged.
@@ -34,15 +39,28 @@ class Prequential:
         Args:
             ensemble: the model.
             part: all pieces that count; None where there are none.
+
+        Returns:
+            The places of the pieces that were judged, int64.
         """
+        rows, self.newest = torch.zeros(0, dtype=torch.int64), ()
         if self._learnt is not None and part is not None:
-            found = judge(ensemble, part, part.since(self._learnt))
-            self._log_losses.extend(found.log_loss_E.tolist())
+            rows = part.since(self._learnt)
+            found = judge(ensemble, part, rows)
+            self.newest = tuple(found.log_loss_E.tolist())
+            self._log_losses.extend(self.newest)
             self._rights.extend(
                 right if decided else None
                 for right, decided in zip(found.right_E.tolist(), found.decided_E.tolist(), strict=True)
             )
         self.has_learnt(part.examples if part else None)
+        return rows
+
+    def unseen(self, part: Part | None) -> int | None:
+        """Return how many pieces have come since the last fit; None where nobody can say."""
+        if part is None:
+            return 0
+        return None if self._learnt is None else len(part.since(self._learnt))
 
     def has_learnt(self, examples: Examples | None) -> None:
         """Take note that the model knows these pieces, and none that come later."""

@@ -33,6 +33,8 @@ class FitSettings:
     learning_rate: float
     weight_decay: float
     gradient_steps: int
+    early_stop: float | None = None
+    refresh_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 Results agree with torch's up to the order of sums.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ UFUNCS: dict[Any, np.ufunc] = {
     _aten.le.Tensor: np.less_equal,
     _aten.log.default: np.log,
     _aten.log1p.default: np.log1p,
+    _aten.logaddexp.default: np.logaddexp,
     _aten.logical_and.default: np.logical_and,
     _aten.logical_and_.default: np.logical_and,
     _aten.logical_not.default: np.logical_not,
@@ -260,10 +262,11 @@ def _log_softmax_backward(
 
 
 def _one_of_each_row(emit: Emit, borrow: Borrow, x: _Array, axis: int, index: _Array) -> _Array:
-    """Return the flat numbers of what `gather` takes: one for each row of a matrix."""
-    if x.ndim != 2 or axis % 2 != 1 or index.shape != (len(x), 1):
+    """Return the flat numbers of what `gather` takes: one of each row of a last axis."""
+    rows = (*x.shape[:-1], 1)
+    if axis not in (-1, x.ndim - 1) or index.shape != rows:
         raise UnknownKernelError(_aten.gather.default)
-    row, flat = np.arange(len(x)).reshape(-1, 1) * x.shape[1], borrow(index)
+    row, flat = np.arange(math.prod(rows)).reshape(rows) * x.shape[-1], borrow(index)
     emit(np.add, row, index, out=flat)
     return flat
 

@@ -35,3 +35,19 @@ def update_statistics(network: ActorCritic, *, target_P: Tensor, rate: float) ->
     last.bias.mul_(old_std).add_(old_mean - mean).div_(std)
     network.value_mean.copy_(mean)
     network.value_std.copy_(std)
+
+
+@torch.no_grad()
+def rescale(network: ActorCritic, *, target_P: Tensor) -> None:
+    """Set the critic's mean and standard deviation to the targets', and let its outputs move with them.
+
+    For targets of another reward, in whose units the outputs have no meaning: where the rewards differ by a factor and
+    a constant, so do their values, and what the critic has learnt of them stays right.
+
+    Args:
+        network: changed in place.
+        target_P: value targets in the new reward's units, any shape.
+    """
+    target = target_P.double()
+    network.value_mean.copy_(target.mean())
+    network.value_std.copy_(target.std(correction=0).clamp_min(_SMALLEST_STD))

@@ -40,6 +40,10 @@ class RewardScale:
         return_TN = summed_backwards(earned_TN.flip(0), before_TN.flip(0)).flip(0)
         self._carry(rollout, carry_TN[-1] * return_TN[-1])
         self._moments.take(return_TN[duration_TN > 0])
+        return self.scaled(reward_TN)
+
+    def scaled(self, reward_TN: Tensor) -> Tensor:
+        """Return rewards, scaled as those of the last rollout and clipped."""
         scale = (self._moments.variance + TINY).rsqrt()
         return (reward_TN * scale).clamp(-FURTHEST, FURTHEST)
 

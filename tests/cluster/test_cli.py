@@ -23,7 +23,7 @@ from hitl.errors import ConfigError
 from hitl.tokens import load_or_create_secret, verify
 from tests.cluster.supervised import Scripts, wait_until
 
-COMMANDS = ["train", "teach", "serve", "eval", "export", "report", "runs", "token"]
+COMMANDS = ["train", "teach", "serve", "eval", "compare", "export", "report", "runs", "thaw", "token"]
 
 
 @pytest.fixture
@@ -111,7 +111,9 @@ def test_what_was_learnt_on_cannot_be_changed_on_resume(
     assert load_run(folder.run_file) == RunConfig()
 
 
-@pytest.mark.parametrize("command", ["eval", "export", "report", "token --name alice --run", "teach --run"])
+@pytest.mark.parametrize(
+    "command", ["eval", "export", "report", "thaw", "token --name alice --run", "teach --run"]
+)
 def test_an_unknown_run_is_a_mistake(
     capsys: pytest.CaptureFixture[str], folder: RunFolder, command: str
 ) -> None:

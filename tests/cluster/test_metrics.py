@@ -17,7 +17,7 @@ from hitl.service.metrics import TABLE as SERVICE_TABLE
 PARTS = "rollout|queue|learner|weights|reward|feedback"
 UNITS = (
     "steps|steps_per_second|rewards|rollouts|updates|seconds|loss|versions|ratio|nats|comparisons|signals|corrections"
-    "|relabels|environments|segments|teachers"
+    "|relabels|environments|segments|teachers|alarms"
 )
 
 
@@ -49,7 +49,15 @@ def scrape(address: str) -> dict[str, float]:
 def test_rows_arrive_at_the_scraper() -> None:
     driver = DriverMetrics()
     driver.start_from(
-        ProgressRow(time=0, wall_seconds=0, phase="learning", env_steps=1000, dropped_rollouts={"stale": 9})
+        ProgressRow(
+            time=0,
+            wall_seconds=0,
+            phase="learning",
+            env_steps=1000,
+            dropped_rollouts={"stale": 9},
+            alarms={"agreement": 1},
+            rolled_back_reward_versions=1,
+        )
     )
     address = driver.serve("127.0.0.1", 0)
     driver.observe_update(duration_seconds=0.2, sampling_seconds=0.3, lag_updates=1)
@@ -58,9 +66,11 @@ def test_rows_arrive_at_the_scraper() -> None:
             ProgressRow(
                 time=0, wall_seconds=0, phase="learning", env_steps=env_steps, policy_version=7,
                 reward_version=3, true_return=12.5, heldout_accuracy=0.75, fresh_accuracy=0.5,
-                fresh_log_loss=0.625, losses={"value": 0.25}, risk=0.125,
+                fresh_log_loss=0.625, calibration_error=0.0625, losses={"value": 0.25}, risk=0.125,
                 dropped_rollouts={"stale": 3, "lost": 1}, asked=40,
                 lost_environments={"timeout": 2, "error": env_steps // 500},
+                alarms={"agreement": 1, "saturation": env_steps // 900}, alarm_holds=True,
+                policy_disagreement=1.5, saturated_share=0.375, rolled_back_reward_versions=3,
             )
         )  # fmt: skip
     seen = scrape(address)
@@ -78,6 +88,14 @@ def test_rows_arrive_at_the_scraper() -> None:
     assert seen['hitl_reward_agreement_ratio{split="heldout"}'] == 0.75
     assert seen['hitl_reward_agreement_ratio{split="fresh"}'] == 0.5
     assert seen["hitl_reward_fresh_loss_nats"] == 0.625
+    assert seen["hitl_reward_calibration_error_ratio"] == 0.0625
+    # Those of the life before are no work of this driver.
+    assert seen['hitl_reward_alarms_total{reason="saturation"}'] == 2
+    assert seen.get('hitl_reward_alarms_total{reason="agreement"}', 0) == 0
+    assert seen["hitl_reward_rolled_back_versions_total"] == 2
+    assert seen["hitl_reward_alarm_holds_ratio"] == 1
+    assert seen["hitl_reward_policy_disagreement_ratio"] == 1.5
+    assert seen["hitl_reward_saturated_ratio"] == 0.375
     assert seen["hitl_feedback_asked_comparisons"] == 40
     assert seen["hitl_learner_updates_total"] == 1
     assert seen['hitl_learner_policy_lag_updates_bucket{le="1.0"}'] == 1

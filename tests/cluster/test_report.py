@@ -172,3 +172,12 @@ def test_a_goal_is_met_when_every_line_is(goal: dict[str, float], met: bool | No
 def test_what_is_not_known_is_not_reached() -> None:
     goal = RunConfig.model_validate({"goal": {"true_return": 1}}).goal
     assert goal_met(goal, SUMMARY | {"true_return_mean": None}) is False
+
+
+def test_a_run_that_judged_held_out_answers_shows_their_reliability(tmp_path: Path) -> None:
+    rows = learning(4)
+    bins = [(0.6, 0.7, 12), (0.9, 1.0, 12)]
+    rows[2] = ProgressRow(**(rows[2].to_json() | {"reliability": bins, "calibration_error": 0.1}))
+    folder = make_run(tmp_path, {}, rows)
+    assert "reliability" in [path.stem for path in draw_pictures(folder)]
+    assert "too modest" in write_report(folder).read_text()

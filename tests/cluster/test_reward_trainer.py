@@ -1,6 +1,6 @@
 """The reward trainer beside a stage whose frames are made by hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
 from hitl.acting import make_acting
+from hitl.events import Choice
 from hitl.policies import ActingSettings
 from hitl.stages import ActionSpace
 from policies.acting.inference import acting_policy
@@ -43,10 +44,15 @@ def open_run(service: LiveService, name: str) -> FeedbackLink:
 
 @contextmanager
 def trainer_of(
-    service: LiveService, link: FeedbackLink, **changes: Any
+    service: LiveService,
+    link: FeedbackLink,
+    *,
+    environment: EnvironmentConfig = DIAL,
+    reads_from: Sequence[str] = (),
+    **changes: Any,
 ) -> Iterator[Callable[[], TeachingState]]:
     """A reward trainer with experience; returns how to ask it where it stands."""
-    envs = make_vector(DIAL, 4)
+    envs = make_vector(environment, 4)
     policy = acting_policy(envs.observation_space, envs.action_space, seed=0, hidden=(8,))
     policy.load(acting_weights(ActorCritic(envs.observation_space, envs.action_space, hidden=(8,))))
     rollout = Collector(envs, policy, source="1.0", seed=0, share_reward=False).collect(32, policy_version=1)
@@ -60,7 +66,7 @@ def trainer_of(
             "reward": RewardConfig.model_validate({"model": MODEL, "questions": QUESTIONS} | changes),
             "board": None,
             "publisher": None,
-            "reads_from": (),
+            "reads_from": reads_from,
             "life": "1",
             "seed": 0,
             "lockstep": False,
@@ -196,3 +202,27 @@ def test_a_reward_that_is_linear_in_a_tasks_own_features_is_learnt_and_acted_by(
     action, _ = acting.acts.act(np.array([[-3.0], [5.0]], np.float32))
     # Whoever goes left is right: a place farther left is better, wherever the hand is.
     assert action.tolist() == [0, 0]
+
+
+def test_what_two_teachers_say_of_the_same_is_compared_while_the_run_goes_on(service: LiveService) -> None:
+    link = open_run(service, "shared")
+    with (
+        service.cluster() as client,
+        service.teacher("ann") as ann,
+        service.teacher("bob") as bob,
+        trainer_of(service, link, reliability={"look_seconds": 0.0}) as state,
+    ):
+        run = LiveRun(client.get_run(link.run_id), client)
+        client.publish_segments(
+            run.run, [(run.segment(name, steps=3, width=1), None) for name in ("low", "high")]
+        )
+        client.ask(run.run, [run.question("q", answers=2)])
+        for teacher, choice in ((ann, Choice.FIRST), (bob, Choice.SECOND)):
+            teacher.compare(link.run_id, "q", choice)
+        eventually(lambda: len(state().teachers) == 2, seconds=60.0)
+        told = state()
+        assert told.answered == 2
+        assert [(r.teacher_id, r.shared, r.agreement) for r in told.teachers] == [
+            ("ann", 1, 0.0),
+            ("bob", 1, 0.0),
+        ]

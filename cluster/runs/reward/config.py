@@ -3,8 +3,11 @@
 from pydantic import Field
 
 from cluster.runs.reward.corrections import CorrectionsConfig
+from cluster.runs.reward.guards import GuardsConfig
+from cluster.runs.reward.intrinsic import IntrinsicConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -18,6 +21,26 @@ class RewardSourcesConfig(Section):
     """The environment's own reward. Where it is 0 the learner never receives it."""
     learned: float = 1.0
     """The reward model learnt from people."""
+    intrinsic: float = 0.0
+    """Seeing what was not seen before; until when, reward.intrinsic says."""
+
+    def silent(
+        self, intrinsic: IntrinsicConfig, *, reward_version: int | None, env_steps: int
+    ) -> tuple[str, ...]:
+        """Return the sources that have nothing to say now, whatever their weights.
+
+        Args:
+            intrinsic: until when the intrinsic one speaks.
+            reward_version: of the reward model, 0 before the first; None where none is learnt.
+            env_steps: of the run.
+        """
+        has_ended = (
+            bool(reward_version)
+            if intrinsic.until == "first_version"
+            else intrinsic.until != "always" and env_steps > intrinsic.until
+        )
+        silent = {"learned": reward_version == 0, "intrinsic": has_ended}
+        return tuple(name for name, is_silent in silent.items() if is_silent)
 
 
 class AugmentationConfig(Section):
@@ -52,10 +75,13 @@ class RewardConfig(Section):
     """Where the reward comes from."""
 
     sources: RewardSourcesConfig = Field(default_factory=RewardSourcesConfig)
+    intrinsic: IntrinsicConfig = Field(default_factory=IntrinsicConfig)
     model: RewardModelConfig = Field(default_factory=RewardModelConfig)
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     signals: SignalsConfig = Field(default_factory=SignalsConfig)
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
+    guards: GuardsConfig = Field(default_factory=GuardsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    pretraining: PretrainingConfig = Field(default_factory=PretrainingConfig)
     reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)

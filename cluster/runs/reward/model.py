@@ -1,11 +1,12 @@
 """The ensemble that learns what people want, in a run file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
+from hitl.reward.conservatism import Conservatism, ConservatismKind
 from hitl.reward.settings import (
     FitSettings,
     ImageEncoder,
@@ -14,6 +15,16 @@ from hitl.reward.settings import (
     Reads,
     TeacherSettings,
 )
+
+
+class ConservatismConfig(Section):
+    """How the rewards of the ensemble's members become the one that a policy learns from (docs/guards.md)."""
+
+    kind: ConservatismKind = "mean"
+    """mean: of the members. deviation: their mean minus coefficient times their standard deviation. worst: the least of
+    them."""
+    coefficient: NotNegativeReal = 1.0
+    """deviation: lambda."""
 
 
 class RewardModelConfig(Section):
@@ -47,6 +58,15 @@ class RewardModelConfig(Section):
     """AdamW's weight decay."""
     gradient_steps: Positive = 100
     """Gradient steps of each fit, warm-started from the last one."""
+    refresh_steps: Positive | None = None
+    """So few where at most a tenth of what people have said is new: it is in each of their minibatches, with older
+    feedback for the rest. A version comes sooner then. Empty: every fit is a whole one."""
+    early_stop: PositiveReal | None = None
+    """A fit ends before that once 20 steps have lowered the training loss by less than this, in nats. Held-out answers
+    have no say in it: they judge (docs/reward_models.md). Empty: all steps are taken."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it is fitted. auto: on CUDA where there is one and the model reads images, else on the CPU, which is faster
+    for small networks. Relabelling happens where the learner is."""
     batch_comparisons: Positive = 32
     """Comparisons per gradient step; and rankings, ratings, goals and windows of demonstrations."""
     lapse: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -55,6 +75,13 @@ class RewardModelConfig(Section):
     """Share of segments whose comparisons judge the model and never train it."""
     kinds: KindWeights = Field(default_factory=KindWeights)
     teachers: TeachersConfig = Field(default_factory=TeachersConfig)
+
+    conservatism: ConservatismConfig = Field(default_factory=ConservatismConfig)
+
+    @property
+    def members_as_one(self) -> Conservatism:
+        """How the members' rewards become one."""
+        return Conservatism(**self.conservatism.model_dump())
 
     @property
     def inputs(self) -> InputSettings:

@@ -3,10 +3,12 @@
 Axis suffixes: K member, E piece of evidence.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from policies.splits import generator
@@ -20,5 +22,11 @@ def bootstrap_weights(names: Sequence[str], *, members: int, seed: int) -> Tenso
     """
     weights = np.empty((members, len(names)), np.float32)
     for column, name in enumerate(names):
-        weights[:, column] = generator(f"{seed}/{name}").poisson(1.0, members)
+        weights[:, column] = _weights(f"{seed}/{name}", members)
     return torch.from_numpy(weights)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _weights(name: str, members: int) -> NDArray[np.int64]:
+    drawn: NDArray[np.int64] = generator(name).poisson(1.0, members)
+    return drawn

@@ -85,4 +85,9 @@ def returns_of(ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
 
 
 def _stacked(parts: Sequence[NDArray[Any]], longest: int) -> NDArray[Any]:
-    return np.stack([np.pad(part, [(0, longest - len(part))] + [(0, 0)] * (part.ndim - 1)) for part in parts])
+    stacked = np.zeros(
+        (len(parts), longest, *parts[0].shape[1:]), np.result_type(*{part.dtype for part in parts})
+    )
+    for row, part in enumerate(parts):
+        stacked[row, : len(part)] = part
+    return stacked

@@ -11,6 +11,7 @@ from hitl.events import Abstention, Choice, Comparison, JournalEntry, Relabel, R
 from hitl.reliability.ledger import TeacherLedger
 from hitl.reliability.report import Reason
 from hitl.reliability.settings import ReliabilitySettings
+from hitl.reliability.shares import share_evidence
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -132,10 +133,11 @@ def test_always_the_same_side_is_flagged_and_says_when() -> None:
         journal.say("ann", f"q{number}", Choice.FIRST if number % 3 else Choice.SECOND)
     (flag,) = journal.flags
     assert (flag.teacher_id, flag.reason, flag.shared) == ("lazy", Reason.SAME_SIDE, 0)
-    assert 15 < flag.answers < 25
-    assert flag.offset == 2 * (flag.answers - 1)
     # One of two sides, a quarter of one per cent, and the first answer that suffices.
-    assert math.log(2 / 0.0025) - math.log(2) <= flag.evidence < math.log(400) + 1
+    evidence = [share_evidence(n, n, most=0.6) - math.log(2) for n in range(40)]
+    assert flag.answers == next(n for n in range(40) if evidence[n] >= math.log(1 / 0.0025))
+    assert flag.evidence == pytest.approx(evidence[flag.answers])
+    assert flag.offset == 2 * (flag.answers - 1)
     assert journal.report("lazy").flags == (flag,)
     assert "same side" in str(flag)
     assert "still counts" in str(flag)

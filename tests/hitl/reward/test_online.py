@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hitl.events import Choice
+from hitl.reward.conservatism import Conservatism
 from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.evidence import Teachers
@@ -30,7 +31,14 @@ SETTINGS = FitSettings(learning_rate=0.02, weight_decay=0.0, gradient_steps=15)
 PROBE = (np.random.default_rng(0).standard_normal((200, 2), np.float32), np.arange(200) % 3)
 
 
-def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> OnlineRewardModel:
+def _model(
+    *,
+    heldout_share: float = 0.0,
+    seed: int = 3,
+    conservatism: Conservatism | None = None,
+    earlier_versions: int = 0,
+    **changes: Any,
+) -> OnlineRewardModel:
     model = OnlineRewardModel(
         SPACE,
         members=3,
@@ -39,6 +47,8 @@ def _model(*, heldout_share: float = 0.0, seed: int = 3, **changes: Any) -> Onli
         evidence=[comparisons(heldout_share=heldout_share, seed=seed)],
         heldout_share=heldout_share,
         seed=seed,
+        conservatism=conservatism,
+        earlier_versions=earlier_versions,
     )
     model.set_probe(*PROBE)
     return model

@@ -86,6 +86,10 @@ OF_A_MATRIX: dict[str, Callable[[Tensor], Tensor]] = {
     "equal": lambda x: (x == x.amax(-1, keepdim=True)) & (x != 0),
     "exp, log": lambda x: (x.exp() + 1).log() + x.abs().log1p(),
     "gather": lambda x: x.gather(-1, (x[:, :1] > 0).long()),
+    "gather, more axes": lambda x: torch.stack([x, 2 * x, -x]).gather(
+        2, (x[:, :1] > 0).long().expand(3, -1, -1)
+    ),
+    "logaddexp": lambda x: torch.logaddexp(x, 1 - 30 * x),
     "log_softmax": lambda x: x.log_softmax(-1),
     "masked_fill": lambda x: x.clone().masked_fill_(x > 0, 7.0),
     "mean": lambda x: x.mean() + x.mean(0) + x.mean(-1, keepdim=True),
@@ -116,6 +120,8 @@ OF_A_MATRIX: dict[str, Callable[[Tensor], Tensor]] = {
 GRADIENTS = [
     "a column, some rows",
     "gather",
+    "gather, more axes",
+    "logaddexp",
     "log_softmax",
     "tanh",
     "relu",

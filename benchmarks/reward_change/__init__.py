@@ -1,0 +1,1 @@
+"""What helps a critic when the reward changes, and what exploring before any label covers."""

@@ -1,0 +1,1 @@
+"""What the reward model costs: a refresh, a version, a batch relabelled."""

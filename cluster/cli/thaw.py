@@ -1,0 +1,35 @@
+"""`handrail thaw`: let a policy learn again that an alarm has stopped."""
+
+import argparse
+from pathlib import Path
+
+HELP = "let a policy learn again that an alarm has stopped"
+DESCRIPTION = """\
+End the alarm that has stopped a run's policy (reward.guards.on_alarm: ask or freeze), because you have looked and find
+the reward right. If what raised it goes on, it is raised again.
+
+  handrail thaw RUN
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
+    parser.add_argument(
+        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tell the driver; returns the exit code."""
+    from cluster.runs.folder import RunFolder, write_text
+    from cluster.runs.progress import read_status
+    from hitl.errors import ConfigError
+
+    folder = RunFolder.find(arguments.runs_folder, arguments.run)
+    row = read_status(folder)
+    if row is None or not row.alarm_holds:
+        raise ConfigError(f"no alarm holds in run {folder.run_id}, so there is nothing to end")
+    write_text(folder.thaw_file, "")
+    print("the driver ends the alarm with its next update")
+    return 0

@@ -1,0 +1,1 @@
+"""What a policy does before anybody has said what is wanted: rewards of its own."""
