@@ -59,27 +59,22 @@ TASKS = {
 def train(run_file: str, *settings: str) -> dict[str, Any]:
     """Do one run in a folder of its own; returns its summary."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "cluster.cli.main", "train", str(RUNS / run_file)]
-        ended = subprocess.run(
-            # In lockstep nothing overlaps, so the environments may as well be stepped inside the driver.
-            [
-                *command,
-                "--runs_folder",
-                folder,
-                "--mode",
-                "lockstep",
-                "--rollouts.env_runners",
-                "0",
-                *settings,
-            ],
-            check=False,
-            stdout=sys.stderr,
+        summary: dict[str, Any] = json.loads(
+            (train_in(Path(folder), run_file, *settings) / "summary.json").read_text()
         )
-        summaries = list(Path(folder).glob("*/summary.json"))
-        if not summaries:
-            raise SystemExit(f"the run ended with exit code {ended.returncode} and without a summary")
-        summary: dict[str, Any] = json.loads(summaries[0].read_text())
         return summary
+
+
+def train_in(runs_folder: Path, run_file: str, *settings: str) -> Path:
+    """Do one run in lockstep; returns its folder."""
+    command = [sys.executable, "-m", "cluster.cli.main", "train", str(RUNS / run_file)]
+    # In lockstep nothing overlaps, so the environments may as well be stepped inside the driver.
+    lockstep = ["--runs_folder", str(runs_folder), "--mode", "lockstep", "--rollouts.env_runners", "0"]
+    ended = subprocess.run([*command, *lockstep, *settings], check=False, stdout=sys.stderr)
+    summaries = list(runs_folder.glob("*/summary.json"))
+    if not summaries:
+        raise SystemExit(f"the run ended with exit code {ended.returncode} and without a summary")
+    return summaries[0].parent
 
 
 def reached(task: Task, summary: dict[str, Any]) -> bool:

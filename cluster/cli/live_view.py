@@ -132,6 +132,8 @@ class LiveView:
                 ("held-out accuracy", _with_history(percent(row.heldout_accuracy), self._accuracies)),
                 ("answers", Text(f"{row.comparisons} / {budget}, {row.open_questions} open")),
             ]
+            if row.not_worth_asking:
+                left.append(("not worth asking", Text(number(row.not_worth_asking))))
             if row.flagged_teachers:
                 left.append(("flagged", Text(_flagged(row), style="red")))
             if row.plain_heldout_accuracy is not None:

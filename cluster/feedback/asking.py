@@ -128,6 +128,10 @@ class Asking:
         if self._last_round is None:
             self._last_round = env_steps
 
+    def leave_round(self, env_steps: int) -> None:
+        """Let a round pass in which nothing was worth asking: the next one is due as after one that was asked."""
+        self._last_round = env_steps
+
     def due(self, env_steps: int) -> int:
         """Return how many questions to ask now: none while a round is still being published.
 

@@ -40,12 +40,10 @@ from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.online import FitReport
-from hitl.reward.questions.schedule import QuestionSchedule
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
-_SCHEDULE = set(QuestionSchedule.__dataclass_fields__)
 _WORK_SECONDS = 0.05
 _BURST_SECONDS, _REFRESH_BURST_SECONDS = 0.1, 0.01
 """Answers come in bursts, and one fit serves them all; one of few gradient steps waits less for more of them."""
@@ -112,11 +110,10 @@ class RewardTrainer:
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
-        known = run if lockstep else stands
         self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
-            QuestionSchedule(**questions.model_dump(include=_SCHEDULE)),
-            known,
+            questions.rounds,
+            run if lockstep else stands,
             prefix=f"q{life}-",
             publisher=publisher,
             expire_seconds=questions.expire_seconds,
@@ -131,9 +128,7 @@ class RewardTrainer:
             every_env_steps=reward.demonstrations.refit_env_steps,
             seed=seed,
         )
-        self._pairs = PairQuestions(
-            questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
-        )
+        self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         read = partial(follow, self._client, news=self._news, whole=lockstep)
         self._earlier = Earlier(
@@ -212,6 +207,7 @@ class RewardTrainer:
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
+            not_worth_asking=self._pairs.not_worth,
             teachers=self._teachers.reports(self._report),
             agreement=self._teachers.agreement,
             alarms=self._guard.state,
@@ -298,6 +294,7 @@ class RewardTrainer:
                     self._unread.append((entry, segments))
                     continue
                 self._asking.take_answer(event.question_id)
+                self._pairs.take_answer(event, segments)
             self._take(entry, segments)
         self._teachers.look()
 
@@ -356,14 +353,12 @@ class RewardTrainer:
 
     def _ask_if_due(self) -> None:
         urgent = self._guard.wanted(self._asking, fit_is_due=self._unlearnt.since is not None)
-        rollouts, env_steps = self._fresh.to_ask_about(newest=bool(urgent)), self._env_steps
-        if self._probe is not None and rollouts and (count := urgent or self._asking.due(env_steps)):
-            questions, cuttings = self._pairs.choose(
-                count, rollouts, self._model, reward_version=self._versions.version
-            )
-            if questions:
-                self._asking.ask(questions, cuttings, env_steps=env_steps)
-                self._guard.has_asked()
+        rollouts, steps = self._fresh.to_ask_about(newest=bool(urgent)), self._env_steps
+        version = self._versions.version
+        if self._probe is not None and self._pairs.ask_if_due(
+            rollouts, self._model, env_steps=steps, reward_version=version, urgent=urgent
+        ):
+            self._guard.has_asked()
 
     def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
         self._probe = (observation_PO, action_PA)

@@ -34,6 +34,8 @@ class TeachingState:
     """Krippendorff's alpha of their answers to the same comparisons."""
     segments_without_clip: int = 0
     """That were asked about though their stage could not render them."""
+    not_worth_asking: int = 0
+    """Questions that were due, and not asked because nothing was worth it."""
     alarms: AlarmState = field(default_factory=AlarmState)
     rollbacks: int = 0
     """Times that an earlier version came back; since this trainer started."""

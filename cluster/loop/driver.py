@@ -235,6 +235,7 @@ class Driver:
             unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
             expired_signals=heard.expired if heard else 0,
             segments_without_clip=sum(without_clip),
+            not_worth_asking=state.not_worth_asking if state else 0,
             teachers=[teacher.to_json() for teacher in state.teachers] if state else [],
             flagged_teachers=sum(bool(teacher.flags) for teacher in state.teachers) if state else 0,
             teacher_agreement=state.agreement if state else None,

@@ -48,6 +48,7 @@ _TAGS = {
     "flagged_teachers": "feedback/flagged_teachers",
     "teacher_agreement": "feedback/teacher_agreement",
     "segments_without_clip": "feedback/segments_without_clip",
+    "not_worth_asking": "feedback/not_worth_asking",
     "expert_share": "imitation/expert_share",
     "risk": "imitation/risk",
     "updates": "learner/updates",
@@ -139,6 +140,8 @@ class ProgressRow:
     """Krippendorff's alpha of all answers to the same comparisons: 1 is perfect, 0 what chance gives."""
     segments_without_clip: int = 0
     """Asked about though their stage could not render them (clips of questions); since this driver started."""
+    not_worth_asking: int = 0
+    """Questions that were due and not asked (reward.questions.least_information); since this driver started."""
     expert_share: float | None = None
     """Of the last batch's steps, those that the expert took (imitation.expert)."""
     risk: float | None = None

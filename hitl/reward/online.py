@@ -23,13 +23,9 @@ from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.inputs import InputSpace
 from hitl.reward.on_policy import StepArrays, on_policy
 from hitl.reward.prequential import Prequential
-from hitl.reward.questions import candidates
-from hitl.reward.questions.choosing import ChosenPair, choose_pairs
-from hitl.reward.questions.strategies import Strategy
 from hitl.reward.rationality import Rationality, rationalities
 from hitl.reward.rollback import KeptVersions
 from hitl.reward.settings import FitSettings, TeacherSettings
-from policies.splits import is_heldout
 
 _QUICK_PROBE_STEPS = 1024
 _QUICK_PROBE_IMAGES = 256
@@ -37,8 +33,6 @@ _REFRESH_SHARE = 0.1
 """Of all evidence may be new where few gradient steps are to learn it."""
 _REFRESH_JUDGED = 128
 """About so many training pieces of a kind are looked at after these."""
-_SEGMENTS_TOGETHER = 1024
-"""That are looked at at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +117,8 @@ class OnlineRewardModel:
         self.kept = KeptVersions(earlier_versions)
         self.evidence = {kind.name: kind for kind in evidence}
         """What people have said, by kind."""
-        self._heldout_share = heldout_share
+        self.heldout_share = heldout_share
+        """Of segments, which only judge."""
         self._generator = torch.Generator().manual_seed(seed)
         self._probe: tuple[torch.Tensor, torch.Tensor] | None = None
         self._kind_weights = kind_weights or {}
@@ -293,31 +288,6 @@ class OnlineRewardModel:
         """Hold the policy's newest steps against those that people judged; there is a probe set."""
         assert self._probe is not None
         return on_policy(self.ensemble, policy, judged, self._probe)
-
-    @torch.no_grad()
-    def choose(
-        self, segments: list[Segment], *, count: int, pool: int, strategy: Strategy, rng: np.random.Generator
-    ) -> list[ChosenPair]:
-        """Choose pairs of these segments to ask about, best first, considering `pool` random ones."""
-        if len(segments) < 2:
-            return []
-        parts = range(0, len(segments), _SEGMENTS_TOGETHER)
-        return choose_pairs(
-            return_KS=torch.cat([self._returns(segments[i : i + _SEGMENTS_TOGETHER]) for i in parts], 1),
-            heldout_S=np.array([is_heldout(s.segment_id, self._heldout_share) for s in segments]),
-            count=count,
-            candidates=pool,
-            strategy=strategy,
-            rng=rng,
-        )
-
-    def _returns(self, segments: list[Segment]) -> torch.Tensor:
-        """Return each member's sum of rewards of each segment, [K, S]."""
-        observation, action = candidates.stack(segments, self.ensemble.space.reads)
-        raw_KSL = self.ensemble.raw(
-            torch.tensor(observation, device=self._device), torch.tensor(action, device=self._device)
-        )
-        return raw_KSL.sum(-1).cpu()
 
     def weights(self) -> Weights:
         """Return the current version as arrays."""

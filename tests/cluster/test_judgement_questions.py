@@ -10,6 +10,7 @@ from cluster.feedback.judgement_questions import JudgementQuestions, kinds_in_tu
 from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.loading import load_run
+from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from hitl.errors import ConfigError
 from hitl.events import GoalQuestion, RankingQuestion, RatingQuestion
@@ -129,9 +130,8 @@ class TestChoice:
     def test_chance_is_not_drawn_from_the_pairs(self) -> None:
         """Comparisons are chosen as if nothing else were asked for."""
         asking, run = asking_of()
-        pairs = PairQuestions(
-            QuestionsConfig(segment_steps=2, kinds=MIXED), run, asking, heldout_share=0.0, seed=5
-        )
+        questions, model = QuestionsConfig(segment_steps=2, kinds=MIXED), RewardModelConfig(heldout_share=0.0)
+        pairs = PairQuestions(questions, model, run, asking, timed=False, seed=5)
         before = pairs._rng.bit_generator.state
         assert pairs._others._rng.bit_generator.state != before
         pairs._others.choose(Counter({"ranking": 2, "goal": 1}), ROLLOUTS, reward_version=0)

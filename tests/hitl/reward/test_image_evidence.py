@@ -15,7 +15,6 @@ from hitl.reward.fitting import Fit, Part, judge
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import stack
-from hitl.reward.questions.strategies import STRATEGIES
 from hitl.reward.settings import FitSettings, InputSettings
 from tests.hitl.reward.comparisons import Answer, answer, answers, arrays_of, comparisons
 from tests.hitl.reward.dots import ACTIONS, IMAGE, LOOKS, draw, model, pictures, worth
@@ -198,26 +197,3 @@ def test_a_version_is_the_same_model_again() -> None:
     assert not torch.equal(again.ensemble.reward(*steps), other.reward(*steps))
     again.load(arrays)
     assert torch.equal(again.ensemble.reward(*steps), other.reward(*steps))
-
-
-def test_questions_are_chosen_among_pictures() -> None:
-    learnt = model([])
-    segments = [_segment(f"{n}", *draw(4, n)) for n in range(12)]
-    options = {"count": 2, "pool": 30, "strategy": STRATEGIES["disagreement"]}
-    chosen = learnt.choose(segments, rng=np.random.default_rng(0), **options)  # type: ignore[arg-type]
-    with torch.no_grad():
-        returns = torch.cat(
-            [
-                learnt.ensemble.raw(
-                    torch.from_numpy(np.asarray(s.observations["obs"])),
-                    torch.from_numpy(np.asarray(s.actions)),
-                ).sum(1, keepdim=True)
-                for s in segments
-            ],
-            1,
-        )
-    assert len(chosen) == 2
-    for pair in chosen:
-        margin = returns[:, pair.first] - returns[:, pair.second]
-        own = STRATEGIES["disagreement"](margin[:, None], np.random.default_rng(0))[0]
-        assert pair.value == pytest.approx(float(own), abs=1e-5)

@@ -13,7 +13,6 @@ from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
-from hitl.reward.questions.strategies import STRATEGIES
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import (
     SPACE,
@@ -223,16 +222,6 @@ def test_a_held_out_answer_judges_and_never_trains() -> None:
     lied, lied_report = _taught(_journal([*told[:-1], lie]), heldout_share=0.3)
     assert _same(honest.weights(), lied.weights())
     assert {_of_comparisons(r).heldout_accuracy for r in (honest_report, lied_report)} == {0.0, 1.0}
-
-
-def test_questions_are_about_the_given_segments() -> None:
-    model, _ = _taught(_journal(answers(10)))
-    segments = [segment(f"s{i}") for i in range(20)]
-    arguments: dict[str, Any] = {"count": 5, "pool": 200, "strategy": STRATEGIES["disagreement"]}
-    chosen = model.choose(segments, rng=np.random.default_rng(0), **arguments)
-    assert len(chosen) == 5
-    assert chosen == model.choose(segments, rng=np.random.default_rng(0), **arguments)
-    assert model.choose(segments[:1], rng=np.random.default_rng(0), **arguments) == []
 
 
 def test_a_model_goes_on_from_loaded_weights() -> None:

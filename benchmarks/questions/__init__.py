@@ -1,0 +1,1 @@
+"""Which questions teach most: strategies of `reward.questions.strategy` side by side."""
