@@ -4,10 +4,11 @@
 
 A hidden reward of states and actions; two teachers who look at it very differently, and speak by the models of the
 papers, which are written here anew: Davidson's comparisons, Plackett-Luce rankings by Gumbel noise, ordinal ratings
-with cut points of their own, signals with normal noise, corrections and demonstrations by Boltzmann rationality, and goals
-by a logistic classifier. What they say goes through the same journal entries as a run's. Reported are Kendall's tau
-between true and learnt returns of fresh segments, and how often the 95 % interval of a teacher's rationality holds the
-true one. No environment, no clock. The last line is one JSON object.
+with cut points of their own, signals with normal noise, corrections and demonstrations by Boltzmann rationality, and
+goals by a logistic classifier. What they say goes through the same journal entries as a run's. Reported are Kendall's
+tau between true and learnt returns of fresh segments (for corrections, which say nothing of states, of what the
+actions are worth beside the others), and how often the 95 % interval of a teacher's rationality holds the true one.
+No environment, no clock. The last line is one JSON object.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gymnasium as gym
@@ -50,16 +52,19 @@ ACTIONS, STEPS, FITS, FRESH = 3, 8, 6, 300
 OBSERVATIONS = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
 RATIONALITY = {"ann": 2.0, "bob": 0.6}
 SAID = {
-    "comparisons": 300, "rankings": 120, "ratings": 300, "signals": 300, "corrections": 300, "demonstrations": 200,
-    "goals": 300,
+    "comparisons": 400, "rankings": 200, "ratings": 400, "signals": 400, "corrections": 400, "demonstrations": 300,
+    "goals": 400,
 }  # fmt: skip
 """Statements of both teachers together; for all together, a seventh of each."""
-_TIE, _SIGNAL_PER_REWARD, _LEAST_OFFERED = 0.4, 0.2, 16
+_TIE, _SIGNAL_PER_REWARD, _AGAINST = 0.4, 0.2, 15
+_OFFERED, _SHOWN_BY = 2000, 0.25
+"""A demonstration is one of so many, in proportion to exp of this times rationality and return."""
 _CUTS = {"ann": np.array([-6.0, -3.0, 0.0, 3.0, 6.0]), "bob": np.array([-4.0, -2.0, 1.0, 5.0, 8.0])}
 MODEL = {
     "members": 5,
-    "hidden": [32],
-    "learning_rate": 1e-2,
+    "hidden": [],
+    "learning_rate": 3e-2,
+    "weight_decay": 1e-3,
     "heldout_share": 0.05,
     "lapse": 0.0,
     "teachers": {"weighted": True, "spread": 1.0, "most_weight": 5.0},
@@ -70,7 +75,7 @@ Said = tuple[Event, list[Segment]]
 def reward(observation_LO: NDArray[Any], action_L: NDArray[Any]) -> NDArray[np.float64]:
     """The hidden one, [L]."""
     state = np.asarray(observation_LO, np.float64)
-    worth: NDArray[np.float64] = state[:, 0] + 0.6 * state[:, 1] * (action_L - 1) + 0.4 * (action_L == 2)
+    worth: NDArray[np.float64] = state[:, 0] - 0.6 * state[:, 1] + 0.7 * (action_L - 1)
     return worth
 
 
@@ -137,7 +142,8 @@ class People:
         value = float(np.clip(mean + self._rng.normal(0, 0.3 / RATIONALITY[teacher]), -1, 1))
         assert one.showing is not None
         frame = one.showing.first_frame + step
-        return Signal(stage_id="stage", frame=frame, value=value, **ids), [one]
+        # Half a second after what the step led to was shown.
+        return Signal(stage_id="stage", frame=frame, value=value, offset=timedelta(seconds=0.9), **ids), [one]
 
     def _corrections(self, teacher: str, ids: dict[str, Any]) -> Said:
         one = self.segment(steps=1)
@@ -147,8 +153,11 @@ class People:
         return Relabel(question_id=ids["event_id"], step=0, answer=action, **ids), [one]
 
     def _demonstrations(self, teacher: str, ids: dict[str, Any]) -> Said:
-        offered = [self.segment() for _ in range(_LEAST_OFFERED)]
-        shown = offered[self._one_of(RATIONALITY[teacher] * np.array([worth(s) for s in offered]))]
+        observation_NLO = self._rng.standard_normal((_OFFERED, STEPS, 3), np.float32)
+        action_NL = self._rng.integers(0, ACTIONS, (_OFFERED, STEPS))
+        worth_N = reward(observation_NLO.reshape(-1, 3), action_NL.ravel()).reshape(_OFFERED, STEPS).sum(1)
+        best = self._one_of(_SHOWN_BY * RATIONALITY[teacher] * worth_N)
+        shown = replace(self.segment(), observations={"obs": observation_NLO[best]}, actions=action_NL[best])
         event = Demonstration(episode=shown.address.episode, begin=0, end=STEPS, digest=bytes(32), **ids)
         return event, [shown]
 
@@ -177,10 +186,10 @@ def taught(kinds: dict[str, int], people: People, seed: int) -> tuple[OnlineRewa
             "questions": {"segment_steps": STEPS},
             "signals": {
                 "baseline": "none",
-                "delay": {"density": "uniform", "shortest_seconds": 0.0, "longest_seconds": 0.5},
+                "delay": {"density": "uniform", "shortest_seconds": 0.0, "longest_seconds": 0.8},
                 "smallest_share": 0.0,
             },
-            "demonstrations": {"alternatives": _LEAST_OFFERED - 1},
+            "demonstrations": {"alternatives": _AGAINST},
         }
     )
     model = online_model(config, OBSERVATIONS, gym.spaces.Discrete(ACTIONS), seed=seed)
@@ -214,14 +223,21 @@ def _entry(event: Event, teacher: str, segments: list[Segment]) -> JournalEntry:
 
 
 @torch.no_grad()
-def tau(model: OnlineRewardModel, people: People) -> float:
-    """Kendall's, between true and learnt returns of fresh segments."""
+def tau(model: OnlineRewardModel, people: People, *, of_actions: bool = False) -> float:
+    """Kendall's, between true and learnt returns of fresh segments.
+
+    `of_actions`: of what the actions are worth beside the others in their states, which is all that corrections tell.
+    """
     fresh = [people.segment() for _ in range(FRESH)]
-    learnt = model.ensemble.reward(
-        torch.from_numpy(np.stack([np.asarray(s.observations["obs"]) for s in fresh])),
-        torch.from_numpy(np.stack([np.asarray(s.actions) for s in fresh])),
-    ).sum(-1)
-    return float(kendalltau(learnt.numpy(), [worth(s) for s in fresh]).statistic)
+    state_PO = np.concatenate([np.asarray(s.observations["obs"]) for s in fresh])
+    action_P = np.concatenate([np.asarray(s.actions) for s in fresh])
+    learnt_PC = model.ensemble.of_actions(torch.from_numpy(state_PO), torch.arange(ACTIONS)).double().numpy()
+    true_PC = np.stack([reward(state_PO, np.full(len(state_PO), action)) for action in range(ACTIONS)], 1)
+    returns = []
+    for worth_PC in (learnt_PC, true_PC):
+        worth_P = worth_PC[np.arange(len(action_P)), action_P] - of_actions * worth_PC.mean(1)
+        returns.append(worth_P.reshape(FRESH, STEPS).sum(1))
+    return float(kendalltau(*returns).statistic)
 
 
 def held(report: Any) -> Iterator[tuple[str, bool]]:
@@ -250,7 +266,7 @@ def main() -> None:
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             people = People(seed)
             model, report = taught(kinds, people, seed)
-            taus.append(tau(model, people))
+            taus.append(tau(model, people, of_actions=kind == "corrections"))
             inside += [holds for _, holds in held(report)]
         low, high = interval(interquartile_mean, [np.array(taus)])
         everything[kind] = {

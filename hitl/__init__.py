@@ -7,7 +7,9 @@ with TeacherClient(address, token) as teacher:
 
 from typing import TYPE_CHECKING, Any
 
+from hitl.demonstrations import Piece
 from hitl.events import (
+    Abstention,
     Choice,
     Comparison,
     JournalEntry,
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from hitl.client.teaching import TeacherClient
 
 __all__ = [
+    "Abstention",
     "Choice",
     "Comparison",
     "JournalEntry",
     "PairQuestion",
+    "Piece",
     "Progress",
     "Receipt",
     "Retraction",

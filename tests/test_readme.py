@@ -132,8 +132,9 @@ def test_examples_in_the_texts_are_the_files() -> None:
     (walker,) = _blocks(environments, "python")
     in_file = (EXAMPLES / "line_walk.py").read_text().splitlines()
     assert [line for line in walker.splitlines() if line not in in_file] == []
-    (teacher,) = _blocks((ROOT / "docs" / "teaching.md").read_text(), "python")
-    assert (EXAMPLES / "prefers_right.py").read_text().endswith("\n\n" + teacher)
+    teachers = _blocks((ROOT / "docs" / "teaching.md").read_text(), "python")
+    for name, teacher in zip(("prefers_right.py", "shows_right.py"), teachers, strict=True):
+        assert (EXAMPLES / name).read_text().endswith("\n\n" + teacher)
 
 
 def test_the_example_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

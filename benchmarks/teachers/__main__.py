@@ -4,8 +4,8 @@
     python -m benchmarks.teachers runs --seeds 5
 
 `flags` is a simulation of at least 1,000 teachers without any learning, a minute or two. `runs` are whole runs, about
-a minute each; `--crowds` picks some of them. The last line is one JSON object; `passed` is null when the size is not the
-full one.
+a minute each; `--crowds` picks some of them. The last line is one JSON object; `passed` is null when the size is
+not the full one.
 """
 
 import argparse

@@ -30,7 +30,8 @@ def complaint(
         if observation.size != size * len(segment) or (observation.dtype == np.uint8) != in_bytes:
             kind = "bytes" if in_bytes else "numbers"
             return f"its observations are {observation.dtype} of shape {observation.shape[1:]}, not {size} {kind}"
-        if not np.isfinite(observation.astype(np.float64)).all():
+        after = [np.asarray(segment.outcome.observations["obs"])] if segment.outcome else []
+        if not all(np.isfinite(part.astype(np.float64)).all() for part in (observation, *after)):
             return "not all of its observations are finite"
         try:
             action_space_of(action_space).check(np.asarray(segment.actions), "its actions")

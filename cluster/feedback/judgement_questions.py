@@ -49,13 +49,31 @@ class JudgementQuestions:
         return Counter(kinds_in_turn(self._questions.kinds, asked + count)[asked:])
 
     def choose(
-        self, counts: Counter[QuestionKind], rollouts: Iterable[tuple[str, Rollout]], *, reward_version: int
+        self,
+        counts: Counter[QuestionKind],
+        rollouts: Iterable[tuple[str, Rollout]],
+        *,
+        reward_version: int,
+        outcomes: bool = False,
     ) -> tuple[list[JudgementQuestion], list[Cutting]]:
-        """Choose as many of each kind, comparisons apart, among segments of these rollouts; fewer if there are few."""
+        """Choose as many of each kind, comparisons apart, among segments of these rollouts; fewer if there are few.
+
+        Args:
+            counts: how many of each kind.
+            rollouts: each with its name.
+            reward_version: goes along.
+            outcomes: say where the last step of each segment led to.
+        """
         wanted = counts["ranking"] + counts["rating"] + counts["goal"]
         if not wanted:
             return [], []
-        cuttings = cuttings_of(rollouts, steps=self._questions.segment_steps, run=self._run, rng=self._rng)
+        cuttings = cuttings_of(
+            rollouts,
+            steps=self._questions.segment_steps,
+            run=self._run,
+            rng=self._rng,
+            outcomes=outcomes,
+        )
         groups = _Groups(cuttings, heldout_share=self._heldout_share, rng=self._rng)
         questions: list[JudgementQuestion] = []
         chosen: list[Cutting] = []

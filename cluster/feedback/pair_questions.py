@@ -50,7 +50,10 @@ class PairQuestions:
         named = list(rollouts)
         counts = self._others.split(count)
         pairs, their_cuttings = self._choose_pairs(counts["comparison"], named, model, reward_version)
-        others, other_cuttings = self._others.choose(counts, named, reward_version=reward_version)
+        outcomes = model.ensemble.space.reads == "state_action_next"
+        others, other_cuttings = self._others.choose(
+            counts, named, reward_version=reward_version, outcomes=outcomes
+        )
         return [*pairs, *others], [*their_cuttings, *other_cuttings]
 
     def _choose_pairs(

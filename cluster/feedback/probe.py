@@ -13,7 +13,7 @@ from hitl.reward.questions.candidates import cut, stack
 _STEPS = 4096
 _BYTES = 16 * 2**20
 """The probe set is in every version, so a few hundred big images must do."""
-_FEWEST_STEPS = 256
+FEWEST_STEPS = 256
 
 
 def draw_probe(
@@ -32,7 +32,7 @@ def draw_probe(
     """
     rollouts = [rollout for _, rollout in fresh.gathered]
     size = space.observation_size * rollouts[0].observation_TNO.dtype.itemsize
-    most = max(min(_STEPS, _BYTES // size), _FEWEST_STEPS)
+    most = max(min(_STEPS, _BYTES // size), FEWEST_STEPS)
     if not space.memory_units:
         return fresh.draw_steps(most, rng, with_next=space.reads == "state_action_next")
     windows = [

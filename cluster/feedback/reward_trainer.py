@@ -7,7 +7,7 @@ and the segment store; the driver hands it the last version that it published. I
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
+from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.pair_questions import PairQuestions
-from cluster.feedback.probe import draw_probe
+from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.unlearnt import Unlearnt
@@ -64,6 +65,7 @@ class RewardTrainer:
         publisher: Any,
         board: Any,
         reads_from: Sequence[str],
+        read_until: Mapping[str, int] | None = None,
         life: str,
         seed: int,
         lockstep: bool,
@@ -80,6 +82,7 @@ class RewardTrainer:
             publisher: handle of the actor that asks.
             board: handle of the `Newest` from which stages take the model; None where there are none.
             reads_from: runs whose feedback counts as well, first.
+            read_until: offsets where the feedback of such runs ends for this one; None: it does not.
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
@@ -130,8 +133,15 @@ class RewardTrainer:
             questions, run, self._asking, heldout_share=reward.model.heldout_share, seed=seed
         )
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
-        self._others = [self._follow(self._client.get_run(other)) for other in reads_from]
-        self._read_others()
+        self._earlier = Earlier(
+            reward,
+            self._model,
+            task_id=run.task_id,
+            spaces=(observation_space, action_space),
+            journals={other: self._follow(self._client.get_run(other)) for other in reads_from},
+            ends=read_until or {},
+        )
+        self._read_earlier()
         self._journal = self._follow(stands)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
@@ -245,8 +255,8 @@ class RewardTrainer:
         while True:
             self._news.wait(_WORK_SECONDS)
             try:
+                self._read_earlier()
                 self._prepare()
-                self._read_others()
                 self._read_journal()
                 since = self._unlearnt.since
                 if since is not None and time.monotonic() - since >= _BURST_SECONDS:
@@ -259,16 +269,24 @@ class RewardTrainer:
                 time.sleep(1.0)
 
     def _prepare(self) -> None:
-        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it."""
+        """Take over the driver's version if it is newer, or fix the probe set once there is experience for it.
+
+        What was said earlier is fitted to then, before anything is asked.
+        """
         if self._base is not None and self._base.version > self._versions.version:
             self._adopt(self._base)
         # Live teachers are not kept waiting for the first questions.
-        is_time = self._unlearnt.live or self._env_steps >= self._asking.schedule.initial_env_steps
+        initial = self._asking.schedule.initial_env_steps
+        least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
+        is_time = self._unlearnt.live or self._env_steps >= least
         if self._probe is None and is_time and self._fresh.has_batches:
             space, steps = self._model.ensemble.space, self._segment_steps
             self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
         if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
             self._unlearnt.want_fit()
+        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
+            self._publish_if_better(report)
+            self._unlearnt.clear()
         if self._versions.version:
             self._guard.look(self._fresh, self._model, env_steps=self._env_steps)
 
@@ -287,10 +305,9 @@ class RewardTrainer:
             self._take(entry, segments)
         self._teachers.look()
 
-    def _read_others(self) -> None:
-        for journal in self._others:
-            for entry, segments in journal.take():
-                self._take(entry, segments)
+    def _read_earlier(self) -> None:
+        for entry, segments in self._earlier.take():
+            self._take(entry, segments)
 
     def _take(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         if isinstance(entry.event, Demonstration) and (why := complaint(segments, *self._spaces)):

@@ -1,12 +1,16 @@
 """Where an algorithm meets its feedback: a service, and a run on it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from cluster.environments.making import check_learnable, task_of
 from cluster.runs.config import EnvironmentConfig
 from hitl.client.training import TrainingClient
 from hitl.events import Progress, Run, Task
+
+ALL_OF_TASK = "task"
+"""Among runs to read from: all runs of the task that began before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,13 @@ class FeedbackLink:
     epoch: int
     reads_from: Sequence[str] = ()
     """Runs of the same task whose feedback counts as well."""
+    read_until: Mapping[str, int] = field(default_factory=dict)
+    """Offsets where it ends in lockstep, by run; where there is none it counts as far as it goes when a life begins."""
+
+    def ending(self, client: TrainingClient, known: Mapping[str, int]) -> "FeedbackLink":
+        """Return the link with an end for each run that it reads from: the known one, or where that stands now."""
+        new = [other for other in self.reads_from if other not in known]
+        return replace(self, read_until={**known, **{o: client.get_run(o).journal_end for o in new}})
 
     @property
     def run(self) -> Run:
@@ -46,7 +57,7 @@ class FeedbackService:
     name: str = "trial"
     """Begins the runs' ids; the trial's own id ends them."""
     reads_from: Sequence[str] = ()
-    """Runs of the same task whose feedback each trial learns from as well."""
+    """Runs of the same task whose feedback each trial learns from as well; `task`: all that began before."""
 
     def open_run(self, environment: EnvironmentConfig, trial_id: str) -> FeedbackLink:
         """Start a driver's life of a trial's run.
@@ -69,12 +80,17 @@ class FeedbackService:
             RequestError: the service refuses, for example to read from a run of another task.
         """
         client.register_task(task)
-        run = client.open_run(run_id, task.task_id, reads_from=self.reads_from)
+        named = [other for other in self.reads_from if other != ALL_OF_TASK]
+        run = client.open_run(run_id, task.task_id, reads_from=named)
+        if len(named) < len(self.reads_from):
+            # What began before is the same for a life that goes on.
+            earlier = takewhile(lambda other: other.run_id != run_id, client.list_runs(task.task_id))
+            named += [other.run_id for other in earlier if other.run_id not in named]
         return run, FeedbackLink(
             address=self.address,
             token=self.token,
             run_id=run.run_id,
             task_id=run.task_id,
             epoch=run.epoch,
-            reads_from=self.reads_from,
+            reads_from=tuple(named),
         )

@@ -24,6 +24,7 @@ from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -79,6 +80,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = CorrectionsConfig()
         self.guards = GuardsConfig()
         self.demonstrations = DemonstrationsConfig()
+        self.pretraining = PretrainingConfig()
         self.reliability = ReliabilityConfig()
         self.stages = StagesConfig()
         self.acting = ActingConfig()
@@ -133,6 +135,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections=run.reward.corrections,
             guards=run.reward.guards,
             demonstrations=run.reward.demonstrations,
+            pretraining=run.reward.pretraining,
             reliability=run.reward.reliability.beside(programs_at_once=run.teachers.answer_at_once),
             stages=run.stages,
             acting=run.acting,
@@ -228,6 +231,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         corrections: CorrectionsConfig | None = None,
         guards: GuardsConfig | None = None,
         demonstrations: DemonstrationsConfig | None = None,
+        pretraining: PretrainingConfig | None = None,
         reliability: ReliabilityConfig | None = None,
         stages: StagesConfig | None = None,
         acting: ActingConfig | None = None,
@@ -244,6 +248,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
             corrections: how what they do instead is.
             guards: what is done when the learned one seems to be wrong.
             demonstrations: how what they show is.
+            pretraining: what they said before.
             reliability: what an honest teacher is like.
             stages: what people watch live.
             acting: who acts.
@@ -257,6 +262,7 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.corrections = corrections or self.corrections
         self.guards = guards or self.guards
         self.demonstrations = demonstrations or self.demonstrations
+        self.pretraining = pretraining or self.pretraining
         self.reliability = reliability or self.reliability
         self.stages = stages or self.stages
         self.acting = acting or self.acting

@@ -7,6 +7,7 @@ from gymnasium import VectorizeMode
 
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.config import EnvironmentConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.signals import SignalsConfig
 from policies.settings import AdaptiveKLSettings, TRPOSettings, UpdateSettings, VTraceSettings
 
@@ -88,5 +89,7 @@ def life_of(config: Any) -> str:
         config.num_envs_per_env_runner,
         config.rollout_fragment_length,
         config.feedback_link.reads_from,
+        # Only where it says something, so that lives of before it keep their names.
+        *([] if config.pretraining == PretrainingConfig() else [config.pretraining]),
     )
     return hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()

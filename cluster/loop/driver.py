@@ -18,6 +18,7 @@ import torch
 from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
+from cluster.feedback.earlier import check_recorded
 from cluster.feedback.guarding import alarms_told
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
@@ -29,7 +30,7 @@ from cluster.metrics import DriverMetrics
 from cluster.priority import give_way
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
-from cluster.runs.folder import RunFolder, write_json
+from cluster.runs.folder import RunFolder, read_json, write_json
 from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.acting import make_acting
@@ -71,7 +72,9 @@ class Driver:
         address = self._metrics.serve(monitoring.host, monitoring.driver_port)
         ready = {"metrics_address": address, "pid": os.getpid()}
         write_json(folder.driver_file, ready)
-        self._client, self._run, link = self._open_run(task_of(self.config.environment, env))
+        task = task_of(self.config.environment, env)
+        check_recorded(self.config, task, self._spaces)
+        self._client, self._run, link = self._open_run(task)
         env.close()
         if self.config.stages.count:
             give_way()
@@ -125,6 +128,10 @@ class Driver:
         client = TrainingClient(address, token)
         service = FeedbackService(address=address, token=token, reads_from=self.config.feedback.reads_from)
         run, link = service.open_task(client, self.folder.run_id, task)
+        if self.config.mode == "lockstep" and link.reads_from:
+            # Later lives read no further than the first one did.
+            link = link.ending(client, read_json(self.folder.reads_from_file) or {})
+            write_json(self.folder.reads_from_file, link.read_until)
         return client, run, link
 
     def _build(self, link: FeedbackLink | None) -> HITL:

@@ -1,12 +1,10 @@
 """From the store of a service to the tables of recorded feedback."""
 
-import hashlib
-import hmac
 import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from sqlalchemy import Connection
 from cluster.recorded import layout
 from cluster.recorded.arrays import tensor_struct
 from cluster.recorded.place import ServicePlace
+from cluster.recorded.pseudonyms import Pseudonyms
 from cluster.recorded.readable import readable
 from cluster.runs.folder import write_json
 from hitl.errors import ConfigError, StorageError
@@ -84,7 +83,7 @@ def export_feedback(
         check_oracle(place, oracle_token, run_ids)
     if folder.exists() and not overwrite:
         raise ConfigError(f"{folder} is there already; choose another folder, or give --overwrite")
-    rename = _pseudonyms(load_or_create_secret(place.secret)) if anonymous else str
+    names = Pseudonyms(load_or_create_secret(place.secret) if anonymous else None)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
         with place.reading() as (connection, blobs):
@@ -97,7 +96,7 @@ def export_feedback(
                     connection,
                     blobs,
                     run_id,
-                    rename=rename,
+                    names=names,
                     true_rewards=oracle_token is not None,
                     clips=clips,
                 )
@@ -147,16 +146,6 @@ def _task_of(connection: Connection, run_ids: Sequence[str]) -> Task:
     return tasks[found.pop()]
 
 
-def _pseudonyms(secret: bytes) -> Callable[[str], str]:
-    """Name teachers by what only the service can compute: who knows a name cannot look for it."""
-
-    def pseudonym(teacher_id: str) -> str:
-        digest = hmac.new(secret, f"pseudonym/{teacher_id}".encode(), hashlib.sha256)
-        return f"teacher-{digest.hexdigest()[:12]}"
-
-    return pseudonym
-
-
 class _Writer:
     """Rows of all tables, written in parts of bounded size."""
 
@@ -196,19 +185,19 @@ def _export_run(
     blobs: Blobs,
     run_id: str,
     *,
-    rename: Callable[[str], str],
+    names: Pseudonyms,
     true_rewards: bool,
     clips: bool,
 ) -> None:
     # First the journal: segments are stored before what names them, so none of them is missing then.
-    writer.write(layout.EVENTS, _event_rows(run_id, recorded_events(connection, run_id), rename))
+    writer.write(layout.EVENTS, _event_rows(run_id, recorded_events(connection, run_id), names))
     writer.write(layout.QUESTIONS, _question_rows(run_id, recorded_questions(connection, run_id)))
     beside: dict[str, list[tuple[Row, int]]] = {layout.TRUE_REWARDS: [], layout.CLIPS: []}
 
     def rows() -> Iterator[tuple[Row, int]]:
         found = recorded_segments(connection, blobs, run_id, true_rewards=true_rewards, clips=clips)
         for segment in found:
-            key = {"run_id": run_id, "segment_id": segment.segment_id}
+            key = {"run_id": run_id, "segment_id": names.segment(segment.segment_id)}
             if segment.true_rewards is not None:
                 rewards = tensor_struct(types_pb2.Tensor.FromString(segment.true_rewards))
                 beside[layout.TRUE_REWARDS].append(({**key, "true_rewards": rewards}, 0))
@@ -218,7 +207,7 @@ def _export_run(
                 if sum(size for _, size in beside[layout.CLIPS]) > _BYTES_TOGETHER:
                     writer.write(layout.CLIPS, beside[layout.CLIPS])
                     beside[layout.CLIPS].clear()
-            yield _segment_row(run_id, segment, rename), len(segment.message)
+            yield _segment_row(run_id, segment, names), len(segment.message)
 
     writer.write(layout.SEGMENTS, rows())
     for table, wanted in ((layout.TRUE_REWARDS, true_rewards), (layout.CLIPS, clips)):
@@ -226,19 +215,17 @@ def _export_run(
             writer.write(table, beside[table])
 
 
-def _event_rows(
-    run_id: str, events: Iterable[RecordedEvent], rename: Callable[[str], str]
-) -> Iterator[tuple[Row, int]]:
+def _event_rows(run_id: str, events: Iterable[RecordedEvent], names: Pseudonyms) -> Iterator[tuple[Row, int]]:
     for offset, event in enumerate(events):
         message = types_pb2.FeedbackEvent.FromString(event.body)
         row = {
             "run_id": run_id,
             "offset": offset,
             "event_id": event.event_id,
-            "teacher_id": rename(event.teacher_id),
+            "teacher_id": names.teacher(event.teacher_id),
             "record_time": from_us(event.record_us),
             "kind": event.kind,
-            "segment_ids": list(event.segment_ids),
+            "segment_ids": [names.segment(segment_id) for segment_id in event.segment_ids],
             "message": event.body,
         }
         yield {**row, **readable(message)}, len(event.body)
@@ -258,12 +245,13 @@ def _question_rows(run_id: str, asked: Iterable[RecordedQuestion]) -> Iterator[t
         yield row, len(question.body)
 
 
-def _segment_row(run_id: str, segment: RecordedSegment, rename: Callable[[str], str]) -> Row:
+def _segment_row(run_id: str, segment: RecordedSegment, names: Pseudonyms) -> Row:
     message = types_pb2.Segment.FromString(segment.message)
     address = message.address
+    message.segment_id, address.source = names.segment(message.segment_id), names.source(address.source)
     row: Row = {
         "run_id": run_id,
-        "segment_id": segment.segment_id,
+        "segment_id": message.segment_id,
         "source": address.source,
         "episode": address.episode,
         "agent": address.agent,
@@ -278,7 +266,7 @@ def _segment_row(run_id: str, segment: RecordedSegment, rename: Callable[[str], 
         row["observations"] = tensor_struct(message.observations["obs"])
         del message.observations["obs"]
     if message.showing.teacher_id:
-        message.showing.teacher_id = rename(message.showing.teacher_id)
+        message.showing.teacher_id = names.teacher(message.showing.teacher_id)
     # Whatever else there is, also what is newer than this program.
     row["message"] = message.SerializeToString(deterministic=True)
     return row

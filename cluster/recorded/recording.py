@@ -44,7 +44,8 @@ class Recording:
 
         Args:
             folder: of the tables.
-            task: that it must be about; None for the one that the header names.
+            task: that it must be about, by its id alone where it has no fingerprint; None for the one that the header
+                names.
             run_id: what its only run is to be called; None: all keep their names.
 
         Raises:
@@ -216,14 +217,18 @@ def _agreed(folder: Path, told: Task | None, wanted: Task | None) -> Task:
         raise ConfigError(
             f"{folder} does not say what it is about: there is no task in {layout.HEADER}; name a run file with --task"
         )
-    if told is not None and wanted is not None and told.fingerprint != wanted.fingerprint:
+    if told is not None and wanted is not None and not _same(told, wanted):
+        told_as, wanted_as = (f"{t.name} ({t.task_id}: {t.fingerprint})" for t in (told, wanted))
         raise ConfigError(
-            f"{folder} is about another task, {told.name} ({told.fingerprint}), and not about {wanted.name} "
-            f"({wanted.fingerprint}); feedback belongs to its task"
+            f"{folder} is about another task, {told_as}, and not about {wanted_as}; feedback belongs to its task"
         )
-    task = wanted or told
+    task = told or wanted
     assert task is not None
     return task
+
+
+def _same(told: Task, wanted: Task) -> bool:
+    return told.task_id == wanted.task_id and wanted.fingerprint in ("", told.fingerprint)
 
 
 def _true_rewards(row: Row | None, steps: int) -> bytes | None:

@@ -13,6 +13,7 @@ from cluster.runs.learner_config import LearnerConfig, policy_complaint
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
 from cluster.runs.relabel_config import relabel_complaint
 from cluster.runs.reward.config import RewardConfig, actions_complaint
+from cluster.runs.reward.pretraining import pretraining_complaint
 from cluster.runs.reward.questions import kinds_complaint
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
@@ -111,8 +112,8 @@ class FeedbackConfig(Section):
     database: str | None = None
     """Its database, as an SQLAlchemy URL; empty: SQLite in the run's folder."""
     reads_from: tuple[str, ...] = ()
-    """Ids of other runs of the same task on this service: their feedback is learnt from too (by the reward model in
-    lockstep what there is as the run begins)."""
+    """Ids of other runs of the same task on this service, or `task` for all that began before this one: their feedback
+    is learnt from too (by the reward model in lockstep what there is as the run begins)."""
 
 
 class StopConfig(Section):
@@ -239,7 +240,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _experts_can_be_imitated(self) -> Self:
         imitation, sources = self.imitation, self.reward.sources
-        if complaint := relabel_complaint(self):
+        if complaint := relabel_complaint(self) or kinds_complaint(self):
             raise ValueError(complaint)
         somebody = (
             imitation.expert or imitation.demonstrations or imitation.asks_people or self.stages.are_open
@@ -320,7 +321,7 @@ class RunConfig(Section):
                 "reward.sources: every weight is 0, so nothing would be learnt; "
                 "set environment or learned to something else"
             )
-        if complaint := kinds_complaint(self):
+        if complaint := pretraining_complaint(self):
             raise ValueError(complaint)
         if not self.learns_reward:
             return self

@@ -137,6 +137,11 @@ class RunFolder:
         return self.path / "thaw"
 
     @property
+    def reads_from_file(self) -> Path:
+        """Where the feedback of other runs ends for this one, by their ids; only in lockstep."""
+        return self.path / "reads_from.json"
+
+    @property
     def status_file(self) -> Path:
         """The newest row of progress."""
         return self.path / "status.json"

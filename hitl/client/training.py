@@ -65,6 +65,11 @@ class TrainingClient:
         request = training_pb2.GetRunRequest(run_id=run_id)
         return decode_run(self._channel.call(self._stub.GetRun, request).run)
 
+    def list_runs(self, task_id: str) -> list[Run]:
+        """Return the runs of a task that the token is good for, oldest first."""
+        request = training_pb2.ListTaskRunsRequest(task_id=task_id)
+        return [decode_run(run) for run in self._channel.call(self._stub.ListTaskRuns, request).runs]
+
     def report_progress(self, run: Run, progress: Progress) -> None:
         """Tell how far the run is."""
         request = training_pb2.ReportProgressRequest(run=_epoch(run), progress=encode_progress(progress))

@@ -58,6 +58,15 @@ class TrainingHandlers(PlayingHandlers, PolicyHandlers):
         run = await wrap_future(self._storage.read(runs.get_run, _run_id(request.run_id, call)))
         return training_pb2.GetRunResponse(run=encode_run(run))
 
+    async def ListTaskRuns(
+        self, request: training_pb2.ListTaskRunsRequest, call: Call
+    ) -> training_pb2.ListTaskRunsResponse:
+        """List the runs of a task, oldest first."""
+        task_id = check_id(request.task_id, "task_id")
+        listed = await wrap_future(self._storage.read(runs.list_runs, call.principal.runs))
+        found = [encode_run(run) for run in reversed(listed) if run.task_id == task_id]
+        return training_pb2.ListTaskRunsResponse(runs=found)
+
     async def ReportProgress(
         self, request: training_pb2.ReportProgressRequest, call: Call
     ) -> training_pb2.ReportProgressResponse:

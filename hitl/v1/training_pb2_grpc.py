@@ -51,6 +51,11 @@ class TrainingServiceStub:
                 request_serializer=hitl_dot_v1_dot_training__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=hitl_dot_v1_dot_training__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ListTaskRuns = channel.unary_unary(
+                '/hitl.v1.TrainingService/ListTaskRuns',
+                request_serializer=hitl_dot_v1_dot_training__pb2.ListTaskRunsRequest.SerializeToString,
+                response_deserializer=hitl_dot_v1_dot_training__pb2.ListTaskRunsResponse.FromString,
+                _registered_method=True)
         self.ReportProgress = channel.unary_unary(
                 '/hitl.v1.TrainingService/ReportProgress',
                 request_serializer=hitl_dot_v1_dot_training__pb2.ReportProgressRequest.SerializeToString,
@@ -129,6 +134,13 @@ class TrainingServiceServicer:
 
     def GetRun(self, request, context):
         """A run as it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTaskRuns(self, request, context):
+        """The runs of a task that the token is good for, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,6 +242,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=hitl_dot_v1_dot_training__pb2.GetRunRequest.FromString,
                     response_serializer=hitl_dot_v1_dot_training__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ListTaskRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTaskRuns,
+                    request_deserializer=hitl_dot_v1_dot_training__pb2.ListTaskRunsRequest.FromString,
+                    response_serializer=hitl_dot_v1_dot_training__pb2.ListTaskRunsResponse.SerializeToString,
             ),
             'ReportProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportProgress,
@@ -370,6 +387,33 @@ class TrainingService:
             '/hitl.v1.TrainingService/GetRun',
             hitl_dot_v1_dot_training__pb2.GetRunRequest.SerializeToString,
             hitl_dot_v1_dot_training__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTaskRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitl.v1.TrainingService/ListTaskRuns',
+            hitl_dot_v1_dot_training__pb2.ListTaskRunsRequest.SerializeToString,
+            hitl_dot_v1_dot_training__pb2.ListTaskRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class TrainingServiceStub:
     """Starts a driver's life: creates the run if it is new, and raises its epoch."""
     GetRun: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetRunRequest, _training_pb2.GetRunResponse]
     """A run as it stands."""
+    ListTaskRuns: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListTaskRunsRequest, _training_pb2.ListTaskRunsResponse]
+    """The runs of a task that the token is good for, oldest first."""
     ReportProgress: _grpc.UnaryUnaryMultiCallable[_training_pb2.ReportProgressRequest, _training_pb2.ReportProgressResponse]
     """Says how far the run is. Versions only grow."""
     PublishSegments: _grpc.UnaryUnaryMultiCallable[_training_pb2.PublishSegmentsRequest, _training_pb2.PublishSegmentsResponse]
@@ -81,6 +83,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Starts a driver's life: creates the run if it is new, and raises its epoch."""
     GetRun: _aio.UnaryUnaryMultiCallable[_training_pb2.GetRunRequest, _training_pb2.GetRunResponse]  # type: ignore[assignment]
     """A run as it stands."""
+    ListTaskRuns: _aio.UnaryUnaryMultiCallable[_training_pb2.ListTaskRunsRequest, _training_pb2.ListTaskRunsResponse]  # type: ignore[assignment]
+    """The runs of a task that the token is good for, oldest first."""
     ReportProgress: _aio.UnaryUnaryMultiCallable[_training_pb2.ReportProgressRequest, _training_pb2.ReportProgressResponse]  # type: ignore[assignment]
     """Says how far the run is. Versions only grow."""
     PublishSegments: _aio.UnaryUnaryMultiCallable[_training_pb2.PublishSegmentsRequest, _training_pb2.PublishSegmentsResponse]  # type: ignore[assignment]
@@ -136,6 +140,14 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetRunResponse, _abc.Awaitable[_training_pb2.GetRunResponse]]:
         """A run as it stands."""
+
+    @_abc_1.abstractmethod
+    def ListTaskRuns(
+        self,
+        request: _training_pb2.ListTaskRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ListTaskRunsResponse, _abc.Awaitable[_training_pb2.ListTaskRunsResponse]]:
+        """The runs of a task that the token is good for, oldest first."""
 
     @_abc_1.abstractmethod
     def ReportProgress(

@@ -87,6 +87,13 @@ class TestChoice:
         assert min(steps.values()) > 60
         assert len(segments) > 15
 
+    def test_says_where_segments_led_to_if_that_is_read(self) -> None:
+        for outcomes in (False, True):
+            _, cuttings = choosing(kinds=MIXED).choose(
+                Counter({"rating": 3}), ROLLOUTS, reward_version=0, outcomes=outcomes
+            )
+            assert {cutting.segment.outcome is not None for cutting in cuttings} == {outcomes}
+
     def test_never_mixes_what_judges_with_what_trains(self) -> None:
         kinds_of_rankings = set()
         for seed in range(60):

@@ -21,7 +21,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.reward.config import RewardConfig
 from hitl.demonstrations import Piece
-from hitl.events import Demonstration, Goal, Judgement, Ranking, Rating, Segment, StepAddress
+from hitl.events import Demonstration, Goal, Judgement, Outcome, Ranking, Rating, Segment, StepAddress
 from hitl.teachers.demonstrator import demonstrate
 from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
@@ -153,6 +153,7 @@ MISFITS: dict[str, dict[str, Any]] = {
     "too wide": {"observations": {"obs": np.zeros((30, 2), np.float32)}},
     "bytes": {"observations": {"obs": np.zeros((30, 1), np.uint8)}},
     "not finite": {"observations": {"obs": np.full((30, 1), np.nan, np.float32)}},
+    "not finite in the end": {"outcome": Outcome(observations={"obs": np.array([np.inf], np.float32)})},
     "no such action": {"actions": np.full(30, 99)},
     "actions of another kind": {"actions": np.zeros((30, 2), np.float32)},
 }
@@ -206,6 +207,7 @@ def test_it_is_said_what_does_not_fit(changes: dict[str, Any]) -> None:
             observations=piece.observations,
             actions=piece.actions,
             policy_version=0,
+            outcome=piece.outcome,
         )
 
     spaces = env.observation_space, env.action_space

@@ -6,6 +6,7 @@ from cluster.runs.reward.corrections import CorrectionsConfig
 from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.kinds import DemonstrationsConfig
 from cluster.runs.reward.model import RewardModelConfig
+from cluster.runs.reward.pretraining import PretrainingConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from cluster.runs.reward.reliability import ReliabilityConfig
 from cluster.runs.reward.signals import SignalsConfig
@@ -60,4 +61,5 @@ class RewardConfig(Section):
     corrections: CorrectionsConfig = Field(default_factory=CorrectionsConfig)
     guards: GuardsConfig = Field(default_factory=GuardsConfig)
     demonstrations: DemonstrationsConfig = Field(default_factory=DemonstrationsConfig)
+    pretraining: PretrainingConfig = Field(default_factory=PretrainingConfig)
     reliability: ReliabilityConfig = Field(default_factory=ReliabilityConfig)

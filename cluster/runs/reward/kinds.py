@@ -38,6 +38,10 @@ class TeachersConfig(Section):
 class DemonstrationsConfig(Section):
     """How the reward model learns from what people show."""
 
+    sources: tuple[str, ...] = ()
+    """What was done before, as in imitation.demonstrations: Minari datasets, each as a folder or as `minari:ID`, and
+    folders of earlier runs, for what people did with the controls in them."""
+
     alternatives: Positive = 7
     """The policy's own segments that each window of a demonstration is held against."""
     refit_env_steps: Positive = 20_000

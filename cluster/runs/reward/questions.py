@@ -66,18 +66,18 @@ def kinds_complaint(run: "RunConfig") -> str | None:
     kinds, teachers = run.reward.questions.kinds, run.teachers
     if teachers.rating_range is not None and not teachers.rating_range[0] < teachers.rating_range[1]:
         return f"teachers.rating_range is {list(teachers.rating_range)}; write the lower end first"
-    if teachers.demonstrations and not (teachers.count and teachers.expert):
+    if teachers.demonstrations and not (teachers.who_answer and teachers.expert):
         return (
             "teachers.demonstrations: simulated teachers demonstrate with an expert; name one with teachers.expert, "
             "and set teachers.count to 1 or more"
         )
-    if not teachers.count or not run.asks_questions:
+    if not teachers.who_answer or not run.asks_questions:
         return None
     if "goal" in kinds and not teachers.goal and teachers.goal_reward is None:
         return (
             "teachers.count: this run asks whether states are wanted (reward.questions.kinds), which simulated "
             "teachers know by a function or by a true reward; set teachers.goal or teachers.goal_reward, or "
-            "teachers.count to 0"
+            "leave teachers.count and teachers.crowd out"
         )
     if "rating" in kinds and run.mode == "lockstep" and teachers.rating_range is None:
         return (

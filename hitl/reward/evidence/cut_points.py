@@ -12,6 +12,9 @@ Reals = NDArray[np.float64]
 
 _COMMON_STD = 2.0
 """Of the common cut points around those of ratings that are used alike: hardly any prior."""
+_SLOPE_STD = 1.0
+_FAR = 1e6
+"""In the place of infinity, which has no slope."""
 _OWN_STD = 0.5
 """Of a teacher's own around the common ones: with few ratings a teacher is taken for one like the others."""
 
@@ -23,7 +26,8 @@ def cut_points(
 
     The first cut point and the logarithms of the distances between neighbours have normal priors: those of all around
     equal shares of a logistic distribution, a teacher's own around those of all. So cut points never cross, and who
-    has rated little has nearly those of all.
+    has rated little has nearly those of all. How sharp a teacher is, the slope, is found with them: cut points of one
+    who is taken for another's would lie elsewhere.
 
     Source: McCullagh 1980, "Regression models for ordinal data", section 2; by maximum a posteriori.
 
@@ -38,12 +42,13 @@ def cut_points(
         [T, J] with J = points - 1, each row growing.
     """
     shares_J = np.arange(1, points) / points
-    common = _fitted(latent_E, rating_E, _shape_of(np.log(shares_J / (1 - shares_J))), _COMMON_STD)
+    alike = np.concatenate([[0.0], _shape_of(np.log(shares_J / (1 - shares_J)))])
+    common = _fitted(latent_E, rating_E, alike, _COMMON_STD)
     own = [
         _fitted(latent_E[teacher_E == teacher], rating_E[teacher_E == teacher], common, _OWN_STD)
         for teacher in range(teachers)
     ]
-    return np.stack([_cuts_of(shape) for shape in own])
+    return np.stack([_cuts_of(shape[1:]) for shape in own])
 
 
 def interval(cut_J: Reals, rating: int) -> tuple[float, float]:
@@ -60,30 +65,37 @@ def _cuts_of(shape_J: Reals) -> Reals:
     return np.cumsum(np.concatenate([shape_J[:1], np.exp(shape_J[1:])]))
 
 
-def _fitted(latent_E: Reals, rating_E: NDArray[np.int64], prior_J: Reals, std: float) -> Reals:
+def _fitted(latent_E: Reals, rating_E: NDArray[np.int64], prior: Reals, std: float) -> Reals:
+    """Return the logarithm of the slope, and the shape of the cut points."""
     if not len(latent_E):
-        return prior_J
-    found = minimize(_loss, prior_J, (latent_E, rating_E, prior_J, std), jac=True, method="L-BFGS-B")
-    shape_J: Reals = found.x
-    return shape_J
+        return prior
+    stds = np.array([_SLOPE_STD, *[std] * (len(prior) - 1)])
+    found = minimize(_loss, prior, (latent_E, rating_E, prior, stds), jac=True, method="L-BFGS-B")
+    fitted: Reals = found.x
+    return fitted
 
 
 def _loss(
-    shape_J: Reals, latent_E: Reals, rating_E: NDArray[np.int64], prior_J: Reals, std: float
+    given: Reals, latent_E: Reals, rating_E: NDArray[np.int64], prior: Reals, stds: Reals
 ) -> tuple[float, Reals]:
     """Return minus the log-posterior, and its gradient."""
-    cut_J = _cuts_of(shape_J)
-    wide = np.concatenate([[-np.inf], cut_J, [np.inf]])
-    above_E, below_E = latent_E - wide[rating_E - 1], wide[rating_E] - latent_E
+    slope, shape_J = np.exp(given[0]), given[1:]
+    wide = np.concatenate([[-_FAR], _cuts_of(shape_J), [_FAR]])
+    above_E = slope * (latent_E - wide[rating_E - 1])
+    below_E = slope * (wide[rating_E] - latent_E)
     width_E = above_E + below_E
     loss = -(log_expit(above_E) + log_expit(below_E) + np.log(-np.expm1(-width_E))).sum()
-    # The derivative of log(-expm1(-w)) is 1 / expm1(w): 0 at the open ends.
-    opening_E = 1 / np.expm1(width_E)
-    count = len(cut_J) + 2
-    slope = np.bincount(rating_E - 1, weights=expit(-above_E) + opening_E, minlength=count)
-    slope -= np.bincount(rating_E, weights=expit(-below_E) + opening_E, minlength=count)
+    # The derivative of log(1 - exp(-w)) is exp(-w) / (1 - exp(-w)): 0 at the far ends.
+    opening_E = np.exp(-width_E) / -np.expm1(-width_E)
+    lower_E, upper_E = expit(-above_E) + opening_E, expit(-below_E) + opening_E
+    by_slope = -(lower_E * above_E + upper_E * below_E).sum()
+    count = len(wide)
+    by_cut = slope * (
+        np.bincount(rating_E - 1, weights=lower_E, minlength=count)
+        - np.bincount(rating_E, weights=upper_E, minlength=count)
+    )
     # A later cut point moves with each distance before it.
-    after_J = np.cumsum(slope[1:-1][::-1])[::-1]
-    gradient_J = after_J * np.concatenate([[1.0], np.exp(shape_J[1:])])
-    z_J = (shape_J - prior_J) / std
-    return float(loss + 0.5 * (z_J**2).sum()), gradient_J + z_J / std
+    after_J = np.cumsum(by_cut[1:-1][::-1])[::-1]
+    by_shape_J = after_J * np.concatenate([[1.0], np.exp(shape_J[1:])])
+    z = (given - prior) / stds
+    return float(loss + 0.5 * (z**2).sum()), np.concatenate([[by_slope], by_shape_J]) + z / stds

@@ -14,6 +14,7 @@ from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.questions import LeasedPair, LeasedRelabel
 from hitl.client.training import TrainingClient
+from hitl.demonstrations import Piece
 from hitl.events import Abstention, JournalEntry, PairQuestion, RelabelQuestion, Segment, StepAddress, Task
 from hitl.stages import Clip
 from hitl.teachers.simulated import SimulatedSettings, answer
@@ -43,8 +44,9 @@ def teach(service: LiveService, run_id: str = "run", *, pairs: int = PAIRS) -> T
         _ask(run, pairs)
         _answer(service, run_id, pairs)
         _play(service, run)
+        _demonstrate(service, run_id)
         # But for one question all are answered; one answer is taken back, and the stage has taught 2 + 1 + 1 times.
-        eventually(lambda: client.get_run(run_id).journal_end == pairs + 3 + 1 + 4)
+        eventually(lambda: client.get_run(run_id).journal_end == pairs + 3 + 1 + 4 + 1)
         entries = read_journal(client, run_id)
     return Taught(run_id, entries)
 
@@ -138,6 +140,14 @@ def _play(service: LiveService, run: LiveRun) -> None:
     play.reset()
     eventually(lambda: play.player.unstored == 1)
     play.player.close()
+
+
+def _demonstrate(service: LiveService, run_id: str) -> None:
+    observation = np.linspace(0, 1, 2 * STEPS, dtype=np.float32)[:, None]
+    with service.teacher("Flo") as flo:
+        flo.demonstrate(
+            Piece(run_id=run_id, observations={"obs": observation}, actions=np.full(2 * STEPS, 3))
+        )
 
 
 def read_journal(client: TrainingClient, run_id: str) -> list[tuple[JournalEntry, list[Segment]]]:

@@ -97,7 +97,15 @@ def test_a_fresh_service_holds_what_the_old_one_held(
     closed = [replace(q, state={"open": "withdrawn"}.get(q.state, q.state)) for q in theirs[2]]
     assert ours[2] == closed
     kinds = {event.kind for event in ours[0]}
-    assert kinds == {"comparison", "retraction", "signal", "correction", "relabel", "ranking"}
+    assert kinds == {
+        "comparison",
+        "retraction",
+        "signal",
+        "correction",
+        "relabel",
+        "demonstration",
+        "ranking",
+    }
     assert imported.runs == {"run": len(theirs[0])}
     assert (imported.new_events, imported.new_segments) == (len(theirs[0]), len(theirs[1]))
     assert sum(segment.true_rewards is not None for segment in ours[1]) >= 2 * PAIRS
@@ -192,7 +200,8 @@ def test_a_run_that_holds_something_else_is_left_alone(
     segments = pq.read_table(recorded / layout.SEGMENTS)
     shutil.copy(recorded / layout.EVENTS, other / layout.EVENTS)
     changed = segments.to_pylist()
-    changed[0]["actions"] = {"dtype": "int64", "shape": [5], "data": np.full(5, 3).tobytes()}
+    place_of = [row["segment_id"] for row in changed].index("segment-000")
+    changed[place_of]["actions"] = {"dtype": "int64", "shape": [5], "data": np.full(5, 3).tobytes()}
     pq.write_table(pa.Table.from_pylist(changed, schema=segments.schema), other / layout.SEGMENTS)
     with pytest.raises(ConfigError, match=r"another segment \S+ than that of segments.parquet"):
         import_feedback(Recording(other), place)
@@ -215,12 +224,15 @@ def test_pseudonyms_hide_names_and_stay_the_same(
     assert hidden == pq.read_table(tmp_path / "two" / layout.EVENTS).to_pylist()
     named = pq.read_table(recorded / layout.EVENTS).to_pylist()
     names = {a["teacher_id"]: b["teacher_id"] for a, b in zip(named, hidden, strict=True)}
-    assert names.keys() == {"Ann", "Bob", "Cid", "Dan", "Eve"}
-    assert len(set(names.values())) == 5
+    assert names.keys() == {"Ann", "Bob", "Cid", "Dan", "Eve", "Flo"}
+    assert len(set(names.values())) == 6
     assert [names[a["teacher_id"]] for a in named] == [b["teacher_id"] for b in hidden]
     for path in (tmp_path / "one").iterdir():
         rows = [path.read_text()] if path.suffix == ".json" else pq.read_table(path).to_pylist()
         assert not [row for row in rows for name in names if name in repr(row)], path
+    old, new = ([row["segment_ids"] for row in rows] for rows in (named, hidden))
+    changed = [kind["kind"] for kind, a, b in zip(named, old, new, strict=True) if a != b]
+    assert changed == ["demonstration"]
     weights, _ = rebuilt(list(Recording(tmp_path / "one").entries()))
     assert bits(weights) == bits(rebuilt(source[1].entries)[0])
 
@@ -256,13 +268,13 @@ def test_the_commands(
     place, folder, to = source[0], str(source[0].folder), str(tmp_path / "people")
     assert main(["feedback", "list", "--folder", folder]) == 0
     lines = capsys.readouterr().out.splitlines()
-    kinds = ["comparison", "correction", "ranking", "relabel", "retraction", "signal"]
+    kinds = ["comparison", "correction", "demonstration", "ranking", "relabel", "retraction", "signal"]
     assert lines[0].split() == ["task", "run", "teacher", *kinds]
     assert [line.split()[:4] for line in lines[1:]] == [
-        ["Four-v0", "(four)", "run", name] for name in ("Ann", "Bob", "Cid", "Dan", "Eve")
+        ["Four-v0", "(four)", "run", name] for name in ("Ann", "Bob", "Cid", "Dan", "Eve", "Flo")
     ]
     (cid,) = (line for line in lines if " Cid " in line)
-    assert cid.split()[4:] == ["–", "1", "–", "–", "–", "2"]
+    assert cid.split()[4:] == ["–", "1", "–", "–", "–", "–", "2"]
     export = ["feedback", "export", "--folder", folder, "--to", to]
     assert main([*export, "run", "--true-rewards"]) == 2
     assert "HANDRAIL_TOKEN" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from cluster.recorded.place import ServicePlace
 from cluster.recorded.recording import Recording
 from hitl.errors import ConfigError
 from hitl.events import Choice, Comparison, Relabel, Retraction, Task
+from hitl.storage.segments import known_segments
 from hitl.storage.storage import database_path
 from hitl.wire.events import encode_event
 from tests.cluster.recorded.tables import HEADER, TOLD, events, segments, write
@@ -253,3 +254,23 @@ def test_several_runs_cannot_have_one_other_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="run-0, run-1 cannot all be called one; leave --as out"):
         import_feedback(Recording(folder, run_id="one"), ServicePlace.of_service(place))
     assert not database_path(place).exists()
+
+
+def test_a_run_with_other_feedback_gets_no_segments_either(tmp_path: Path) -> None:
+    place, more = (
+        ServicePlace.of_service(tmp_path / "fresh"),
+        [*segments(), segments()[0] | {"segment_id": "new"}],
+    )
+    told = [event | {"run_id": "r"} for event in events()]
+    rows = [segment | {"run_id": "r"} for segment in more]
+    import_feedback(Recording(write(tmp_path / "people", events=told, segments=rows[:3])), place)
+    for other in ([told[1], told[0]], [told[0] | {"choice": "second"}], [told[0] | {"teacher_id": "t"}]):
+        folder = write(tmp_path / "other", events=other, segments=rows)
+        with pytest.raises(ConfigError, match="run r is there already and holds other feedback"):
+            import_feedback(Recording(folder), place)
+        with place.reading() as (connection, _):
+            assert known_segments(connection, "r", ["a", "new"]) == {"a"}
+    assert (
+        import_feedback(Recording(write(tmp_path / "people", events=told, segments=rows)), place).new_segments
+        == 1
+    )

@@ -10,10 +10,17 @@ from hitl.reward.evidence.cut_points import cut_points, interval
 CUTS = np.array([-2.0, -0.5, 0.2, 1.5])
 
 
-def _rated(count: int, cuts: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _rated(count: int, cuts: np.ndarray, seed: int, sharp: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     latent = rng.normal(0, 2, count)
-    return latent, 1 + (latent[:, None] + rng.logistic(size=(count, 1)) > cuts).sum(1)
+    return latent, 1 + (latent[:, None] + rng.logistic(size=(count, 1)) / sharp > cuts).sum(1)
+
+
+def test_a_sharp_teacher_and_a_vague_one_with_the_same_cut_points_have_the_same() -> None:
+    told = [_rated(4000, CUTS, seed, sharp) for seed, sharp in enumerate((3.0, 0.4))]
+    latent, rating = (np.concatenate(part) for part in zip(*told, strict=True))
+    found = cut_points(latent, rating, np.repeat([0, 1], 4000), points=5, teachers=2)
+    np.testing.assert_allclose(found, [CUTS, CUTS], atol=0.3)
 
 
 def test_the_cut_points_of_a_teacher_are_recovered_from_many_ratings() -> None:
@@ -51,8 +58,8 @@ def test_a_rating_lies_between_its_cut_points() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_gradient_is_that_of_small_differences(seed: int) -> None:
     latent, rating = _rated(50, CUTS, seed)
-    prior = np.random.default_rng(seed).normal(0, 0.5, 4)
-    arguments = (latent, rating, np.zeros(4), 0.5)
+    prior = np.random.default_rng(seed).normal(0, 0.5, 5)
+    arguments = (latent, rating, np.zeros(5), np.array([1.0, 0.5, 0.5, 0.5, 0.5]))
     error = check_grad(
         lambda shape: module._loss(shape, *arguments)[0], lambda s: module._loss(s, *arguments)[1], prior
     )
