@@ -130,10 +130,7 @@ class RewardTrainer:
         )
         self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
         self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
-<<<<<<< HEAD
         read = partial(follow, self._client, news=self._news, whole=lockstep)
-=======
->>>>>>> 4d76acf438bd20122084877cdd7979813567959c
         self._earlier = Earlier(
             reward,
             self._model,
@@ -143,11 +140,7 @@ class RewardTrainer:
             ends=read_until or {},
         )
         self._read_earlier()
-<<<<<<< HEAD
         self._journal = read(stands)
-=======
-        self._journal = self._follow(stands)
->>>>>>> 4d76acf438bd20122084877cdd7979813567959c
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
 

@@ -19,10 +19,7 @@ from cluster.cli.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
 from cluster.feedback.earlier import check_recorded
-<<<<<<< HEAD
 from cluster.feedback.evidence import device_of
-=======
->>>>>>> 4d76acf438bd20122084877cdd7979813567959c
 from cluster.feedback.guarding import alarms_told
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService

@@ -89,13 +89,8 @@ class Teaching:
                     signals=signals_as_read(config),
                     corrections=config.corrections,
                     demonstrations=config.demonstrations,
-<<<<<<< HEAD
                     pretraining=config.pretraining,
                     guards=config.guards,
-=======
-                    guards=config.guards,
-                    pretraining=config.pretraining,
->>>>>>> 4d76acf438bd20122084877cdd7979813567959c
                     reliability=config.reliability,
                 ),
                 board=self.board,

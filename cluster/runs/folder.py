@@ -132,7 +132,6 @@ class RunFolder:
         return self.path / "driver.json"
 
     @property
-<<<<<<< HEAD
     def reads_from_file(self) -> Path:
         """Where the feedback of other runs ends for this one, by their ids; only in lockstep."""
         return self.path / "reads_from.json"
@@ -141,16 +140,6 @@ class RunFolder:
     def thaw_file(self) -> Path:
         """A person's word that an alarm is over; the driver takes it away."""
         return self.path / "thaw"
-=======
-    def thaw_file(self) -> Path:
-        """A person's word that an alarm is over; the driver takes it away."""
-        return self.path / "thaw"
-
-    @property
-    def reads_from_file(self) -> Path:
-        """Where the feedback of other runs ends for this one, by their ids; only in lockstep."""
-        return self.path / "reads_from.json"
->>>>>>> 4d76acf438bd20122084877cdd7979813567959c
 
     @property
     def status_file(self) -> Path:
