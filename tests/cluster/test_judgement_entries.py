@@ -78,7 +78,9 @@ def test_keys_say_yes_or_no() -> None:
     assert typed(GoalEntry(), "ynx1") == [True, False]
 
 
-@pytest.mark.parametrize("entry", [RankingEntry(3), RatingEntry(7), GoalEntry()], ids=["ranking", "rating", "goal"])
+@pytest.mark.parametrize(
+    "entry", [RankingEntry(3), RatingEntry(7), GoalEntry()], ids=["ranking", "rating", "goal"]
+)
 def test_everybody_may_skip_take_back_and_quit(entry: Entry) -> None:
     wanted = [Abstention.SKIP, Abstention.CANNOT_TELL, Wish.TAKE_BACK, Wish.QUIT]
     assert typed(entry, "scuq") == wanted
