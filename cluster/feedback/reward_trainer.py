@@ -224,7 +224,7 @@ class RewardTrainer:
         *,
         env_steps: int,
         base: Published | None,
-        alarms: AlarmState | None,
+        alarms: AlarmState | None = None,
         timeout_seconds: float,
     ) -> TeachingState:
         """Do in lockstep what is due: ask, wait for the answers, fit, publish.

@@ -45,7 +45,7 @@ def test_explained_variance_is_that_of_what_followed() -> None:
     loop.network.critic[-1].weight.data.zero_()
     loop.network.value_mean.fill_(1000.0)
     assert explained_variance(loop, rollout, reward) == -1.0
-    for _ in range(12):
+    for _ in range(24):
         loop.learn(loop.collect())
     assert 0.2 < explained_variance(loop, loop.collect().rollout, reward) <= 1.0
 

@@ -223,7 +223,7 @@ def test_a_foreign_service_needs_a_token_and_no_teachers_of_ours(
     with pytest.raises(ConfigError, match="no token for it"):
         RunCommands(RunConfig.model_validate(tree), folder)
     monkeypatch.setenv("HANDRAIL_TOKEN", "given")
-    with pytest.raises(ConfigError, match="set it to 0"):
+    with pytest.raises(ConfigError, match="leave it out"):
         RunCommands(RunConfig.model_validate(tree), folder)
     commands = RunCommands(RunConfig.model_validate(tree | {"teachers": {"count": 0}}), folder)
     assert commands.service(None) is None

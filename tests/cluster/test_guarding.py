@@ -179,8 +179,9 @@ def _same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_frozen_policy_stays_as_it_is_until_a_person_ends_the_alarm(service: LiveService) -> None:
+    config = _config(service, "freeze", on_alarm="freeze")
     with Answering(service, "freeze"):
-        algorithm = HITL(_config(service, "freeze", on_alarm="freeze"))
+        algorithm = HITL(config)
         networks, asked, alarms = _lived(algorithm)
         raised = next(place for place, state in enumerate(alarms) if state.reason)
         assert 0 < raised < UPDATES - 2
@@ -200,8 +201,9 @@ def test_a_frozen_policy_stays_as_it_is_until_a_person_ends_the_alarm(service: L
 def test_asking_goes_on_with_a_reward_that_knows_the_answers_or_waits_without_a_budget(
     service: LiveService,
 ) -> None:
+    config = _config(service, "ask", on_alarm="ask")
     with Answering(service, "ask"):
-        algorithm = HITL(_config(service, "ask", on_alarm="ask"))
+        algorithm = HITL(config)
         networks, asked, alarms = _lived(algorithm)
         algorithm.stop()
     raised = next(place for place, state in enumerate(alarms) if state.raised)
@@ -209,9 +211,9 @@ def test_asking_goes_on_with_a_reward_that_knows_the_answers_or_waits_without_a_
     assert asked[raised] - asked[raised - 1] == 3
     assert alarms[raised].reason is None
     assert not _same(networks[raised], networks[raised - 1])
+    poor = _config(service, "poor", on_alarm="ask")
+    poor.questions = poor.questions.model_copy(update={"budget": 12})
     with Answering(service, "poor"):
-        poor = _config(service, "poor", on_alarm="ask")
-        poor.questions = poor.questions.model_copy(update={"budget": 12})
         algorithm = HITL(poor)
         networks, asked, alarms = _lived(algorithm)
         algorithm.stop()
@@ -224,8 +226,9 @@ def test_asking_goes_on_with_a_reward_that_knows_the_answers_or_waits_without_a_
 def test_reporting_changes_nothing(service: LiveService) -> None:
     ends = []
     for name, patience in (("jumpy", 1.5), ("calm", 1e9)):
+        config = _config(service, name, patience=patience)
         with Answering(service, name):
-            algorithm = HITL(_config(service, name, patience=patience))
+            algorithm = HITL(config)
             networks, _, alarms = _lived(algorithm)
             ends.append(networks[-1])
             assert bool(alarms[-1].raised) == (name == "jumpy")
@@ -249,7 +252,8 @@ def test_alarms_and_kept_versions_survive_resuming_bit_for_bit(
         with Answering(service, name):
             again = HITL(_config(service, name, on_alarm=on_alarm, earlier_versions=2))
             again.restore_from_path(tmp_path / str(checkpoint))
-            more, also_asked, also_alarms = _lived(again)
+            # It is saved as often as the one that was not interrupted: that begins anew.
+            more, also_asked, also_alarms = _lived(again, tmp_path / "again")
             again.stop()
         assert also_alarms == alarms[checkpoint:]
         assert also_asked == asked[checkpoint:]
