@@ -13,7 +13,7 @@ Three things are watched, each by a one-sided cumulative sum that starts again a
   any step of the probe set.
 
 The last two are means over many steps of one batch, and batches depend on each other: how often they raise a false
-alarm is measured (`benchmarks/reward_hack.py`) and not proved.
+alarm is measured (`benchmarks/reward_hack`) and not proved.
 """
 
 import math
