@@ -24,7 +24,7 @@ from hitl.events import Comparison, JournalEntry, Segment
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import cut
 from hitl.reward.questions.choosing import choose_pairs
-from hitl.reward.questions.looking import returns_of
+from hitl.reward.questions.looking import predicted_returns
 from hitl.reward.questions.prospects import prospects_of
 from hitl.teachers.simulated import SimulatedSettings, answer, question_rng
 from policies.acting.inference import acting_policy
@@ -117,7 +117,7 @@ def told_apart(model: OnlineRewardModel, judged: Gathered) -> float:
     rng = np.random.default_rng(0)
     first_P, second_P = rng.integers(len(judged), size=(2, _JUDGED_PAIRS))
     true_S = np.array([reward.sum(dtype=np.float64) for reward in judged.rewards])
-    predicted_S = returns_of(model.ensemble, judged.segments).double().mean(0).numpy()
+    predicted_S = predicted_returns(model.ensemble, judged.segments).double().mean(0).numpy()
     true_P, predicted_P = true_S[first_P] - true_S[second_P], predicted_S[first_P] - predicted_S[second_P]
     differs_P = true_P != 0
     return float(np.mean(np.sign(true_P[differs_P]) == np.sign(predicted_P[differs_P])))

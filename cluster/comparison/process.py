@@ -5,9 +5,7 @@ the environment. Its exit code says how it ended; see `cluster.cli.supervisor.Dr
 says nothing of whose a segment is: all have one source and one policy version, and are numbered as they are shown.
 """
 
-import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -28,12 +26,13 @@ from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackService
 from cluster.loop.evaluation import Judged, load_judged
 from cluster.loop.saved_policy import load_saved_policy
+from cluster.one_life import live
 from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, read_status
 from hitl.client.training import TrainingClient
-from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError, Unavailable
+from hitl.errors import ConfigError, StorageError, Unavailable
 from hitl.events import PairQuestion
 from hitl.voting.posterior import standings
 from hitl.voting.schedules import SCHEDULES
@@ -228,25 +227,14 @@ class ComparisonProcess:
 def main(argv: list[str] | None = None) -> int:
     """Run one life of the comparison in the given folder; returns the exit code."""
     (path,) = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     use_threads(1)
-    try:
-        folder = ComparisonFolder(RunFolder(Path(path).absolute()))
-        process = ComparisonProcess(folder, os.environ["HANDRAIL_SERVICE"], os.environ["HANDRAIL_TOKEN"])
-        signal.signal(signal.SIGTERM, process.request_stop)
-        try:
-            return process.run()
-        finally:
-            process.close()
-    except (ConfigError, StorageError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return DriverCode.MISTAKE
-    except StaleEpoch as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return DriverCode.REFUSED
-    except HandrailError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
+    return live(
+        lambda: ComparisonProcess(
+            ComparisonFolder(RunFolder(Path(path).absolute())),
+            os.environ["HANDRAIL_SERVICE"],
+            os.environ["HANDRAIL_TOKEN"],
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ environment where people teach. Its exit code says how it ended; see `cluster.cl
 
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import GreedyReward, Judged, evaluate
 from cluster.loop.local_ray import start_ray
 from cluster.metrics import DriverMetrics
+from cluster.one_life import live
 from cluster.priority import give_way
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
@@ -36,7 +36,7 @@ from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
 from hitl.acting import make_acting
 from hitl.client.training import TrainingClient
-from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
+from hitl.errors import ConfigError, StaleEpoch
 from hitl.events import Progress, Run, Task
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
@@ -334,23 +334,7 @@ def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one life of the run in the given folder; returns the exit code."""
     (path,) = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        driver = Driver(RunFolder(Path(path).absolute()))
-        signal.signal(signal.SIGTERM, driver.request_stop)
-        try:
-            return driver.run()
-        finally:
-            driver.close()
-    except (ConfigError, StorageError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return DriverCode.MISTAKE
-    except StaleEpoch as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return DriverCode.REFUSED
-    except HandrailError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
+    return live(lambda: Driver(RunFolder(Path(path).absolute())))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from cluster.recorded.arrays import tensor_struct
 from cluster.recorded.place import ServicePlace
 from cluster.recorded.pseudonyms import Pseudonyms
 from cluster.recorded.readable import readable
+from cluster.recorded.segment_rows import columns_of
 from cluster.runs.folder import write_json
 from hitl.errors import ConfigError, StorageError
 from hitl.events import Task
@@ -250,14 +251,8 @@ def _segment_row(run_id: str, segment: RecordedSegment, names: Pseudonyms) -> Ro
     address = message.address
     message.segment_id, address.source = names.segment(message.segment_id), names.source(address.source)
     row: Row = {
+        **columns_of(message),
         "run_id": run_id,
-        "segment_id": message.segment_id,
-        "source": address.source,
-        "episode": address.episode,
-        "agent": address.agent,
-        "begin": address.begin,
-        "end": address.end,
-        "policy_version": message.policy_version,
         "stage_id": message.showing.stage_id or None,
         "actions": tensor_struct(message.actions),
     }

@@ -56,7 +56,7 @@ def segment_of(row: Row, naming: Naming) -> tuple[types_pb2.Segment, Segment]:
 def _address(row: Row, naming: Naming, message: types_pb2.Segment, *, said: bool) -> None:
     address = message.address
     if said:
-        for column, value in _columns(message).items():
+        for column, value in columns_of(message).items():
             row.agreed(column, value)
         if address.task_id != naming.task_id:
             raise row.complaint("message", f"it is of task {address.task_id}, and not of {naming.task_id}")
@@ -70,7 +70,8 @@ def _address(row: Row, naming: Naming, message: types_pb2.Segment, *, said: bool
     address.task_id, address.run_id = naming.task_id, naming.new(address.run_id)
 
 
-def _columns(message: types_pb2.Segment) -> dict[str, Any]:
+def columns_of(message: types_pb2.Segment) -> dict[str, Any]:
+    """Return what of a segment's message stands in readable columns, too."""
     address = message.address
     return {
         "run_id": address.run_id,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -116,7 +117,24 @@ class LeasedPair(_Leased):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _LeasedState(_Leased):
+class _LeasedJudgement(_Leased):
+    """A question that may be left without an answer by an `Abstention`."""
+
+    def answer(self, said: Any, *, thinking_time: timedelta | None = None) -> Receipt:
+        """Answer, or say why one does not."""
+        raise NotImplementedError
+
+    def skip(self) -> Receipt:
+        """Answer that one does not want to answer; nobody else is asked.
+
+        Raises:
+            NotYours: as `answer`.
+        """
+        return self.answer(Abstention.SKIP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LeasedState(_LeasedJudgement):
     """A question about the state of one step of a segment."""
 
     question: RelabelQuestion | GoalQuestion
@@ -172,17 +190,9 @@ class LeasedRelabel(_LeasedState):
             )
         )
 
-    def skip(self) -> Receipt:
-        """Answer that one does not want to answer; nobody else is asked.
-
-        Raises:
-            NotYours: as `answer`.
-        """
-        return self.answer(Abstention.SKIP)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeasedRanking(_Leased):
+class LeasedRanking(_LeasedJudgement):
     """In which order would you rather see more of some segments?"""
 
     question: RankingQuestion
@@ -208,17 +218,9 @@ class LeasedRanking(_Leased):
             )
         )
 
-    def skip(self) -> Receipt:
-        """Answer that one does not want to answer; nobody else is asked.
-
-        Raises:
-            NotYours: as `answer`.
-        """
-        return self.answer(Abstention.SKIP)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeasedRating(_Leased):
+class LeasedRating(_LeasedJudgement):
     """How good is a segment?"""
 
     question: RatingQuestion
@@ -255,14 +257,6 @@ class LeasedRating(_Leased):
             )
         )
 
-    def skip(self) -> Receipt:
-        """Answer that one does not want to answer; nobody else is asked.
-
-        Raises:
-            NotYours: as `answer`.
-        """
-        return self.answer(Abstention.SKIP)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedGoal(_LeasedState):
@@ -286,14 +280,6 @@ class LeasedGoal(_LeasedState):
                 thinking_time=self._thinking_time(thinking_time),
             )
         )
-
-    def skip(self) -> Receipt:
-        """Answer that one does not want to answer; nobody else is asked.
-
-        Raises:
-            NotYours: as `answer`.
-        """
-        return self.answer(Abstention.SKIP)
 
 
 LeasedQuestion = LeasedPair | LeasedRelabel | LeasedRanking | LeasedRating | LeasedGoal

@@ -24,9 +24,9 @@ from torch import Tensor
 from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.choices import ChoiceLikelihood
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
-from hitl.reward.likelihoods.corrections import correction_log_likelihood
 from hitl.tensors import Array
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator, is_heldout, number
@@ -79,25 +79,6 @@ class CorrectionExamples:
         return *self._ensemble.inputs(observation_BO[:, None], action_BCA), said_B
 
 
-class CorrectionLikelihood:
-    """A softmax over rewards; see `hitl.reward.likelihoods.corrections`."""
-
-    def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
-        """Return the log-odds of each action to each member, [K, B, C]."""
-        log_odds_KBC: Tensor = ensemble.links["corrections"](ensemble(*inputs))
-        return log_odds_KBC
-
-    def log_likelihood(
-        self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor, rationality_B: Tensor
-    ) -> Tensor:
-        """See `Likelihood`; the first action is what is said."""
-        return correction_log_likelihood(reward_KSC=prediction_KB, rationality=rationality_B)
-
-    def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Likelihood`; right is who gives what is said the highest reward."""
-        return prediction_B.argmax(-1) == said_B, torch.ones_like(said_B, dtype=torch.bool)
-
-
 class Corrections:
     """The corrections that count, state by state."""
 
@@ -126,7 +107,7 @@ class Corrections:
             members: of the ensemble.
             seed: of the bootstrap and the alternatives.
         """
-        self.likelihood, self.batch = CorrectionLikelihood(), batch
+        self.likelihood, self.batch = ChoiceLikelihood("corrections", _rewards), batch
         self._space, self._teachers, self._alternatives = action_space, teachers, alternatives
         self._heldout_share, self._members, self._seed = heldout_share, members, seed
         self._rows: CorrectionRows | None = None
@@ -208,6 +189,11 @@ class Corrections:
         if not len(self) or self._rows is None:
             return None
         return CorrectionExamples(self._rows, np.flatnonzero(self._rows.counts_S), ensemble)
+
+
+def _rewards(ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
+    reward_KBC: Tensor = ensemble(*inputs)
+    return reward_KBC
 
 
 def _first(said: NDArray[Any], action_CA: NDArray[Any]) -> NDArray[Any]:

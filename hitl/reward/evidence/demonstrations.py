@@ -7,39 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hitl.events import Demonstration, JournalEntry, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
+from hitl.reward.evidence.choices import ChoiceLikelihood
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays, JudgementExamples
 from hitl.reward.evidence.segments import part_of, returns_of
-from hitl.reward.likelihoods.demonstrations import demonstration_log_likelihood
 from policies.splits import generator, number
 
 _KEPT = 512
 """Own segments of the policy that are kept, the newest."""
-
-
-class DemonstrationLikelihood:
-    """A softmax over returns; see `hitl.reward.likelihoods.demonstrations`."""
-
-    def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
-        """Return the return of each segment to each member, in log-odds, [K, B, C]; the first was shown."""
-        log_odds_KBC: Tensor = ensemble.links["demonstrations"](returns_of(ensemble, *inputs))
-        return log_odds_KBC
-
-    def log_likelihood(
-        self, ensemble: RewardEnsemble, prediction_KB: Tensor, said_B: Tensor, rationality_B: Tensor
-    ) -> Tensor:
-        """See `Likelihood`; the first segment is what is said."""
-        return demonstration_log_likelihood(return_KBC=prediction_KB, rationality=rationality_B)
-
-    def is_right(self, prediction_B: Tensor, said_B: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Likelihood`; right is who gives what was shown the highest return."""
-        return prediction_B.argmax(-1) == said_B, torch.ones_like(said_B, dtype=torch.bool)
 
 
 class Demonstrations:
@@ -67,7 +46,7 @@ class Demonstrations:
             heldout_share: of the demonstrations' segments, which only judge.
             seed: of the bootstrap, and of who is held against whom.
         """
-        self.likelihood, self.batch = DemonstrationLikelihood(), batch
+        self.likelihood, self.batch = ChoiceLikelihood("demonstrations", returns_of), batch
         self._teachers, self._steps, self._alternatives = teachers, steps, alternatives
         self._heldout_share, self._seed = heldout_share, seed
         self._windows: dict[tuple[str, str, str], list[Judged]] = {}

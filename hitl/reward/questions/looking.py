@@ -20,7 +20,7 @@ _WITH_IMAGES_TOGETHER = 16
 
 
 @torch.no_grad()
-def returns_of(ensemble: RewardEnsemble, segments: Sequence[Segment]) -> Tensor:
+def predicted_returns(ensemble: RewardEnsemble, segments: Sequence[Segment]) -> Tensor:
     """Return each member's sum of rewards of each segment, in link units, [K, S]; on the CPU.
 
     Segments may have different lengths.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hitl.events import Segment
 from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.questions.looking import features_of, returns_of
+from hitl.reward.questions.looking import features_of, predicted_returns
 from policies.splits import is_heldout
 
 
@@ -66,7 +66,7 @@ def prospects_of(
         heldout_share: of the segments, which only judge.
     """
     return Prospects(
-        return_KS=returns_of(ensemble, segments),
+        return_KS=predicted_returns(ensemble, segments),
         log_tie=ensemble.log_tie.detach().cpu(),
         lapse=lapse,
         heldout_S=np.array([is_heldout(s.segment_id, heldout_share) for s in segments], bool),

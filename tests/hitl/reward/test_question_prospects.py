@@ -7,7 +7,7 @@ import torch
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.questions.answering_times import AnsweringTimes
 from hitl.reward.questions.choosing import choose_pairs
-from hitl.reward.questions.looking import features_of, returns_of
+from hitl.reward.questions.looking import features_of, predicted_returns
 from hitl.reward.questions.prospects import prospects_of
 from hitl.reward.questions.settings import ChoiceSettings
 from policies.splits import is_heldout
@@ -29,7 +29,7 @@ def _ensemble() -> RewardEnsemble:
 
 def test_returns_are_sums_of_rewards_whatever_the_lengths() -> None:
     ensemble = _ensemble()
-    return_KS = returns_of(ensemble, SEGMENTS)
+    return_KS = predicted_returns(ensemble, SEGMENTS)
     with torch.no_grad():
         for place, one in enumerate(SEGMENTS):
             steps = torch.from_numpy(one.observations["obs"]), torch.from_numpy(one.actions)

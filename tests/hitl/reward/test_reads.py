@@ -29,7 +29,7 @@ from hitl.reward.evidence.rows import steps_of
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import cut
-from hitl.reward.questions.looking import returns_of
+from hitl.reward.questions.looking import predicted_returns
 from hitl.reward.settings import FitSettings, InputSettings, Reads
 from hitl.reward.source import LearnedReward
 from hitl.reward.torch_inputs import input_features
@@ -187,7 +187,7 @@ def _taught(reads: Reads) -> float:
         model.take(*entry_of(answer(number, first, second, better)))
     assert model.fit(is_first=True) is not None
     unseen = [_led_on(f"unseen-{number}") for number in range(100)]
-    found = returns_of(model.ensemble, unseen).mean(0).detach()
+    found = predicted_returns(model.ensemble, unseen).mean(0).detach()
     return float(kendalltau(found.numpy(), [_worth_of_arriving(one) for one in unseen]).statistic)
 
 

@@ -16,7 +16,7 @@ from hitl.events import Choice, Segment
 from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions.looking import returns_of
+from hitl.reward.questions.looking import predicted_returns
 from hitl.reward.recurrent import Memories
 from hitl.reward.settings import FitSettings, InputSettings, Memory
 from hitl.reward.source import LearnedReward
@@ -178,7 +178,7 @@ def _taught(memory: Memory) -> float:
         model.take(*entry_of(answer(number, first, second, choice)))
     assert model.fit(is_first=True) is not None
     unseen = [segment(f"unseen-{number}") for number in range(150)]
-    found = returns_of(model.ensemble, unseen).mean(0).detach()
+    found = predicted_returns(model.ensemble, unseen).mean(0).detach()
     return float(kendalltau(found.numpy(), [_repeats(one) for one in unseen]).statistic)
 
 

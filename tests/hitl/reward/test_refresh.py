@@ -13,7 +13,7 @@ from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import PLATEAU_STEPS, Fit, Part, Plateau
 from hitl.reward.online import OnlineRewardModel
-from hitl.reward.questions.looking import returns_of
+from hitl.reward.questions.looking import predicted_returns
 from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout
 from tests.hitl.reward.comparisons import (
@@ -165,7 +165,7 @@ def test_a_refresh_learns_what_is_new() -> None:
     first, second = (segment(name) for name in names)
 
     def margin() -> float:
-        returns = returns_of(model.ensemble, [first, second]).mean(0).detach()
+        returns = predicted_returns(model.ensemble, [first, second]).mean(0).detach()
         return float(returns[0] - returns[1])
 
     before = margin()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.likelihoods.demonstrations import demonstration_log_likelihood
+from hitl.reward.likelihoods.choices import choice_log_likelihood
 from hitl.reward.likelihoods.goals import goal_log_likelihood
 
 RNG = np.random.default_rng(0)
@@ -15,13 +15,13 @@ RNG = np.random.default_rng(0)
 def test_a_demonstration_is_a_softmax_over_what_could_have_been_shown() -> None:
     returns = RNG.normal(0, 3, (2, 3, 4))
     rationality = [0.5, 1.0, 2.0]
-    found = demonstration_log_likelihood(
-        return_KBC=torch.from_numpy(returns), rationality=torch.tensor(rationality, dtype=torch.float64)
+    found = choice_log_likelihood(
+        worth_KBC=torch.from_numpy(returns), rationality=torch.tensor(rationality, dtype=torch.float64)
     )
     for k, b in np.ndindex(2, 3):
         odds = [math.exp(rationality[b] * value) for value in returns[k, b]]
         assert float(found[k, b]) == pytest.approx(math.log(odds[0] / sum(odds)))
-    alike = demonstration_log_likelihood(return_KBC=torch.zeros(1, 1, 8), rationality=1.0)
+    alike = choice_log_likelihood(worth_KBC=torch.zeros(1, 1, 8), rationality=1.0)
     assert float(alike) == pytest.approx(-math.log(8))
 
 
@@ -47,7 +47,7 @@ def test_their_gradients_are_those_of_small_differences() -> None:
     rewards = torch.from_numpy(RNG.normal(0, 2, (2, 3, 4))).requires_grad_()
     scale = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda r, s: demonstration_log_likelihood(return_KBC=r, rationality=s), (rewards, scale)
+        lambda r, s: choice_log_likelihood(worth_KBC=r, rationality=s), (rewards, scale)
     )
     reached = torch.tensor([1, 0, 1])
     assert torch.autograd.gradcheck(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from hitl.reward.likelihoods.choices import choice_log_likelihood
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
-from hitl.reward.likelihoods.corrections import correction_log_likelihood
 from hitl.reward.likelihoods.signals import signal_log_likelihood
 
 FIRST, SECOND, TIE = 0, 1, 2
@@ -140,7 +140,7 @@ def test_a_correction_is_a_boltzmann_rational_choice() -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
         reward_KSC, beta = rng.normal(0, 2, (3, 4, 5)), rng.uniform(0.1, 3)
-        found = correction_log_likelihood(reward_KSC=torch.tensor(reward_KSC), rationality=beta)
+        found = choice_log_likelihood(worth_KBC=torch.tensor(reward_KSC), rationality=beta)
         assert found.shape == (3, 4)
         for member in range(3):
             for state in range(4):
@@ -152,7 +152,7 @@ def test_a_correction_is_a_boltzmann_rational_choice() -> None:
 def test_a_correction_says_nothing_of_how_good_the_state_is() -> None:
     reward = torch.randn(2, 3, 4, dtype=torch.float64)
     raised = reward + torch.randn(2, 3, 1, dtype=torch.float64)
-    one, other = (correction_log_likelihood(reward_KSC=x, rationality=1.5) for x in (reward, raised))
+    one, other = (choice_log_likelihood(worth_KBC=x, rationality=1.5) for x in (reward, raised))
     torch.testing.assert_close(one, other)
 
 
@@ -161,7 +161,7 @@ def test_a_corrections_likelihood_has_the_gradient_of_a_softmax() -> None:
     beta = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
 
     def total(rewards: torch.Tensor, rationality: torch.Tensor) -> torch.Tensor:
-        return correction_log_likelihood(reward_KSC=rewards, rationality=rationality).sum()
+        return choice_log_likelihood(worth_KBC=rewards, rationality=rationality).sum()
 
     assert torch.autograd.gradcheck(total, (reward, beta))
     by_reward, by_beta = torch.autograd.grad(total(reward, beta), (reward, beta))
