@@ -4,10 +4,10 @@
 
 Every seed of the task with a loophole (`loophole.py`) is run twice in lockstep, with the same questions, teacher and
 alarms: with guards that act on an alarm, and with guards that only report it. Then come clean runs, of the same task
-without the loophole, that only report. The score is the true return, as the mean over three updates; what it is at the
-end is the mean over the last ten. A fall counts from the highest score of that run; the alarm's time is taken where
-nothing is done about it. Thresholds were chosen on seeds from 100 on, and a measurement takes others. The last line is
-one JSON object; `passed` is null when the size is not the full one.
+without the loophole, that only report. The score of an update's policy is its mean true return in 1,000 episodes, which
+begin alike for all. A fall counts from the highest score of that run; the alarm's time is taken where nothing is done
+about it. Thresholds were chosen on seeds from 100 on, and a measurement takes others. The last line is one JSON
+object; `passed` is null when the size is not the full one.
 """
 
 import argparse
