@@ -66,9 +66,9 @@ def _begun(count: int, rng: np.random.Generator) -> Observation:
 
 def _moved(state_N2: Observation, action_N: NDArray[np.generic], *, clean: bool) -> Observation:
     dial_most = 1.0 if clean else np.inf
-    return np.clip(
-        state_N2 + _PUSHES[action_N.astype(np.int64)], (-1.0, -np.inf), (1.0, dial_most), dtype=np.float32
-    )
+    pushed_N2 = state_N2 + _PUSHES[action_N.astype(np.int64)]
+    moved_N2: Observation = np.clip(pushed_N2, (-1.0, -np.inf), (1.0, dial_most), dtype=np.float32)
+    return moved_N2
 
 
 def _worth(state_N2: Observation) -> NDArray[np.float64]:

@@ -233,7 +233,10 @@ def judge(ensemble: RewardEnsemble, part: Part, rows: Tensor) -> Judgement:
     rationality_E = part.rationality_of(rows.to(ensemble.input_mean.device))
     log_likelihood_KE = part.likelihood.log_likelihood(ensemble, prediction_KE, said_E, rationality_E)
     log_loss_E = math.log(len(log_likelihood_KE)) - torch.logsumexp(log_likelihood_KE, 0)
-    right_E, decided_E = part.likelihood.is_right(prediction_KE.mean(0), said_E)
+    # Of who says the contrary, that is expected.
+    mean_E = prediction_KE.mean(0)
+    is_contrary_E = (rationality_E < 0).reshape(-1, *[1] * (mean_E.ndim - 1))
+    right_E, decided_E = part.likelihood.is_right(torch.where(is_contrary_E, -mean_E, mean_E), said_E)
     return Judgement(
         log_loss_E=log_loss_E.cpu(),
         right_E=right_E.cpu().numpy(),

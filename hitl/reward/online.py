@@ -6,6 +6,7 @@ fits and events; rebuilt from the journal it stands on the same evidence.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,21 +167,20 @@ class OnlineRewardModel:
         parts = self._parts()
         if self._probe is None or not any(len(part.training) for part in parts.values()):
             return None
-        known, unseen = self._tell_teachers_apart(parts), self._to_refresh(parts)
-        training = [part for part in parts.values() if len(part.training)]
+        # A model that no fit has made knows nobody.
+        known = {} if is_first else self._tell_teachers_apart(parts)
+        unseen = self._to_refresh(parts)
         judged = {name: fresh.judge(self.ensemble, parts.get(name)) for name, fresh in self._fresh.items()}
         rolled_back = self.kept.go_back(
             self.ensemble, [(parts[n], rows) for n, rows in judged.items() if len(rows)]
         )
         before, current = self.ensemble.to_arrays(), self._judge(parts)
         is_refresh = quick_steps is None and unseen is not None
-        self._fit(
-            training,
-            generator=self._generator,
-            gradient_steps=self._settings.refresh_steps if is_refresh else quick_steps,
-            newest=unseen or newest,
-            anew=quick_steps is None or rolled_back,
-        )
+        steps = self._settings.refresh_steps if is_refresh else quick_steps
+        anew = quick_steps is None or rolled_back
+        self._fit_to(parts, gradient_steps=steps, newest=unseen or newest, anew=anew)
+        if is_first and (known := self._tell_teachers_apart(parts)):
+            self._fit_to(parts, gradient_steps=steps)
         # A part of it is nearly as good, and a teacher is waiting.
         few = _QUICK_PROBE_STEPS if self.ensemble.convolutions is None else _QUICK_PROBE_IMAGES
         rows = None if quick_steps is None else few
@@ -222,6 +222,10 @@ class OnlineRewardModel:
             for name, part in parts.items()
         }
         return FitReport(accepted=accepted, rolled_back=rolled_back, kinds=kinds)
+
+    def _fit_to(self, parts: Mapping[str, Part], **settings: Any) -> None:
+        training = [part for part in parts.values() if len(part.training)]
+        self._fit(training, generator=self._generator, **settings)
 
     def _parts(self) -> dict[str, Part]:
         found = {name: kind.examples(self.ensemble) for name, kind in self.evidence.items()}

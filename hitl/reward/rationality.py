@@ -17,8 +17,8 @@ from hitl.reward.settings import TeacherSettings
 
 Reals = NDArray[np.float64]
 
-_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 57)
-"""Logarithms of the rationalities that are looked at."""
+_LOG_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 57)
+"""Logarithms of the rationalities that are looked at; those of who says the contrary are as large."""
 _WITHIN = 0.95
 
 
@@ -29,6 +29,7 @@ class Rationality:
     pieces: int
     """That were looked at."""
     mean: float
+    """Below 0 of who says the contrary."""
     low: float
     high: float
     """Of the 95 % interval of the posterior."""
@@ -52,12 +53,14 @@ def rationalities(
 
     A member judges only pieces that it was not fitted to, for it has learnt the others by heart: those that its
     bootstrap left out, and what is held out. The prior of the logarithm is normal around 0, so who has said little
-    is taken for one like the others. Pieces of one block count as one.
+    is taken for one like the others. Pieces of one block count as one. Where a kind has a contrary, the rationality may
+    be negative, which most teachers' is not thought to be.
 
     Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; a rationality for each teacher:
     Daniels-Koch and Freedman 2022, "The expertise problem", arXiv:2211.06519, and for each kind of feedback: Ghosal,
     Zurek, Brown and Dragan 2023, "The effect of modeling human rationality level on learning rewards from multiple
-    feedback types", arXiv:2208.10687.
+    feedback types", arXiv:2208.10687; teachers who say the contrary: Chen, Bennett, Collins-Thompson and Horvitz 2013,
+    "Pairwise ranking aggregation in a crowdsourced setting", section 3 (a share of right answers below a half).
 
     Args:
         ensemble: the model.
@@ -67,43 +70,53 @@ def rationalities(
         unseen_KE: bool, which members were not fitted to which pieces.
         teacher_E: who said it.
         block_E: of each piece.
-        settings: the prior, and the cap.
+        settings: the priors, and the cap.
 
     Returns:
         By the teacher's number; all who said something.
     """
     numbers, teacher_E = np.unique(teacher_E, return_inverse=True)
+    grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
     log_likelihood_TG = np.stack(
         [
             np.bincount(
                 teacher_E,
-                weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, float(np.exp(g))),
+                weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, rationality),
                 minlength=len(numbers),
             )
-            for g in _GRID_G
+            for rationality in grid_G.tolist()
         ],
         1,
     )
     pieces_T = np.bincount(teacher_E, minlength=len(numbers))
     pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
     witnesses_T = np.bincount(pairs[0], minlength=len(numbers))
-    log_prior_G = -0.5 * (_GRID_G / settings.spread) ** 2
     log_posterior_TG = log_likelihood_TG * (witnesses_T / pieces_T)[:, None] + log_prior_G
     posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
-    mean_T = posterior_TG @ np.exp(_GRID_G)
-    of_all = float((mean_T * pieces_T).sum() / pieces_T.sum())
+    mean_T = posterior_TG @ grid_G
+    of_all = float((np.abs(mean_T) * pieces_T).sum() / pieces_T.sum())
     tails = ((1 - _WITHIN) / 2, (1 + _WITHIN) / 2)
-    low_high_T2 = [np.exp(np.interp(tails, np.cumsum(one_G), _GRID_G)) / of_all for one_G in posterior_TG]
+    low_high_T2 = [np.interp(tails, np.cumsum(one_G), grid_G) / of_all for one_G in posterior_TG]
+    most = settings.most_weight
     return {
         int(number): Rationality(
             pieces=int(pieces),
             mean=float(mean) / of_all,
             low=float(low),
             high=float(high),
-            weight=min(float(mean) / of_all, settings.most_weight),
+            weight=min(max(float(mean) / of_all, -most), most),
         )
         for number, pieces, mean, (low, high) in zip(numbers, pieces_T, mean_T, low_high_T2, strict=True)
     }
+
+
+def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
+    """Return the rationalities that are looked at, in order, and the logarithms of their prior, [G]."""
+    log_prior_G = -0.5 * (_LOG_GRID_G / settings.spread) ** 2
+    if not contrary:
+        return np.exp(_LOG_GRID_G), log_prior_G
+    grid_G = np.concatenate([-np.exp(_LOG_GRID_G[::-1]), np.exp(_LOG_GRID_G)])
+    return grid_G, np.concatenate([log_prior_G[::-1] + np.log(contrary), log_prior_G + np.log1p(-contrary)])
 
 
 def _unseen(

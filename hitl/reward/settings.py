@@ -44,3 +44,4 @@ class TeacherSettings:
     weighted: bool = False
     spread: float = 0.7
     most_weight: float = 3.0
+    contrary: float = 0.0

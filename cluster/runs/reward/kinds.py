@@ -1,5 +1,9 @@
 """What each kind of feedback counts for the reward model, in a run file."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
 
 
@@ -33,6 +37,10 @@ class TeachersConfig(Section):
     their rationality."""
     most_weight: PositiveReal = 3.0
     """Nobody counts for more than so many of the others."""
+    contrary: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Chance, while nothing is known of a teacher, that they say the contrary of what they want: somebody mean, or who
+    has mixed up the keys. Where the others show that, their comparisons, rankings and goals are turned round. 0: never;
+    they come to count for nothing."""
 
 
 class DemonstrationsConfig(Section):

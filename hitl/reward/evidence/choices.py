@@ -5,6 +5,7 @@ Axis suffixes: K member, B choice, C what could be chosen.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from hitl.reward.likelihoods.choices import choice_log_likelihood
 @dataclass(frozen=True, slots=True)
 class ChoiceLikelihood:
     """A softmax over what things are worth; see `hitl.reward.likelihoods.choices`."""
+
+    has_contrary: ClassVar[bool] = False
 
     link: str
     """Of the kind."""

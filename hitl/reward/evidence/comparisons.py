@@ -4,7 +4,7 @@ Axis suffixes: K member, P pair, C segment of a pair.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ _TIE = CHOICE_INDEX[Choice.TIE]
 @dataclass(frozen=True, slots=True)
 class ComparisonLikelihood:
     """Bradley-Terry with ties and lapses; see `hitl.reward.likelihoods.comparisons`."""
+
+    has_contrary: ClassVar[bool] = True
 
     lapse: float
 

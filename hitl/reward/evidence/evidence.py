@@ -4,7 +4,7 @@ Axis suffixes: K member, E piece of evidence, B those of a minibatch.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from hitl.reward.ensemble import RewardEnsemble
 class Likelihood(Protocol):
     """How likely it is that people say something, given the reward. It branches on no tensor's value."""
 
+    has_contrary: ClassVar[bool]
+    """Whether who says the contrary of what they want is one of negative rationality."""
+
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return what each member expects people to say of these inputs, [K, B] with any axes behind."""
         ...
@@ -26,7 +29,8 @@ class Likelihood(Protocol):
     ) -> Tensor:
         """Return the log-probability (or density) of what they said, in nats, [K, B].
 
-        `rationality_B` is the teacher's of each piece, relative to that of all: how much they look at the reward.
+        `rationality_B` is the teacher's of each piece, relative to that of all: how much they look at the reward. Below
+        0, only where there is a contrary, it is who says that.
         """
         ...
 

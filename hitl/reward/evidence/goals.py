@@ -5,7 +5,7 @@ Axis suffixes: K member, B state.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from hitl.reward.likelihoods.goals import goal_log_likelihood
 @dataclass(frozen=True, slots=True)
 class GoalLikelihood:
     """A classifier of success; see `hitl.reward.likelihoods.goals`."""
+
+    has_contrary: ClassVar[bool] = True
 
     lapse: float
 

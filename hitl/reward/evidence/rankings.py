@@ -4,7 +4,7 @@ Axis suffixes: K member, B ranking, C segment of a ranking.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from hitl.reward.likelihoods.rankings import ranking_log_likelihood
 @dataclass(frozen=True, slots=True)
 class RankingLikelihood:
     """Plackett-Luce with ties and lapses; see `hitl.reward.likelihoods.rankings`."""
+
+    has_contrary: ClassVar[bool] = True
 
     lapse: float
 

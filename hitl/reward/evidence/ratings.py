@@ -4,7 +4,7 @@ Axis suffixes: K member, B rating, E rating that counts.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ _TOGETHER = 256
 @dataclass(frozen=True, slots=True)
 class RatingLikelihood:
     """An ordinal model with each teacher's cut points; see `hitl.reward.likelihoods.ratings`."""
+
+    has_contrary: ClassVar[bool] = False
 
     lapse: float
 

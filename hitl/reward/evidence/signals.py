@@ -6,7 +6,7 @@ Axis suffixes: K member, S signal, L step that a signal may be about, F input fe
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -104,6 +104,8 @@ class SignalExamples:
 
 class SignalLikelihood:
     """Normal around a linear function of the credited reward; see `hitl.reward.likelihoods.signals`."""
+
+    has_contrary: ClassVar[bool] = False
 
     def predict(self, ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
         """Return the signal that each member expects, [K, B]."""
