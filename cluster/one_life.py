@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
-from cluster.cli.supervisor import DriverCode
+from cluster.cli.supervision.supervisor import DriverCode
 from hitl.errors import ConfigError, HandrailError, StaleEpoch, StorageError
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.policies import ActingSettings
-from hitl.reward.inference import ActingReward, acting_reward
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.inference import ActingReward, acting_reward
 from hitl.reward.settings import InputSettings
 from policies.acting.inference import Acts, Weights, acting_policy
 from policies.acting.on_reward import (

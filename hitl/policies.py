@@ -42,6 +42,6 @@ class SharedReward:
 
     version: int
     arrays: Mapping[str, Array]
-    """See `hitl.reward.ensemble.RewardEnsemble.to_arrays`."""
+    """See `hitl.reward.network.ensemble.RewardEnsemble.to_arrays`."""
     journal_end: int = 0
     """The feedback before this offset of the run's journal is in it."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from cluster.runs.reward.model import RewardModelConfig
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from policies.threads import use_threads
 
 LEAST_SHARE = 0.6

@@ -19,7 +19,7 @@ from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.events import JournalEntry, Segment, Showing, Signal, StepAddress
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inference import NumpyReward
+from hitl.reward.serving.inference import NumpyReward
 from hitl.teachers.live import LiveSettings, LiveTeacher
 from policies.acting.on_reward import ActingOnReward, CandidateActions
 

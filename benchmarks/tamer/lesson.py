@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, credit, place
-from hitl.reward.features import ActionFeatures
 from hitl.reward.linear import LinearReward
+from hitl.reward.network.features import ActionFeatures
 from hitl.teachers.live import LiveTeacher
 
 _SMALLEST_SHARE = 0.5

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.tamer.lesson import Lesson
 from benchmarks.tamer.sarsa import Sarsa
 from hitl.credit import GAMMA, DelayDensity, UniformDelay
-from hitl.reward.features import RadialFeatures
 from hitl.reward.linear import LinearReward
+from hitl.reward.network.features import RadialFeatures
 from hitl.teachers.live import LiveSettings, LiveTeacher, approval
 
 EVALUATOR = "value iteration on a grid of 121 x 121 with a reward of -1 a step"

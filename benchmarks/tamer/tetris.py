@@ -19,8 +19,8 @@ from cluster.environments.tetris import (
     wells,
 )
 from hitl.credit import GAMMA
-from hitl.reward.features import RelativeFeatures
 from hitl.reward.linear import LinearReward
+from hitl.reward.network.features import RelativeFeatures
 from hitl.teachers.live import LiveSettings, LiveTeacher, approval
 
 EVALUATOR = (

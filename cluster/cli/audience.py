@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from cluster.cli.drawing import draw
-from cluster.cli.keyboard import key, single_keys
-from cluster.cli.stage_keys import Person
+from cluster.cli.screens.drawing import draw
+from cluster.cli.screens.keyboard import key, single_keys
+from cluster.cli.screens.stage_keys import Person
 from hitl.client.teaching import TeacherClient
 from hitl.client.watching import WatchedFrame
 from hitl.errors import NotFound

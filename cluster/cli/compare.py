@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hitl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cluster.cli.compare_view import CompareView
-    from cluster.cli.launch import ServiceAddresses
-    from cluster.cli.supervisor import Outcome
+    from cluster.cli.screens.compare_view import CompareView
+    from cluster.cli.supervision.launch import ServiceAddresses
+    from cluster.cli.supervision.supervisor import Outcome
     from cluster.comparison.folder import ComparisonFolder, ComparisonSettings
     from cluster.runs.config import RunConfig
 
@@ -211,9 +211,9 @@ def _resumed(
 def _compare(
     settings: "ComparisonSettings", config: "RunConfig", folder: "ComparisonFolder", started: float
 ) -> int:
-    from cluster.cli.compare_view import CompareView
-    from cluster.cli.launch import RunCommands
-    from cluster.cli.supervisor import Supervisor
+    from cluster.cli.screens.compare_view import CompareView
+    from cluster.cli.supervision.launch import RunCommands
+    from cluster.cli.supervision.supervisor import Supervisor
 
     class Commands(RunCommands):
         driver_module = "cluster.comparison.process"
@@ -241,7 +241,7 @@ def _introduce(view: "CompareView", folder: "ComparisonFolder", addresses: "Serv
 
 
 def _conclude(view: "CompareView", folder: "ComparisonFolder", outcome: "Outcome") -> int:
-    from cluster.cli.supervisor import Ending
+    from cluster.cli.supervision.supervisor import Ending
 
     if outcome.ending is Ending.MISTAKE:
         raise ConfigError(outcome.message)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 
-from cluster.cli.drawing import Film
 from cluster.cli.entries import (
     ActionEntry,
     Answer,
@@ -22,8 +21,9 @@ from cluster.cli.entries import (
     Wish,
     spoken,
 )
-from cluster.cli.keyboard import forget_keys, key, single_keys
-from cluster.cli.question_panels import clips_across, question_panel
+from cluster.cli.screens.drawing import Film
+from cluster.cli.screens.keyboard import forget_keys, key, single_keys
+from cluster.cli.screens.question_panels import clips_across, question_panel
 from hitl.client.questions import (
     LeasedGoal,
     LeasedPair,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from hitl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cluster.cli.launch import ServiceAddresses
-    from cluster.cli.live_view import LiveView
-    from cluster.cli.supervisor import Outcome
+    from cluster.cli.screens.live_view import LiveView
+    from cluster.cli.supervision.launch import ServiceAddresses
+    from cluster.cli.supervision.supervisor import Outcome
     from cluster.runs.config import RunConfig
     from cluster.runs.folder import RunFolder
 
@@ -143,9 +143,9 @@ def _at(config: "RunConfig", path: str) -> object:
 
 
 def _train(config: "RunConfig", folder: "RunFolder", started: float) -> int:
-    from cluster.cli.launch import RunCommands
-    from cluster.cli.live_view import LiveView
-    from cluster.cli.supervisor import Supervisor
+    from cluster.cli.screens.live_view import LiveView
+    from cluster.cli.supervision.launch import RunCommands
+    from cluster.cli.supervision.supervisor import Supervisor
 
     commands = RunCommands(config, folder)
     folder.summary_file.unlink(missing_ok=True)
@@ -182,8 +182,8 @@ def ways_to_teach(config: "RunConfig") -> list[str]:
 
 
 def _conclude(config: "RunConfig", folder: "RunFolder", outcome: "Outcome") -> int:
-    from cluster.cli.finish import finish
-    from cluster.cli.supervisor import Ending
+    from cluster.cli.supervision.finish import finish
+    from cluster.cli.supervision.supervisor import Ending
 
     if outcome.ending is Ending.DONE:
         return 0 if finish(config, folder) else 1

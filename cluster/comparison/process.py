@@ -1,8 +1,9 @@
 """The process of a comparison: plays episodes, asks people which is better, and counts what they say.
 
 `python -m cluster.comparison.process FOLDER`, with HANDRAIL_SERVICE (host:port) and HANDRAIL_TOKEN (role cluster) in
-the environment. Its exit code says how it ended; see `cluster.cli.supervisor.DriverCode`. What teachers get to know
-says nothing of whose a segment is: all have one source and one policy version, and are numbered as they are shown.
+the environment. Its exit code says how it ended; see `cluster.cli.supervision.supervisor.DriverCode`. What teachers get
+to know says nothing of whose a segment is: all have one source and one policy version, and are numbered as they are
+shown.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.cli.supervisor import DriverCode
+from cluster.cli.supervision.supervisor import DriverCode
 from cluster.comparison.asked import AskedPair, Ballots, in_order
 from cluster.comparison.clips import Clips
 from cluster.comparison.folder import ComparisonFolder

@@ -15,9 +15,9 @@ from cluster.loop.saved_policy import (
 )
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
-from hitl.reward.deployment import RewardDeployment
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.deployment import RewardDeployment
 from policies.acting.deployment import Deployed, Deployment
 from policies.acting.on_reward import CandidateActions
 

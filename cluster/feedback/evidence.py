@@ -21,7 +21,7 @@ from hitl.reward.evidence.goals import GoalLikelihood, Goals
 from hitl.reward.evidence.rankings import RankingLikelihood, Rankings
 from hitl.reward.evidence.ratings import RatingLikelihood, Ratings
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 
 ASKED_FOR = frozenset({"comparisons", "rankings", "ratings", "goals"})

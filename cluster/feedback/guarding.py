@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.fresh import FreshRollouts
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.fresh import FreshRollouts
 from cluster.runs.reward.config import RewardConfig
 from hitl.events import Segment
-from hitl.reward.alarms import AlarmState
-from hitl.reward.inputs import InputSpace
-from hitl.reward.on_policy import JudgedSteps
+from hitl.reward.checks.alarms import AlarmState
+from hitl.reward.checks.on_policy import JudgedSteps
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import FitReport, OnlineRewardModel
 
 logger = logging.getLogger(__name__)

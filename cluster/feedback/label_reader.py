@@ -18,9 +18,9 @@ import ray
 from numpy.typing import NDArray
 
 from cluster.demonstrations.sources import read_sources
-from cluster.feedback.asking import AskingState
 from cluster.feedback.journal_follower import JournalFollower
-from cluster.feedback.relabelling import Relabelling, RelabelSettings
+from cluster.feedback.questions.asking import AskingState
+from cluster.feedback.questions.relabelling import Relabelling, RelabelSettings
 from cluster.feedback.service import FeedbackLink
 from cluster.newest import Published
 from hitl.client.training import TrainingClient

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cluster.feedback.fresh import FreshRollouts
-from cluster.feedback.publisher import cuttings_of
+from cluster.feedback.questions.fresh import FreshRollouts
+from cluster.feedback.questions.publisher import cuttings_of
 from hitl.events import Run
 from hitl.reward.evidence.demonstrations import Demonstrations
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.feedback.fresh import FreshRollouts
+from cluster.feedback.questions.fresh import FreshRollouts
 from hitl.reward.evidence.rows import Observations
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.questions.candidates import cut, stack
 
 _STEPS = 4096

@@ -16,16 +16,16 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from cluster.feedback.asking import Asking, AskingState
 from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
-from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
-from cluster.feedback.pair_questions import PairQuestions
 from cluster.feedback.probe import FEWEST_STEPS, draw_probe
+from cluster.feedback.questions.asking import Asking, AskingState
+from cluster.feedback.questions.fresh import FreshRollouts
+from cluster.feedback.questions.pair_questions import PairQuestions
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.unlearnt import Unlearnt
@@ -35,10 +35,10 @@ from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import HandrailError
 from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
-from hitl.reward.alarms import AlarmState
-from hitl.reward.ensemble import Weights
+from hitl.reward.checks.alarms import AlarmState
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
+from hitl.reward.network.ensemble import Weights
 from hitl.reward.online import FitReport
 from policies.threads import use_threads
 

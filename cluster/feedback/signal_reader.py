@@ -21,7 +21,7 @@ from cluster.newest import Published
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.client.training import TrainingClient
 from hitl.events import JournalEntry, Retraction, Segment, Signal
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from policies.signals.signal_store import SignalStore
 from policies.spaces import flat_dtype
 from policies.threads import use_threads

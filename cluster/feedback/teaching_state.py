@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.newest import Published
 from hitl.reliability.report import TeacherReport
-from hitl.reward.alarms import AlarmState
+from hitl.reward.checks.alarms import AlarmState
 from hitl.reward.online import FitReport
 
 

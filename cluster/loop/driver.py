@@ -1,7 +1,7 @@
 """The driver: one life of a run, from its newest checkpoint to its end or to a signal.
 
 `python -m cluster.loop.driver RUN_FOLDER`, with HANDRAIL_SERVICE (host:port) and HANDRAIL_TOKEN (role cluster) in the
-environment where people teach. Its exit code says how it ended; see `cluster.cli.supervisor.DriverCode`.
+environment where people teach. Its exit code says how it ended; see `cluster.cli.supervision.supervisor.DriverCode`.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from cluster.cli.supervisor import DriverCode
+from cluster.cli.supervision.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
 from cluster.experts import make_expert
 from cluster.feedback.earlier import check_recorded
@@ -38,8 +38,8 @@ from hitl.acting import make_acting
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, StaleEpoch
 from hitl.events import Progress, Run, Task
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import KindReport
 from hitl.spaces import safe_action
 from policies.networks import ActorCritic

@@ -18,7 +18,7 @@ from cluster.runs.folder import RunFolder
 from cluster.runs.loading import load_run
 from hitl.acting import make_acting
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import Weights
+from hitl.reward.network.ensemble import Weights
 from policies.networks.memory import Memory
 from policies.spaces import legal
 

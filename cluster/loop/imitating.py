@@ -5,10 +5,10 @@ from typing import Any, Self
 
 import ray
 
-from cluster.feedback.asking import ANSWER_SECONDS
 from cluster.feedback.label_reader import LabelReader, LabelsState
-from cluster.feedback.publisher import Publisher
-from cluster.feedback.relabelling import RelabelSettings
+from cluster.feedback.questions.asking import ANSWER_SECONDS
+from cluster.feedback.questions.publisher import Publisher
+from cluster.feedback.questions.relabelling import RelabelSettings
 from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.env_runner import Sample

@@ -7,9 +7,9 @@ import gymnasium as gym
 import torch
 
 from cluster.feedback.versions import Arrays, model_arrays
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
-from hitl.reward.source import LearnedReward
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.source import LearnedReward
 from policies.experience import Rollout
 from policies.exploration.state_entropy import StateEntropy
 from policies.recent_rollouts import RecentRollouts

@@ -11,8 +11,8 @@ import ray
 import torch
 
 from cluster.environments.making import spaces_of
-from cluster.feedback.asking import ANSWER_SECONDS, AskingState
-from cluster.feedback.publisher import Publisher
+from cluster.feedback.questions.asking import ANSWER_SECONDS, AskingState
+from cluster.feedback.questions.publisher import Publisher
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink
 from cluster.feedback.teaching_state import TeachingState
@@ -24,7 +24,7 @@ from cluster.newest import Newest, Published
 from cluster.runs.reward.config import RewardConfig, actions_complaint
 from cluster.stages.rehearsal import KEPT_ROLLOUTS
 from hitl.errors import ConfigError
-from hitl.reward.alarms import AlarmState
+from hitl.reward.checks.alarms import AlarmState
 
 logger = logging.getLogger(__name__)
 

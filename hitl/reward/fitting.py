@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 from torch import Tensor, nn
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Examples, Likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import FitSettings
 from policies.descent.adam import forget
 from policies.descent.gradient_step import GradientStep, flatten_parameters

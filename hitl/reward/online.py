@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from hitl.events import JournalEntry, Retraction, Segment
-from hitl.reward.alarms import OnPolicy
-from hitl.reward.baseline import PlainBaseline
-from hitl.reward.calibration import Reliability, of_comparisons
-from hitl.reward.conservatism import Conservatism, without_conservatism
-from hitl.reward.ensemble import RewardEnsemble, Weights
+from hitl.reward.checks.alarms import OnPolicy
+from hitl.reward.checks.baseline import PlainBaseline
+from hitl.reward.checks.calibration import Reliability, of_comparisons
+from hitl.reward.checks.on_policy import StepArrays, on_policy
+from hitl.reward.checks.prequential import Prequential
+from hitl.reward.checks.rollback import KeptVersions
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
-from hitl.reward.inputs import InputSpace
-from hitl.reward.on_policy import StepArrays, on_policy
-from hitl.reward.prequential import Prequential
+from hitl.reward.network.conservatism import Conservatism, without_conservatism
+from hitl.reward.network.ensemble import RewardEnsemble, Weights
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.rationality import Rationality, rationalities
-from hitl.reward.rollback import KeptVersions
 from hitl.reward.settings import FitSettings, TeacherSettings
 
 _QUICK_PROBE_STEPS = 1024

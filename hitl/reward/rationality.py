@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import TeacherSettings
 
 Reals = NDArray[np.float64]

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.tamer import dial
 from benchmarks.tamer.dial import FARTHEST, HORIZON, WANTED, Dial, taught
 from cluster.runs.live_config import ActingConfig
-from hitl.reward.inference import NumpyReward
+from hitl.reward.serving.inference import NumpyReward
 
 
 def test_the_hand_is_wanted_at_one_place() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.cli.launch import ServiceAddresses
-from cluster.cli.processes import Command
-from cluster.cli.supervisor import Outcome, ProcessState, Supervisor
+from cluster.cli.supervision.launch import ServiceAddresses
+from cluster.cli.supervision.processes import Command
+from cluster.cli.supervision.supervisor import Outcome, ProcessState, Supervisor
 from cluster.runs.folder import RunFolder
 from cluster.runs.progress import ProgressRow
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cluster.cli.drawing import Film
 from cluster.cli.entries import ActionEntry, ChoiceEntry, Wish
-from cluster.cli.question_panels import question_panel
+from cluster.cli.screens.drawing import Film
+from cluster.cli.screens.question_panels import question_panel
 from hitl.client.questions import LeasedRelabel
 from hitl.client.training import TrainingClient
 from hitl.events import Abstention, Choice, Comparison, Relabel, RelabelQuestion, Retraction, Task

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import cluster.feedback.asking as module
-from cluster.feedback.asking import Asking
-from cluster.feedback.publisher import Asked, Cutting
+import cluster.feedback.questions.asking as module
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.publisher import Asked, Cutting
 from hitl.events import PairQuestion, Question, Run
 from hitl.reward.questions.schedule import QuestionSchedule
 from tests.hitl.live import make_segment

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from cluster.cli.audience import _words, stage_panel, teach_at_stage
-from cluster.cli.stage_keys import Person
+from cluster.cli.screens.stage_keys import Person
 from hitl.client.training import TrainingClient
 from hitl.client.watching import WatchedFrame
 from hitl.errors import NotFound

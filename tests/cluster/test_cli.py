@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cli import finish, keeper, launch, train
+from cluster.cli import train
 from cluster.cli.evaluate import interval
-from cluster.cli.launch import RunCommands, ServiceAddresses
 from cluster.cli.main import main
+from cluster.cli.supervision import finish, keeper, launch
+from cluster.cli.supervision.launch import RunCommands, ServiceAddresses
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, read_json, write_json
 from cluster.runs.lives import begin_life, is_trained_now

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.cli.launch import RunCommands, ServiceAddresses
+from cluster.cli.supervision.launch import RunCommands, ServiceAddresses
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from hitl.errors import ConfigError

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from cluster.cli import teach
-from cluster.cli.launch import RunCommands, ServiceAddresses
 from cluster.cli.main import main
+from cluster.cli.supervision.launch import RunCommands, ServiceAddresses
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import save_run

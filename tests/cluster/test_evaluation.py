@@ -6,8 +6,8 @@ import torch
 from cluster.environments.making import make
 from cluster.loop.evaluation import GreedyReward, evaluate
 from cluster.runs.config import EnvironmentConfig, RunConfig
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from policies.networks import ActorCritic
 
 EPISODES, SEED = 6, 3

@@ -13,7 +13,7 @@ from hitl.credit import DEEP_TAMER, GAMMA, TAMER, GammaDelay, UniformDelay
 from hitl.errors import ConfigError
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 
 ACTIONS = gym.spaces.Discrete(3)
 SPACE = InputSpace.of(gym.spaces.Box(-1, 1, (2,)), ACTIONS)

@@ -19,8 +19,8 @@ from cluster.runs.progress import ProgressRow
 from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.guards import GuardsConfig
 from cluster.runs.reward.questions import QuestionsConfig
-from hitl.reward.alarms import AlarmState, OnPolicy
-from hitl.reward.inputs import InputSpace
+from hitl.reward.checks.alarms import AlarmState, OnPolicy
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import FitReport, KindReport
 from tests.cluster.line_people import PEOPLE, Answering, link
 from tests.hitl.live import LiveService

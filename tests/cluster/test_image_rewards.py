@@ -14,8 +14,8 @@ from cluster.loop.driver import check_policy
 from cluster.loop.saved_policy import saved_reward_model
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from tests.cluster.line_people import PEOPLE, Answering, link
 from tests.cluster.small_worlds import Dot, Line
 from tests.hitl.live import LiveService

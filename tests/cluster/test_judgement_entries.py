@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.cli.entries import Entry, GoalEntry, RankingEntry, RatingEntry, Wish, spoken
-from cluster.cli.question_panels import clips_across, question_panel
+from cluster.cli.screens.question_panels import clips_across, question_panel
 from hitl.client.training import TrainingClient
 from hitl.events import Abstention, Task
 from tests.cluster.test_person import teach

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.judgement_questions import JudgementQuestions, kinds_in_turn
-from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.judgement_questions import JudgementQuestions, kinds_in_turn
+from cluster.feedback.questions.pair_questions import PairQuestions
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.loading import load_run
 from cluster.runs.reward.model import RewardModelConfig

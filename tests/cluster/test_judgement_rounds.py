@@ -12,9 +12,9 @@ import ray
 
 from cluster.environments.making import make, make_vector
 from cluster.feedback.demonstrated import complaint
-from cluster.feedback.judgement_questions import kinds_in_turn
 from cluster.feedback.label_reader import LabelReader
-from cluster.feedback.publisher import Publisher
+from cluster.feedback.questions.judgement_questions import kinds_in_turn
+from cluster.feedback.questions.publisher import Publisher
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink
 from cluster.loop.collector import Collector

@@ -8,8 +8,8 @@ from cluster.environments.making import make_vector
 from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import EnvironmentConfig
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.questions.candidates import cut
 from policies.acting.inference import acting_policy
 from policies.advantages import Rows, gae, over_duration

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster.cli import live_view
-from cluster.cli.live_view import LiveView
-from cluster.cli.supervisor import ProcessState
+from cluster.cli.screens import live_view
+from cluster.cli.screens.live_view import LiveView
+from cluster.cli.supervision.supervisor import ProcessState
 from cluster.runs.config import RunConfig
 from cluster.runs.progress import ProgressRow
 from cluster.runs.wording import duration, number, percent, sparkline

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.own_segments import OwnSegments
+from cluster.feedback.questions.fresh import FreshRollouts
 from hitl.events import Progress, Run
 from hitl.reward.evidence.demonstrations import Demonstrations
 from hitl.reward.evidence.evidence import Teachers

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.pair_questions import PairQuestions
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.pair_questions import PairQuestions
 from cluster.feedback.service import FeedbackLink
 from cluster.runs.loading import load_run, save_run
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from hitl.errors import ConfigError
 from hitl.events import Choice, Comparison, PairQuestion
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import comparisons, segment

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from cluster.cli.drawing import Film
 from cluster.cli.entries import ChoiceEntry
-from cluster.cli.question_panels import question_panel
+from cluster.cli.screens.drawing import Film
+from cluster.cli.screens.question_panels import question_panel
 from hitl.client.training import TrainingClient
 from hitl.events import Choice, Comparison, Task
 from hitl.stages import Clip
@@ -108,7 +108,7 @@ def test_a_terminal_gets_its_settings_back(tmp_path: Path) -> None:
     import pty
     import termios
 
-    from cluster.cli import keyboard
+    from cluster.cli.screens import keyboard
 
     parent, child = pty.openpty()
     before = termios.tcgetattr(child)

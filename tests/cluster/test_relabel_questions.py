@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.relabel_questions import RelabelQuestions
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.relabel_questions import RelabelQuestions
 from cluster.feedback.service import FeedbackLink
 from hitl.reward.questions.schedule import QuestionSchedule
 from hitl.stages import ActionSpace

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster.cli.finish import finish
 from cluster.cli.main import main
+from cluster.cli.supervision.finish import finish
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, write_json
 from cluster.runs.goal import goal_met

@@ -20,10 +20,10 @@ from cluster.runs.reward.config import RewardConfig, RewardSourcesConfig
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.signals import SignalsConfig
 from hitl.acting import make_acting
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from policies.acting.on_reward import ActingOnReward
 from tests.cluster.line_people import PEOPLE, link
 from tests.hitl.live import LiveService

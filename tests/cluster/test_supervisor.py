@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.cli import keeper
-from cluster.cli.supervisor import Ending, ProcessState
+from cluster.cli.supervision import keeper
+from cluster.cli.supervision.supervisor import Ending, ProcessState
 from cluster.runs.folder import RunFolder
 from cluster.runs.progress import ProgressRow
 from tests.cluster.supervised import Notes, Scripts, events, pids, supervise, wait_until

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.feedback.publisher import Cutting, Publisher
+from cluster.feedback.questions.publisher import Cutting, Publisher
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.runs.reward.config import RewardConfig
 from hitl.events import Choice, Comparison, JournalEntry, PairQuestion, Task

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from policies.descent.gradient_step import flatten_parameters
 from policies.networks import ActorCritic
 from policies.objectives import make_objective

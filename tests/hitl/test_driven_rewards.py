@@ -16,8 +16,8 @@ from hitl.client.driving import DrivenStage
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, Forbidden, InvalidRequest, NotFound, StaleEpoch
 from hitl.policies import ActingKind, ActingSettings, SharedPolicy, SharedReward
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.settings import InputSettings
 from hitl.stages import Act, Take
 from tests.hitl.live import LiveRun, LiveService, eventually

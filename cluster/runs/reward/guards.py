@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.runs.section import NotNegative, Positive, PositiveReal, Section, Share
-from hitl.reward.alarms import AlarmSettings
+from hitl.reward.checks.alarms import AlarmSettings
 
 
 class GuardsConfig(Section):

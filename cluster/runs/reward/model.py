@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.runs.reward.kinds import KindWeights, TeachersConfig
 from cluster.runs.section import NotNegativeReal, Positive, PositiveReal, Section
-from hitl.reward.conservatism import Conservatism, ConservatismKind
+from hitl.reward.network.conservatism import Conservatism, ConservatismKind
 from hitl.reward.settings import (
     FitSettings,
     ImageEncoder,

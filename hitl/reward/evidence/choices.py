@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.likelihoods.choices import choice_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 
 
 @dataclass(frozen=True, slots=True)

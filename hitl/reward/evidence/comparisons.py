@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Choice, Comparison, Event
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.judgements import Judgements
 from hitl.reward.evidence.segments import returns_of
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 
 CHOICE_INDEX = {Choice.FIRST: 0, Choice.SECOND: 1, Choice.TIE: 2}
 """Choices that are trained on, as the likelihood counts them."""

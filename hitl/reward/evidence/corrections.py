@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.choices import ChoiceLikelihood
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, flat_observations, grown
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.tensors import Array
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator, is_heldout, number

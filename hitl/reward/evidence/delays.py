@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hitl.credit import DelayDensity, DelayFit, UniformDelay
 from hitl.reward.evidence.shown import Shown, credit_of
-from hitl.reward.inputs import InputSpace
 from hitl.reward.linear import LinearReward
+from hitl.reward.network.inputs import InputSpace
 
 Reals = NDArray[np.float64]
 

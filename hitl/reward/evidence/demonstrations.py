@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from hitl.events import Demonstration, JournalEntry, Segment
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.choices import ChoiceLikelihood
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays, JudgementExamples
 from hitl.reward.evidence.segments import part_of, returns_of
+from hitl.reward.network.ensemble import RewardEnsemble
 from policies.splits import generator, number
 
 _KEPT = 512

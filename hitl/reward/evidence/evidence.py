@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import JournalEntry, Segment
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 
 
 class Likelihood(Protocol):

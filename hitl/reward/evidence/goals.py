@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Event, Goal, JournalEntry, Segment
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.judgements import Judgements
 from hitl.reward.evidence.segments import part_of, returns_of
 from hitl.reward.likelihoods.goals import goal_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Event, JournalEntry, Segment
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.evidence import Likelihood, Teachers
 from hitl.reward.evidence.segments import SegmentArrays, SegmentInputs
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import Reads
 from policies.splits import is_heldout
 

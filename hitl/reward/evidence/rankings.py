@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Abstention, Event, Ranking
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.judgements import Judgements
 from hitl.reward.evidence.segments import returns_of
 from hitl.reward.likelihoods.rankings import ranking_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Abstention, Event, Rating
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.cut_points import cut_points, interval
 from hitl.reward.evidence.judgements import JudgementExamples, Judgements
 from hitl.reward.evidence.segments import returns_of
 from hitl.reward.likelihoods.ratings import rating_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 
 _TOGETHER = 256
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Outcome, Segment
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.rows import steps_of
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import Reads
 
 Key = tuple[str, str, int]

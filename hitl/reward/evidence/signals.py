@@ -16,13 +16,13 @@ from torch import Tensor
 
 from hitl.credit import thin
 from hitl.events import JournalEntry, Segment, Signal
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.crediting import Credited, Crediting
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import FIRST_ROWS, Observations, block_of, grown
 from hitl.reward.evidence.shown import Shown
 from hitl.reward.likelihoods.signals import signal_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 from policies.acting.on_reward import CandidateActions
 from policies.splits import generator, is_heldout, number, uniform
 

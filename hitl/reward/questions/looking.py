@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Segment
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.questions.candidates import stack
 
 _SEGMENTS_TOGETHER = 1024

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Segment
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.questions.looking import features_of, predicted_returns
 from policies.splits import is_heldout
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cluster.cli.compare_view import CompareView
-from cluster.cli.supervisor import ProcessState
+from cluster.cli.screens.compare_view import CompareView
+from cluster.cli.supervision.supervisor import ProcessState
 from cluster.comparison.folder import ComparedPolicy, ComparisonFolder, ComparisonSettings
 from cluster.comparison.report import write_comparison_report
 from cluster.comparison.standings import to_json

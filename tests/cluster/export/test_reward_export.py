@@ -26,10 +26,10 @@ from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.loading import save_run
 from hitl.errors import HandrailError
-from hitl.reward.deployment import RewardDeployment
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inference import ActingReward, acting_reward
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.deployment import RewardDeployment
+from hitl.reward.serving.inference import ActingReward, acting_reward
 from hitl.reward.settings import InputSettings
 from policies.acting.on_reward import ActingOnReward, CandidateActions
 from tests.cluster.identities import SPACES

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import ray
 
-from cluster.feedback.publisher import Asked, Cutting, Publisher
+from cluster.feedback.questions.publisher import Asked, Cutting, Publisher
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig

@@ -26,8 +26,8 @@ from hitl.client.teaching import TeacherClient
 from hitl.client.watching import StageWatch, WatchedFrame
 from hitl.errors import ConfigError, NotFound
 from hitl.events import Receipt
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.spaces import safe_action
 from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, StageState, Stop, Take
 from policies.networks import ActorCritic

@@ -11,7 +11,7 @@ from hitl.events import Choice, Comparison, JournalEntry, Retraction, Segment, S
 from hitl.reward.evidence.comparisons import ComparisonLikelihood, Comparisons
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 
 SPACE = InputSpace(observation_size=2, action_size=3, discrete=True)
 STEPS = 5

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hitl.reward.evidence.evidence import Evidence
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.settings import FitSettings, InputSettings
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hitl.reward.alarms import AlarmSettings, AlarmState, OnPolicy
+from hitl.reward.checks.alarms import AlarmSettings, AlarmState, OnPolicy
 
 SETTINGS = AlarmSettings(
     false_alarms=0.05, answers=100, disagreement=2.0, saturation=0.25, patience=1.5, clear_answers=4

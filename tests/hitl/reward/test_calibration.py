@@ -8,11 +8,11 @@ import torch
 
 from cluster.runs.pictures import wilson_interval
 from hitl.events import Choice
-from hitl.reward.calibration import Bin, Reliability, of_comparisons, reliability
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.checks.calibration import Bin, Reliability, of_comparisons, reliability
 from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Part
+from hitl.reward.network.ensemble import RewardEnsemble
 from tests.hitl.reward.comparisons import SPACE, answer, answers, arrays_of, segment
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hitl.events import Choice
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 from policies.splits import is_heldout
 from tests.hitl.reward.comparisons import SPACE, answer, answers, arrays_of, comparisons, entry_of, segment
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.conservatism import Conservatism
-from hitl.reward.deployment import RewardDeployment
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inference import NumpyReward
-from hitl.reward.inputs import InputSpace
-from hitl.reward.torch_inference import TorchReward
+from hitl.reward.network.conservatism import Conservatism
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.deployment import RewardDeployment
+from hitl.reward.serving.inference import NumpyReward
+from hitl.reward.serving.torch_inference import TorchReward
 from tests.hitl.reward.comparisons import answers, entry_of
 from tests.hitl.reward.test_online import PROBE, _model
 

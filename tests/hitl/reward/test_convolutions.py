@@ -8,12 +8,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from hitl.reward import ensemble as ensemble_module
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inference import NumpyReward, acting_reward
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network import ensemble as ensemble_module
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.inference import NumpyReward, acting_reward
+from hitl.reward.serving.torch_inference import TorchReward
 from hitl.reward.settings import InputSettings
-from hitl.reward.torch_inference import TorchReward
 from policies.networks.convolutional import Convolutional
 from tests.hitl.reward.dots import ACTIONS, IMAGE, LOOKS
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from hitl.events import Abstention, Correction, JournalEntry, Relabel, Segment, StepAddress
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.corrections import CorrectionExamples, Corrections
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.settings import FitSettings
 from policies.splits import is_heldout

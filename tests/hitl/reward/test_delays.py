@@ -13,7 +13,7 @@ from hitl.reward.evidence.delays import FittedDelays, RandomFeatures
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.shown import credit_of
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from tests.hitl.reward.test_crediting import entry
 from tests.hitl.reward.test_signals import SETTINGS
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
-from hitl.reward.torch_inputs import input_features
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.network.torch_inputs import input_features
 
 DISCRETE = InputSpace(observation_size=3, action_size=4, discrete=True)
 CONTINUOUS = InputSpace(observation_size=3, action_size=2, discrete=False)

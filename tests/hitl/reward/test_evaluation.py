@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 
 SPACE = InputSpace(observation_size=3, action_size=4, discrete=True)
 

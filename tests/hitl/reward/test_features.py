@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from hitl.reward.features import RadialFeatures, RelativeFeatures
+from hitl.reward.network.features import RadialFeatures, RelativeFeatures
 
 SPACE = gym.spaces.Box(np.array([-1.0, 10.0]), np.array([1.0, 30.0]), dtype=np.float64)
 

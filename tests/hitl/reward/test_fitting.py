@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hitl.events import Choice
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Fit, Judgement, Part, draw, is_worse, judge
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import SPACE, Answer, answer, answers, arrays_of, segment, worth
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from hitl.events import Choice, Segment, Showing, StepAddress
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.corrections import Corrections
 from hitl.reward.evidence.evidence import Evidence, Teachers
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.fitting import Fit, Part, judge
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import stack
 from hitl.reward.settings import FitSettings, InputSettings

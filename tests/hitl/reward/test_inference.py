@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from hitl.errors import ConfigError
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inference import NumpyReward
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.network.torch_inputs import input_features
+from hitl.reward.serving.inference import NumpyReward
 from hitl.reward.settings import InputSettings
-from hitl.reward.torch_inputs import input_features
 
 SEEN = gym.spaces.Box(-np.inf, np.inf, (4,))
 ACTIONS = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.conservatism import Conservatism
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.on_policy import JudgedSteps, on_policy
+from hitl.reward.checks.on_policy import JudgedSteps, on_policy
+from hitl.reward.network.conservatism import Conservatism
+from hitl.reward.network.ensemble import RewardEnsemble
 from tests.hitl.reward.comparisons import SPACE, segment
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from hitl.events import Choice
-from hitl.reward.conservatism import Conservatism
-from hitl.reward.ensemble import Weights
 from hitl.reward.evidence.comparisons import Comparisons
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays
+from hitl.reward.network.conservatism import Conservatism
+from hitl.reward.network.ensemble import Weights
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import (

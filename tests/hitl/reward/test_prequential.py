@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from hitl.events import Choice
+from hitl.reward.checks.prequential import WINDOW, Prequential
 from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import Part, judge
 from hitl.reward.online import KindReport, OnlineRewardModel
-from hitl.reward.prequential import WINDOW, Prequential
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.comparisons import (
     SPACE,

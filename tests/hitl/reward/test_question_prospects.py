@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.questions.answering_times import AnsweringTimes
 from hitl.reward.questions.choosing import choose_pairs
 from hitl.reward.questions.looking import features_of, predicted_returns

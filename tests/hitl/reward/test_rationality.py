@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.rationality import Rationality, rationalities
 from hitl.reward.settings import TeacherSettings
 from tests.hitl.reward.comparisons import SPACE

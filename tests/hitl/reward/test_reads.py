@@ -13,8 +13,8 @@ from scipy.stats import kendalltau
 from torch import Tensor
 
 from cluster.feedback.evidence import evidence_of
-from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.probe import draw_probe
+from cluster.feedback.questions.fresh import FreshRollouts
 from cluster.runs.config import RunConfig
 from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig
@@ -22,17 +22,17 @@ from hitl.acting import make_acting
 from hitl.credit import TAMER
 from hitl.events import Choice, Outcome, Segment
 from hitl.policies import ActingSettings
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import steps_of
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.network.torch_inputs import input_features
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import cut
 from hitl.reward.questions.looking import predicted_returns
+from hitl.reward.serving.source import LearnedReward
 from hitl.reward.settings import FitSettings, InputSettings, Reads
-from hitl.reward.source import LearnedReward
-from hitl.reward.torch_inputs import input_features
 from policies.experience import Rollout
 from policies.steps import steps_on
 from tests.hitl.reward.comparisons import answer, comparisons, entry_of, segment

@@ -10,16 +10,16 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from cluster.feedback.fresh import FreshRollouts
 from cluster.feedback.probe import draw_probe
+from cluster.feedback.questions.fresh import FreshRollouts
 from hitl.events import Choice, Segment
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.network.recurrent import Memories
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.looking import predicted_returns
-from hitl.reward.recurrent import Memories
+from hitl.reward.serving.source import LearnedReward
 from hitl.reward.settings import FitSettings, InputSettings, Memory
-from hitl.reward.source import LearnedReward
 from policies.steps import steps_on
 from tests.hitl.reward.comparisons import answer, arrays_of, comparisons, entry_of, segment
 from tests.policies.rollouts import ACTION_SPACE, COLUMNS, OBSERVATION_SPACE, STEPS, made_up_rollout

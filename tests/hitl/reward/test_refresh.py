@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hitl.events import Choice
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.evidence.judgements import JudgementExamples
 from hitl.reward.fitting import PLATEAU_STEPS, Fit, Part, Plateau
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.looking import predicted_returns
 from hitl.reward.settings import FitSettings

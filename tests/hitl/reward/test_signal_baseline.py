@@ -13,7 +13,7 @@ from hitl.events import JournalEntry, Segment, Signal
 from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.test_crediting import entry, segment

@@ -11,7 +11,7 @@ from hitl.reward.evidence.crediting import Crediting
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.rows import block_of
 from hitl.reward.evidence.signals import Signals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.settings import FitSettings
 from tests.hitl.reward.test_crediting import entry, segment

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from cluster.cli.keeper import Keeper, State
-from cluster.cli.launch import Commands, ServiceAddresses
-from cluster.cli.processes import Child, Command, wait_for_all
+from cluster.cli.supervision.keeper import Keeper, State
+from cluster.cli.supervision.launch import Commands, ServiceAddresses
+from cluster.cli.supervision.processes import Child, Command, wait_for_all
 from cluster.runs.folder import RunFolder, read_json
 from cluster.runs.progress import ProgressRow, read_status
 from hitl.errors import ConfigError, HandrailError

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cluster.cli.supervisor import ProcessState
+from cluster.cli.supervision.supervisor import ProcessState
 from cluster.runs.config import RunConfig
 from cluster.runs.progress import ProgressRow
 from cluster.runs.wording import duration, number, percent, sparkline

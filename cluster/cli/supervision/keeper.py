@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from cluster.cli.processes import Child, Command, ending
+from cluster.cli.supervision.processes import Child, Command, ending
 
 State = Literal["running", "restarting", "ended", "given up"]
 

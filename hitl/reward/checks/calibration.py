@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Choice
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.comparisons import CHOICE_INDEX
 from hitl.reward.fitting import Part, predicted
+from hitl.reward.network.ensemble import RewardEnsemble
 
 _MOST_BINS = 10
 _FEWEST_PER_BIN = 10

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.reward.features import ActionFeatures, load_features
+from hitl.reward.network.features import ActionFeatures, load_features
 from hitl.reward.settings import ImageEncoder, InputSettings, Reads
 from policies.encoding import chosen_encoders
 from policies.spaces import Leaf, flat_size, leaves

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.publisher import Cutting, cuttings_of
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.publisher import Cutting, cuttings_of
 from cluster.runs.reward.questions import QuestionKind, QuestionsConfig
 from hitl.events import GoalQuestion, RankingQuestion, RatingQuestion, Run
 from policies.experience import Rollout

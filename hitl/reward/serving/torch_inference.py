@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hitl.reward.ensemble import RewardEnsemble, Weights
-from hitl.reward.inference import Reals
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.ensemble import RewardEnsemble, Weights
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.serving.inference import Reals
 
 
 class TorchReward:

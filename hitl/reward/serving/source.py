@@ -6,7 +6,7 @@ Axis suffixes: T step, N environment, P any leading axes, O number of a flat obs
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.network.ensemble import RewardEnsemble
 from policies.steps import Steps
 
 

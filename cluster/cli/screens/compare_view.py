@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cluster.cli.live_view import process_dots
-from cluster.cli.supervisor import ProcessState
+from cluster.cli.screens.live_view import process_dots
+from cluster.cli.supervision.supervisor import ProcessState
 from cluster.comparison.folder import ComparisonFolder, ComparisonSettings
 from cluster.comparison.wording import condorcet_line, ranking, said_chance, said_line, verdict
 from cluster.runs.folder import read_json

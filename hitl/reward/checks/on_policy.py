@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hitl.events import Segment
-from hitl.reward.alarms import OnPolicy
-from hitl.reward.ensemble import RewardEnsemble
+from hitl.reward.checks.alarms import OnPolicy
 from hitl.reward.evidence.rows import Observations, steps_of
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import Reads
 
 _LEAST_DEVIATION = 1e-6

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
-from hitl.reward.inference import acting_reward
+from hitl.reward.network.ensemble import RewardEnsemble
+from hitl.reward.serving.inference import acting_reward
 from policies.acting.deployment import Deployed
 
 

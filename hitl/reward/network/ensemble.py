@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hitl.reward.conservatism import Conservatism, without_conservatism
-from hitl.reward.convolutions import Convolutions
-from hitl.reward.evaluation import on_cpu
-from hitl.reward.inputs import InputSpace
-from hitl.reward.recurrent import Memories
-from hitl.reward.torch_inputs import input_features
+from hitl.reward.network.conservatism import Conservatism, without_conservatism
+from hitl.reward.network.convolutions import Convolutions
+from hitl.reward.network.evaluation import on_cpu
+from hitl.reward.network.inputs import InputSpace
+from hitl.reward.network.recurrent import Memories
+from hitl.reward.network.torch_inputs import input_features
 from policies.arrays import to_arrays, to_tensors
 
 Weights = Mapping[str, NDArray[np.generic]]

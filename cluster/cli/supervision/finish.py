@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cluster.cli.processes import Child, Command, wait_for_all
+from cluster.cli.supervision.processes import Child, Command, wait_for_all
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, read_json, write_json
 from cluster.runs.goal import goal_lines, goal_met

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.publisher import Cutting, cuttings_of
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.publisher import Cutting, cuttings_of
 from hitl.events import RelabelQuestion, Run
 from hitl.stages import ActionSpace
 from policies.experience import Actor, Rollout

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluster.feedback.asking import Asking
-from cluster.feedback.judgement_questions import JudgementQuestions
-from cluster.feedback.publisher import Cutting, cuttings_of
+from cluster.feedback.questions.asking import Asking
+from cluster.feedback.questions.judgement_questions import JudgementQuestions
+from cluster.feedback.questions.publisher import Cutting, cuttings_of
 from cluster.runs.reward.model import RewardModelConfig
 from cluster.runs.reward.questions import QuestionsConfig
 from hitl.events import Comparison, Event, PairQuestion, Run, Segment

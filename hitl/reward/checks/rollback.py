@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble, Weights
 from hitl.reward.fitting import Part, is_worse, judge
+from hitl.reward.network.ensemble import RewardEnsemble, Weights
 
 Fresh = Sequence[tuple[Part, Tensor]]
 """Kinds of evidence, and the places of their pieces that no version has learnt from yet."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.fitting import Fit, Judgement, Part, judge
+from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import FitSettings
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium as gym
 import ray
 
-from cluster.feedback.asking import Asking, AskingState
-from cluster.feedback.fresh import FreshRollouts
-from cluster.feedback.relabel_questions import Doubt, RelabelQuestions
+from cluster.feedback.questions.asking import Asking, AskingState
+from cluster.feedback.questions.fresh import FreshRollouts
+from cluster.feedback.questions.relabel_questions import Doubt, RelabelQuestions
 from cluster.runs.relabel_config import RelabelQuestionsConfig
 from hitl.events import JournalEntry, Relabel, Run, Segment
 from hitl.reward.questions.schedule import QuestionSchedule

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hitl.reward.conservatism import Conservatism
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.conservatism import Conservatism
+from hitl.reward.network.inputs import InputSpace
 from policies.acting.inference import Weights
 
 Reals = NDArray[np.float32]
@@ -37,7 +37,7 @@ def acting_reward(space: InputSpace) -> ActingReward:
     """Return what answers fastest: NumPy, but torch where there are images."""
     if not space.images:
         return NumpyReward(space)
-    from hitl.reward.torch_inference import TorchReward
+    from hitl.reward.serving.torch_inference import TorchReward
 
     return TorchReward(space)
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.cli.processes import Command
+from cluster.cli.supervision.processes import Command
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from hitl.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from cluster.feedback.publisher import Asked, Cutting
+from cluster.feedback.questions.publisher import Asked, Cutting
 from hitl.errors import DeadlineExceeded
 from hitl.events import Question, Run
 from hitl.reward.questions.schedule import QuestionSchedule

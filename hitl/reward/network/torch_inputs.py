@@ -6,7 +6,7 @@ Axis suffixes: P any leading axes, N observation, O number of a flat one, A acti
 import torch
 from torch import Tensor
 
-from hitl.reward.inputs import InputSpace
+from hitl.reward.network.inputs import InputSpace
 from policies.networks.layers import one_hot
 
 

@@ -12,9 +12,9 @@ from collections import deque
 import torch
 from torch import Tensor
 
-from hitl.reward.ensemble import RewardEnsemble
 from hitl.reward.evidence.evidence import Examples
 from hitl.reward.fitting import Part, judge
+from hitl.reward.network.ensemble import RewardEnsemble
 
 WINDOW = 50
 """Of the newest pieces, so many count."""

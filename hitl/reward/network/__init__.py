@@ -1,0 +1,1 @@
+"""What computes a reward: the ensemble, and what it reads."""
