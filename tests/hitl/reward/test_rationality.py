@@ -163,7 +163,9 @@ def test_of_who_says_the_contrary_the_contrary_is_right() -> None:
     assert examples is not None
     part = Part(likelihood=LIKELIHOOD, examples=examples, batch=4)
     rows = torch.arange(4)
+    mean_E = LIKELIHOOD.predict(ensemble, *examples.of(rows)[:-1]).detach().mean(0).numpy()
     right_E = judge(ensemble, part, rows).right_E
+    np.testing.assert_array_equal(right_E, mean_E > 0)
     turned = replace(part, rationality_E=torch.tensor([1.0, -1.0, 1.0, -1.0]))
     np.testing.assert_array_equal(judge(ensemble, turned, rows).right_E, right_E ^ [False, True, False, True])
 
