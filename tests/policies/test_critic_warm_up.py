@@ -237,13 +237,19 @@ def test_value_targets_none_leaves_them_as_they_are() -> None:
         assert (float(network.value_std) != 1.0) == moves
 
 
-def test_a_silent_source_is_not_asked() -> None:
+def test_a_silent_source_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     _, update, reward = _made(_settings())
     reward.scale = REWARD
     told = update(made_up_rollout(), _generator(), silent=("learned",))
     assert "reward_learned" not in told
-    told = update.warm_up(_experience(), _generator(), silent=("learned",))
-    assert told["warmed_critic_loss"] < 1e-3 or told["stale_critic_loss"] >= told["warmed_critic_loss"]
+    asked: list[Steps] = []
+    monkeypatch.setattr(
+        _Scaled, "__call__", lambda self, steps: (asked.append(steps), steps.observation_TNO[..., 0])[1]
+    )
+    update.warm_up(_experience(), _generator(), silent=("learned",))
+    assert not asked
+    update.warm_up(_experience(), _generator())
+    assert len(asked) == len(_experience())
 
 
 class _Watching(_Scaled):
