@@ -51,7 +51,7 @@ def compare(measure: str, options: argparse.Namespace) -> dict[str, Any]:
         curve = _curve(measure, task)
 
         def one(strategy: str, seed: int, curve: Any = curve, task: str = task) -> Curve:
-            made = curve(strategy, seed)
+            made: Curve = curve(strategy, seed)
             told = {"measure": measure, "task": task, "strategy": strategy, "seed": seed}
             print(json.dumps(told | {"curve": _rounded(made)}), file=sys.stderr, flush=True)
             return made
