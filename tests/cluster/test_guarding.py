@@ -75,6 +75,11 @@ def test_the_alarm_is_over_when_a_fit_knows_the_answers() -> None:
     guard.hear(_report(WRONG), _asking(), env_steps=90)
     assert guard.state.reason is None
     assert guard.state.raised == ALARM.raised
+    # The next one is asked about by itself, whatever is open, and no regular round ends it.
+    guard.state = ALARM
+    assert guard.wanted(_asking(open=3), fit_is_due=True) > 0
+    guard.hear(_report(WRONG), _asking(), env_steps=95)
+    assert guard.state.reason == "saturation"
 
 
 def test_a_regular_round_ends_no_alarm_by_itself() -> None:
