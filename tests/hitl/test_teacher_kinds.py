@@ -157,6 +157,13 @@ def test_some_err_where_both_look_alike(apart: float, share: float) -> None:
     assert np.mean(wrong) == pytest.approx(share, abs=0.04)
 
 
+def test_two_chances_to_err_are_those_of_one_after_the_other() -> None:
+    """Half of the time it errs anyway, and of the rest half of the time as both look half alike: 3 / 4."""
+    rng, settings = np.random.default_rng(0), SimulatedSettings(mistake=0.5, alike_mistake=1.0)
+    said = [answer(np.ones(1), np.zeros(1), rng, settings, alike=0.5) for _ in range(2000)]
+    assert said.count(Choice.SECOND) / 2000 == pytest.approx(0.75, abs=0.04)
+
+
 def test_likeness() -> None:
     rng = np.random.default_rng(0)
     looks = rng.standard_normal((50, 2, 3))
