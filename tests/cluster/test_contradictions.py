@@ -27,6 +27,10 @@ IMITATES = {"imitation": {"alone": True, "expert": "somebody:Who"}, "reward": NO
             "labels have no history",
             {"imitation": {"weight": 1.0, "expert": "somebody:Who"}, "learner": {"objective": "trpo"}},
         ),
+        (
+            "reward.pretraining",
+            {"reward": {"sources": {"environment": 1, "learned": 0}, "pretraining": {"earlier_runs": True}}},
+        ),
         ("nobody can say what is meant by advantage", COACHED | {"stages": {"count": 0}}),
         ("imitates alone or does not act", COACHED | {"acting": {"kind": "reward"}}),
         ("knows no history", COACHED | {"policy": {"recurrent": 8}}),
