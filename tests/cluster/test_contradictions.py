@@ -64,3 +64,29 @@ def test_what_contradicts_is_said(words: str, run: dict[str, Any]) -> None:
 )
 def test_what_does_not_contradict_is_a_run(run: dict[str, Any]) -> None:
     assert contradiction(RunConfig.model_validate(run)) is None
+
+
+@pytest.mark.parametrize(
+    ("run", "learns_reward", "heeds_alone", "from_people"),
+    [
+        ({}, True, False, True),
+        ({"reward": {"sources": {"environment": 1, "learned": 0}}}, False, False, False),
+        (
+            {"reward": {"sources": {"environment": 1, "learned": 0}, "augmentation": {"weight": 1}}},
+            True,
+            False,
+            True,
+        ),
+        (IMITATES, False, False, False),
+        (IMITATES | LIVE, False, False, True),
+        (COACHED, True, False, True),
+        (COACHED | {"reward": COACHED["reward"] | NO_REWARD}, False, True, True),
+    ],
+    ids=str,
+)
+def test_what_is_learnt_from(
+    run: dict[str, Any], learns_reward: bool, heeds_alone: bool, from_people: bool
+) -> None:
+    config = RunConfig.model_validate(run)
+    told = (config.learns_reward, config.heeds_alone, config.learns_from_people)
+    assert told == (learns_reward, heeds_alone, from_people)
