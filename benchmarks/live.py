@@ -17,7 +17,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.feedback_service import Place, feedback_service
 from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.local_ray import start_ray
@@ -130,23 +130,13 @@ def watch(folder: Path, run_id: str, stage_id: str, seconds: float) -> dict[str,
 
 def measure(seconds: float) -> dict[str, Any]:
     """Start everything, and let the teachers look for a while."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        command = [sys.executable, "-m", "hitl.service", place, "--ready-file", str(folder / "ready")]
-        service = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            while not (folder / "ready").exists():
-                time.sleep(0.05)
-            return _measure_at(folder, seconds) | {"mean_in_service_ms": _mean_durations(folder)}
-        finally:
-            service.terminate()
-            service.wait()
+    with feedback_service() as place:
+        return _measure_at(place, seconds) | {"mean_in_service_ms": _mean_durations(place)}
 
 
-def _mean_durations(folder: Path) -> dict[str, float]:
+def _mean_durations(place: Place) -> dict[str, float]:
     """Where the time goes in the service: commits, and some calls."""
-    address = json.loads((folder / "ready").read_text())["metrics_address"]
-    with urllib.request.urlopen(f"http://{address}/metrics") as response:
+    with urllib.request.urlopen(f"http://{place.metrics_address}/metrics") as response:
         lines = response.read().decode().splitlines()
     samples = {
         name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
@@ -162,9 +152,8 @@ def _mean_durations(folder: Path) -> dict[str, float]:
     }
 
 
-def _measure_at(folder: Path, seconds: float) -> dict[str, Any]:
-    address = json.loads((folder / "ready").read_text())["address"]
-    token = mint(load_or_create_secret(folder / "secret"), name="driver", role="cluster")
+def _measure_at(place: Place, seconds: float) -> dict[str, Any]:
+    folder = place.folder
     config = (
         HITLConfig()
         .environment("CartPole-v1")
@@ -178,7 +167,8 @@ def _measure_at(folder: Path, seconds: float) -> dict[str, Any]:
             acting=ActingConfig(kind="action_biasing"),
         )
     )
-    link = FeedbackService(address=address, token=token).open_run(config.environment_config, "live")
+    service = FeedbackService(address=place.address, token=place.token("driver", "cluster"))
+    link = service.open_run(config.environment_config, "live")
     algorithm = config.people(feedback=link).build_algo()
     try:
         again = [sys.executable, "-m", "benchmarks.live"]

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.feedback_service import Place, feedback_service
 from benchmarks.intervals import interquartile_mean, interval
-from benchmarks.reward_hack.runs import GUARDED, Course, Place, feedback_service, play, settings
+from benchmarks.reward_hack.runs import GUARDED, Course, play, settings
 from cluster.loop.local_ray import start_ray
 
 FULL_SEEDS, FULL_CLEAN = 5, 20

@@ -1,17 +1,12 @@
 """One run of the task with the loophole, in lockstep: a feedback service, a simulated teacher, and the algorithm."""
 
-import json
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from benchmarks.feedback_service import Place
 from benchmarks.own_policy import policy_of
 from benchmarks.reward_hack.loophole import HORIZON, mean_true_return
 from cluster.environments.making import spaces_of
@@ -22,7 +17,6 @@ from cluster.loop.learner import acting_weights
 from cluster.runs.config import RunConfig
 from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
-from hitl.tokens import load_or_create_secret, mint
 from policies.acting.inference import acting_policy
 
 ENV_STEPS = 400_000
@@ -99,39 +93,12 @@ class Course:
         return next((self.env_steps[at] for at in after if self.true_return[at] < share * self.best), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the runs' feedback service listens, and what signs its tokens."""
-
-    address: str
-    secret: bytes
-
-
-@contextmanager
-def feedback_service() -> Iterator[Place]:
-    """A feedback service in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready"
-        command = [sys.executable, "-m", "hitl.service", folder, "--ready-file", str(ready)]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            while not ready.exists():
-                time.sleep(0.05)
-            address = json.loads(ready.read_text())["address"]
-            yield Place(address=address, secret=load_or_create_secret(Path(folder) / "secret"))
-        finally:
-            process.terminate()
-            process.wait()
-
-
 def play(place: Place, name: str, config: RunConfig) -> Course:
     """Do one run, in this process; Ray is there already."""
     start, stop = time.monotonic(), threading.Event()
-    service = FeedbackService(
-        address=place.address, token=mint(place.secret, name="driver", role="cluster"), name=name
-    )
+    service = FeedbackService(address=place.address, token=place.token("driver", "cluster"), name=name)
     link = service.open_run(HITLConfig.from_run(config).environment_config, str(config.seed))
-    oracle = mint(place.secret, name="oracle", role="oracle")
+    oracle = place.token("oracle", "oracle")
     teacher = threading.Thread(
         target=run_teacher,
         args=(place.address, oracle, link.run_id, SimulatedSettings(seed=config.seed)),

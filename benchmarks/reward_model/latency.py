@@ -5,17 +5,13 @@ receipt is there, and stops when the reward trainer hands a version that knows o
 version that the gate refuses is not published: then the label waits for the next one, and that counts.
 """
 
-import json
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 
+from benchmarks.feedback_service import Place, feedback_service
 from benchmarks.reward_model.answers import FIRST, Answers, made_up
 from benchmarks.reward_model.ours import entry, reward_config
 from cluster.environments.making import spaces_of
@@ -26,7 +22,6 @@ from cluster.runs.config import EnvironmentConfig
 from hitl.client.teaching import TeacherClient
 from hitl.client.training import TrainingClient
 from hitl.events import Comparison, PairQuestion, Receipt
-from hitl.tokens import load_or_create_secret, mint
 from policies.experience import Rollout
 
 MOST_P95_MS = 250.0
@@ -51,29 +46,18 @@ class Board:
 
 def measure(seed: int, labels: int = LABELS) -> dict[str, Any]:
     """Start everything, answer, and return the percentiles of the waits in milliseconds."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        command = [sys.executable, "-m", "hitl.service", place, "--ready-file", str(folder / "ready")]
-        service = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            while not (folder / "ready").exists():
-                time.sleep(0.05)
-            return _measure_at(folder, seed, labels)
-        finally:
-            service.terminate()
-            service.wait()
+    with feedback_service() as place:
+        return _measure_at(place, seed, labels)
 
 
-def _measure_at(folder: Path, seed: int, labels: int) -> dict[str, Any]:
-    address = json.loads((folder / "ready").read_text())["address"]
-    secret = load_or_create_secret(folder / "secret")
-    token = mint(secret, name="driver", role="cluster")
+def _measure_at(place: Place, seed: int, labels: int) -> dict[str, Any]:
+    address, token = place.address, place.token("driver", "cluster")
     link = FeedbackService(address=address, token=token, name="latency").open_run(ENVIRONMENT, "latency")
     told = made_up(seed)
     with TrainingClient(address, token) as cluster:
         _ask(cluster, link, told, FIRST + labels)
         board, trainer = _trainer(cluster, link, told, seed)
-        teacher = TeacherClient(address, mint(secret, name="teacher", role="teacher"))
+        teacher = TeacherClient(address, place.token("teacher", "teacher"))
         for begin in range(0, FIRST, TOGETHER):
             teacher.submit([_event(told, pair, link.run_id) for pair in range(begin, begin + TOGETHER)])
         _wait_for(board, FIRST)

@@ -6,9 +6,9 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.cli.arguments import add_runs_folder
 from hitl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="HOST:PORT", help="of a service that runs already; needs HANDRAIL_TOKEN"
     )
     parser.add_argument("--name", help="begins the comparison's id (default: compare)")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_runs_folder(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 import argparse
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
+from cluster.cli.arguments import add_run
 from hitl.errors import ConfigError
 
 HELP = "play a run's policy and measure it"
@@ -21,12 +21,9 @@ _RESAMPLES = 2000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
+    add_run(parser)
     parser.add_argument("--episodes", type=int, default=20, help="to play (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the environment (default: %(default)s)")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.cli.arguments import add_run
 from hitl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _OF_DATASET = ("all_steps", "feedback")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
+    add_run(parser)
     parser.add_argument(
         "--checkpoint",
         metavar="NAME",
@@ -71,9 +72,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with --minari: of the `handrail serve` that keeps the run's journal (default: the run's own)",
     )
     parser.add_argument("--overwrite", action="store_true", help="take the place of what is there")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.cli.arguments import add_runs_folder
 from hitl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ def _add_place(parser: argparse.ArgumentParser, *, run: bool) -> None:
         default=os.environ.get("HANDRAIL_DATABASE"),
         help="its database, if that is not in the folder (default: the variable HANDRAIL_DATABASE)",
     )
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_runs_folder(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """`handrail report`: make a run's report again."""
 
 import argparse
-from pathlib import Path
+
+from cluster.cli.arguments import add_run
 
 HELP = "make a run's report again"
 DESCRIPTION = """\
@@ -13,10 +14,7 @@ Draw a run's pictures and write its report anew, from the progress in its folder
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_run(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,9 +2,9 @@
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.cli.arguments import add_runs_folder
 from hitl.errors import HandrailError
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ List the runs in a folder, the newest last.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_runs_folder(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """`handrail thaw`: let a policy learn again that an alarm has stopped."""
 
 import argparse
-from pathlib import Path
+
+from cluster.cli.arguments import add_run
 
 HELP = "let a policy learn again that an alarm has stopped"
 DESCRIPTION = """\
@@ -14,10 +15,7 @@ the reward right. If what raised it goes on, it is raised again.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's id, or its folder's path")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_run(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

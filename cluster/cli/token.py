@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from cluster.cli.arguments import add_runs_folder
 from hitl.errors import ConfigError
 
 HELP = "make a token for a teacher"
@@ -28,9 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="teacher (default); oracle: sees the true reward; cluster: training",
     )
     parser.add_argument("--days", type=float, default=30.0, help="until it expires (default: %(default)g)")
-    parser.add_argument(
-        "--runs-folder", type=Path, default=Path("runs"), help="where runs lie (default: runs)"
-    )
+    add_runs_folder(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

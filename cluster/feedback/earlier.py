@@ -8,12 +8,12 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.demonstrations.shown_segments import SETTING, shown_segments
-from cluster.feedback.journal_follower import JournalFollower
+from cluster.feedback.journal_follower import JournalFollower, Read
 from cluster.recorded.recording import Recording
 from cluster.runs.config import RunConfig
 from cluster.runs.reward.config import RewardConfig
 from hitl.errors import ConfigError, InvalidRequest
-from hitl.events import JournalEntry, Segment, Task
+from hitl.events import Segment, Task
 from hitl.reward.evidence.demonstrations import Demonstrations
 from hitl.reward.online import FitReport, OnlineRewardModel
 from hitl.spaces import action_space_of
@@ -26,9 +26,7 @@ Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 """Of observations and actions."""
 
 
-def read_recorded(
-    folders: Sequence[str], task: Task, spaces: Spaces
-) -> Iterator[tuple[JournalEntry, Sequence[Segment]]]:
+def read_recorded(folders: Sequence[str], task: Task, spaces: Spaces) -> Iterator[Read]:
     """Yield what was said in folders of recorded feedback, each entry with its segments.
 
     Args:
@@ -157,7 +155,7 @@ class Earlier:
             last = report
         return last
 
-    def take(self) -> Iterator[tuple[JournalEntry, Sequence[Segment]]]:
+    def take(self) -> Iterator[Read]:
         """Yield what has come since the last call."""
         recorded, self._recorded = self._recorded, ()
         yield from read_recorded(recorded, self._task, self._spaces)

@@ -13,6 +13,9 @@ from hitl.events import JournalEntry, Run, Segment
 
 logger = logging.getLogger(__name__)
 
+Read = tuple[JournalEntry, Sequence[Segment]]
+"""An entry of a journal with the segments that it is about."""
+
 _RETRY_SECONDS = 1.0
 _SEGMENTS_KEPT = 2_000
 
@@ -31,7 +34,7 @@ class JournalFollower:
         self._client = client
         self._run_id = run_id
         self._news = news
-        self._read: deque[tuple[JournalEntry, Sequence[Segment]]] = deque()
+        self._read: deque[Read] = deque()
         self._known: dict[str, Segment] = {}
         """The newest ones, which the next entries are likely to be about as well."""
         self._end = 0
@@ -43,7 +46,7 @@ class JournalFollower:
         """Offset of the next entry."""
         return self._end
 
-    def take(self) -> list[tuple[JournalEntry, Sequence[Segment]]]:
+    def take(self) -> list[Read]:
         """Return what has come since the last call, in the journal's order."""
         with self._moved:
             taken = list(self._read)

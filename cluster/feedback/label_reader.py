@@ -32,8 +32,6 @@ from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
 
-_WORK_SECONDS = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelsState:
@@ -180,7 +178,7 @@ class LabelReader:
         self._read_journals()
         if self._relabelling:
             self._relabelling.ask_if_due(there, env_steps=env_steps, weights=weights[0] if weights else None)
-            self._relabelling.wait_for_answers(self._look)
+            self._relabelling.wait_for_answers(self._read_journals, news=self._news)
             self._learn_answers()
         labels = self._store.labels()
         if len(labels) and (self._newest is None or self._newest.version != labels.version):
@@ -203,10 +201,6 @@ class LabelReader:
         except ray.exceptions.ObjectLostError:
             return False
         return True
-
-    def _look(self) -> None:
-        self._news.wait(_WORK_SECONDS)
-        self._read_journals()
 
     def _read_journals(self) -> None:
         self._news.clear()

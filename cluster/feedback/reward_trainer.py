@@ -14,39 +14,33 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import ray
-from numpy.typing import NDArray
 
 from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
-from cluster.feedback.evidence import ASKED_FOR, online_model
+from cluster.feedback.evidence import online_model
 from cluster.feedback.guarding import Guard
 from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.questions.asking import Asking, AskingState
 from cluster.feedback.questions.fresh import FreshRollouts
+from cluster.feedback.questions.in_turn import AnswersInTurn
 from cluster.feedback.questions.pair_questions import PairQuestions
+from cluster.feedback.refitting import Refitting
 from cluster.feedback.teacher_watch import TeacherWatch
 from cluster.feedback.teaching_state import TeachingState
-from cluster.feedback.unlearnt import Unlearnt
-from cluster.feedback.versions import Versions, model_arrays, probe_of, with_probe
+from cluster.feedback.versions import Versions
 from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import HandrailError
 from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
 from hitl.reward.checks.alarms import AlarmState
-from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.network.ensemble import Weights
-from hitl.reward.online import FitReport
 from policies.threads import use_threads
 
 logger = logging.getLogger(__name__)
-
-_WORK_SECONDS = 0.05
-_BURST_SECONDS, _REFRESH_BURST_SECONDS = 0.1, 0.01
-"""Answers come in bursts, and one fit serves them all; one of few gradient steps waits less for more of them."""
 
 
 class RewardTrainer:
@@ -97,22 +91,14 @@ class RewardTrainer:
         questions = reward.questions
         self._fresh = FreshRollouts(clips=questions.clips, batches=questions.fresh_batches)
         self._segment_steps = questions.segment_steps
-        self._probe: tuple[Observations, NDArray[Any]] | None = None
         self._env_steps = 0
-        self._quick_steps = reward.signals.gradient_steps
-        self._burst_seconds = _REFRESH_BURST_SECONDS if reward.model.refresh_steps else _BURST_SECONDS
-        self._unlearnt = Unlearnt()
-        self._journal_end = 0
         self._versions = Versions(self._client, run, board)
-        self._report: FitReport | None = None
-        self._refused = 0
-        self._base: Published | None = None
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
-        # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
         self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
         self._asking = Asking(
             questions.rounds,
+            # A life in lockstep asks again what a lost one asked.
             run if lockstep else stands,
             prefix=f"q{life}-",
             publisher=publisher,
@@ -120,6 +106,10 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
             share=self._teachers.share,
+        )
+        self._in_turn = AnswersInTurn(self._asking, Judgement, lockstep=lockstep)
+        self._refitting = Refitting(
+            reward, self._model, self._versions, asking=self._asking, guard=self._guard
         )
         self._own = OwnSegments(
             self._model.evidence.get("demonstrations"),
@@ -129,7 +119,6 @@ class RewardTrainer:
             seed=seed,
         )
         self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
-        self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         read = partial(follow, self._client, news=self._news, whole=lockstep)
         self._earlier = Earlier(
             reward,
@@ -164,8 +153,7 @@ class RewardTrainer:
         self._fresh.add_batch(rollouts)
         # Calls that waited for this actor to start come in any order.
         self._env_steps = max(self._env_steps, env_steps)
-        if base is not None and (self._base is None or base.version > self._base.version):
-            self._base = base
+        self._refitting.learn_of(base)
         self._news.set()
 
     def show_played(self, stage_id: str, rollouts: dict[str, list[ray.ObjectRef]]) -> None:
@@ -179,12 +167,12 @@ class RewardTrainer:
 
     def set_state(self, base: Published, state: AskingState, kept: list[Weights]) -> None:
         """Go on in lockstep from a checkpoint: what was asked after it is asked again."""
-        self._adopt(base)
+        self._refitting.adopt(base, env_steps=self._env_steps)
         self._model.kept.versions = kept or self._model.kept.versions
         self._asking.set_state(state)
         self._read_journal()
         self._model.has_learnt()
-        self._unlearnt.clear()
+        self._refitting.unlearnt.clear()
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed, as for one who goes on from it."""
@@ -201,14 +189,14 @@ class RewardTrainer:
             newest=self._versions.newest,
             asked=self._asking.asked,
             answered=self._asking.answers,
-            report=self._report,
-            refused=self._refused,
+            report=self._refitting.report,
+            refused=self._refitting.refused,
             rollouts=self._fresh.has_batches,
             unplaced_signals=signals.unplaced if isinstance(signals, Signals) else 0,
             delays=signals.crediting.mean_delays(self._run.run_id) if isinstance(signals, Signals) else {},
             segments_without_clip=self._asking.without_clip,
             not_worth_asking=self._pairs.not_worth,
-            teachers=self._teachers.reports(self._report),
+            teachers=self._teachers.reports(self._refitting.report),
             agreement=self._teachers.agreement,
             alarms=self._guard.state,
             rollbacks=self._guard.rollbacks,
@@ -235,26 +223,18 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base, alarms=alarms)
         self._prepare()
         self._ask_if_due()
-        self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
-        self._fit_if_due()
+        self._asking.wait_for_answers(self._read_journal, news=self._news, timeout_seconds=timeout_seconds)
+        self._refitting.fit_to_all(env_steps=self._env_steps)
         return self.state()
-
-    def _look(self) -> None:
-        self._news.wait(_WORK_SECONDS)
-        self._read_journal()
 
     def _work(self) -> None:
         while True:
-            self._news.wait(_WORK_SECONDS if self._unlearnt.since is None else self._burst_seconds)
+            self._news.wait(self._refitting.patience_seconds)
             try:
                 self._read_earlier()
                 self._prepare()
                 self._read_journal()
-                since = self._unlearnt.since
-                if since is not None and time.monotonic() - since >= self._burst_seconds:
-                    self._fit_if_due()
-                elif self._unlearnt.live:
-                    self._fit_quickly()
+                self._refitting.fit_after_burst(env_steps=self._env_steps)
                 self._ask_if_due()
             except (HandrailError, ray.exceptions.RayError) as error:
                 logger.warning("the reward trainer goes on after: %s", error)
@@ -265,36 +245,28 @@ class RewardTrainer:
 
         What was said earlier is fitted to then, before anything is asked.
         """
-        if self._base is not None and self._base.version > self._versions.version:
-            self._adopt(self._base)
+        fits, env_steps = self._refitting, self._env_steps
+        fits.adopt_newer(env_steps=env_steps)
         # Live teachers are not kept waiting for the first questions.
         initial = self._asking.schedule.initial_env_steps
         least = min(initial, FEWEST_STEPS) if self._earlier.pretrains else initial
-        is_time = self._unlearnt.live or self._env_steps >= least
-        if self._probe is None and is_time and self._fresh.has_batches:
+        is_time = fits.unlearnt.live or env_steps >= least
+        if not fits.has_probe and is_time and self._fresh.has_batches:
             space, steps = self._model.ensemble.space, self._segment_steps
-            self._set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
-        if self._probe is not None and self._own.show_if_due(self._fresh, self._env_steps):
-            self._unlearnt.want_fit()
-        if self._probe is not None and not self._versions.version and (report := self._earlier.fit_first()):
-            self._publish_if_better(report)
-            self._unlearnt.clear()
+            fits.set_probe(*draw_probe(self._fresh, space, segment_steps=steps, rng=self._rng))
+        if fits.has_probe and self._own.show_if_due(self._fresh, env_steps):
+            fits.unlearnt.want_fit()
+        fits.fit_earlier(self._earlier, env_steps=env_steps)
         if self._versions.version:
-            self._guard.look(self._fresh, self._model, env_steps=self._env_steps)
+            self._guard.look(self._fresh, self._model, env_steps=env_steps)
 
     def _read_journal(self) -> None:
         self._news.clear()
-        read, self._unread = [*self._unread, *self._journal.take()], []
+        read = self._journal.take()
         if read:
-            self._journal_end = read[-1][0].offset + 1
-        for entry, segments in read:
-            event = entry.event
-            if isinstance(event, Judgement):
-                if self._lockstep and self._asking.is_still_to_ask(event.question_id):
-                    self._unread.append((entry, segments))
-                    continue
-                self._asking.take_answer(event.question_id)
-                self._pairs.take_answer(event, segments)
+            self._refitting.journal_end = read[-1][0].offset + 1
+        for entry, segments in self._in_turn.take(read):
+            self._pairs.take_answer(entry.event, segments)
             self._take(entry, segments)
         self._teachers.look()
 
@@ -309,64 +281,13 @@ class RewardTrainer:
         self._model.take(entry, segments)
         self._teachers.take(entry)
         self._guard.take(segments)
-        self._unlearnt.take(entry.event, self._model.evidence)
-
-    def _fit_if_due(self) -> None:
-        if self._lockstep and self._unlearnt.live and self._unlearnt.since is None:
-            self._fit_quickly()
-        if self._unlearnt.since is None or self._probe is None or self._first_round_is_incomplete():
-            return
-        self._publish_if_better(self._model.fit(is_first=not self._versions.version))
-        # Only now: what stops the publishing must not lose the answers behind it.
-        self._unlearnt.clear()
-
-    def _fit_quickly(self) -> None:
-        """Learn from the newest signals and corrections at once: their teacher is watching."""
-        if self._probe is None:
-            return
-        steps, newest = self._quick_steps, self._unlearnt.live
-        report = self._model.fit(quick_steps=steps, newest=newest, is_first=not self._versions.version)
-        self._publish_if_better(report, soon_more=True)
-        self._unlearnt.live -= newest
-
-    def _publish_if_better(self, report: FitReport | None, *, soon_more: bool = False) -> None:
-        self._report = report or self._report
-        self._guard.hear(report, self._asking, env_steps=self._env_steps)
-        if report and (report.accepted or report.rolled_back):
-            assert self._probe is not None
-            self._versions.publish(
-                with_probe(self._model.weights(), *self._probe),
-                env_steps=self._env_steps,
-                journal_end=self._journal_end,
-                soon_more=soon_more,
-            )
-        if report and not report.accepted:
-            self._refused += 1
-            logger.warning("a reward version was refused: worse on held-out feedback (%s)", report)
-
-    def _first_round_is_incomplete(self) -> bool:
-        """Whether the first version should wait: one of a few answers would mislead the policy."""
-        known = self._model.evidence
-        if self._versions.version or any(len(known[name]) for name in known.keys() - ASKED_FOR):
-            return False
-        return self._asking.is_in_first_round(sum(len(known[name]) for name in known.keys() & ASKED_FOR))
+        self._refitting.unlearnt.take(entry.event, self._model.evidence)
 
     def _ask_if_due(self) -> None:
-        urgent = self._guard.wanted(self._asking, fit_is_due=self._unlearnt.since is not None)
+        urgent = self._guard.wanted(self._asking, fit_is_due=self._refitting.unlearnt.since is not None)
         rollouts, steps = self._fresh.to_ask_about(newest=bool(urgent)), self._env_steps
         version = self._versions.version
-        if self._probe is not None and self._pairs.ask_if_due(
+        if self._refitting.has_probe and self._pairs.ask_if_due(
             rollouts, self._model, env_steps=steps, reward_version=version, urgent=urgent
         ):
             self._guard.has_asked()
-
-    def _set_probe(self, observation_PO: Observations, action_PA: NDArray[Any]) -> None:
-        self._probe = (observation_PO, action_PA)
-        self._model.set_probe(observation_PO, action_PA)
-
-    def _adopt(self, base: Published) -> None:
-        arrays = ray.get(base.boxed[0])
-        self._set_probe(*probe_of(arrays))
-        self._model.load(model_arrays(arrays))
-        self._versions.adopt(base)
-        self._asking.skip_rounds_until(self._env_steps)

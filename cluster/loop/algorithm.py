@@ -19,11 +19,11 @@ from cluster.loop.heeding import Heeding
 from cluster.loop.imitating import Imitating, Life
 from cluster.loop.learner import HITLLearner, Learnt
 from cluster.loop.sampling import Sampler
+from cluster.loop.staging import open_stages
 from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching
 from cluster.newest import Published
 from cluster.runs.section import annealed
-from cluster.stages.company import Company, Rehearsing
 
 logger = logging.getLogger(__name__)
 
@@ -85,40 +85,8 @@ class HITL(Algorithm):  # type: ignore[misc]
         if self.config.heeds_signals and isinstance(self.config.feedback_link, FeedbackLink):
             spaces, seed = spaces_of(self.config.environment_config), self.config.seed_for("signal reader")
             self.heeding = Heeding(self.config.signals, spaces, self.config.feedback_link, seed=seed)
-        self.stages = self._open_stages()
+        self.stages = open_stages(self.config, self.teaching, self.imitating)
         self._set_weights(ray.put(self._ask_learner(lambda learner: learner.acting_weights)))
-
-    def _open_stages(self) -> Company | None:
-        link, settings = self.config.feedback_link, self.config.stages
-        if not settings.are_open or not isinstance(link, FeedbackLink):
-            return None
-        predicts = self.config.reward_model.inputs.tells_actions_apart
-        return Company(
-            address=link.address,
-            token=link.token,
-            run=link.run,
-            environment=self.config.environment_config,
-            model_config=self.config.model_config,
-            settings=settings,
-            acting=self.config.acting,
-            imitation=self.config.imitation,
-            rewards=self.teaching.board if self.teaching and predicts else None,
-            seeds=[self.config.seed_for(f"stage {number}") for number in range(settings.count)],
-            inputs=self.config.reward_model.inputs,
-            rehearsing=self._rehearsing(),
-        )
-
-    def _rehearsing(self) -> Rehearsing | None:
-        """Return whom stages play for while nobody watches; None where questions have no clips."""
-        if self.teaching and self.config.questions.clips:
-            asks, publisher = self.teaching.trainer, self.teaching.publisher
-            steps = self.config.questions.segment_steps
-        elif self.imitating and self.imitating.publisher and self.config.imitation.questions.clips:
-            asks, publisher = self.imitating.reader, self.imitating.publisher
-            steps = self.config.imitation.questions.segment_steps
-        else:
-            return None
-        return Rehearsing(trainer=asks, publisher=publisher, life=self.config.life, segment_steps=steps)
 
     def _set_weights(self, weights: ray.ObjectRef) -> None:
         self._weights = weights

@@ -7,32 +7,20 @@ settings without one here are refused, so Tune sweeps over it as over any other;
 import hashlib
 from typing import Any, Self
 
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from cluster.feedback.service import FeedbackLink, FeedbackService
+from cluster.feedback.service import FeedbackLink
 from cluster.loop.derived_settings import environment_config, life_of, update_settings, vectorize_mode
 from cluster.loop.device import Device, choose_device
+from cluster.loop.people_config import PeopleConfig
 from cluster.loop.unread_settings import unread_setting
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
-from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
-from cluster.runs.live_config import ActingConfig, StagesConfig
-from cluster.runs.reward.config import AugmentationConfig, RewardSourcesConfig
-from cluster.runs.reward.corrections import CorrectionsConfig
-from cluster.runs.reward.guards import GuardsConfig
-from cluster.runs.reward.intrinsic import IntrinsicConfig
-from cluster.runs.reward.kinds import DemonstrationsConfig
-from cluster.runs.reward.model import RewardModelConfig
-from cluster.runs.reward.pretraining import PretrainingConfig
-from cluster.runs.reward.questions import QuestionsConfig
-from cluster.runs.reward.reliability import ReliabilityConfig
-from cluster.runs.reward.signals import SignalsConfig
 from policies.rllib_module import ActorCriticModule
 from policies.settings import PrecisionName, UpdateSettings
 
 
-class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
+class HITLConfig(PeopleConfig):
     """Settings of `HITL`: by default PPO on the environment's reward alone."""
 
     def __init__(self, algo_class: Any = None) -> None:
@@ -69,23 +57,8 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.max_policy_lag = 2
         self.fixed_horizon: int | None = None
         self.allow_variable_horizon = False
-        self.reward_sources = RewardSourcesConfig(environment=1.0, learned=0.0)
-        self.intrinsic = IntrinsicConfig()
-        self.reward_model = RewardModelConfig()
-        self.questions = QuestionsConfig()
-        self.signals = SignalsConfig()
-        self.augmentation = AugmentationConfig()
-        self.corrections = CorrectionsConfig()
-        self.guards = GuardsConfig()
-        self.demonstrations = DemonstrationsConfig()
-        self.pretraining = PretrainingConfig()
-        self.reliability = ReliabilityConfig()
-        self.stages = StagesConfig()
-        self.acting = ActingConfig()
-        self.imitation = ImitationConfig()
         self.least_update_s = 0.0
         self.learner_device: Device | None = None
-        self.feedback_link: FeedbackLink | FeedbackService | None = None
 
     @classmethod
     def from_run(cls, run: RunConfig, feedback: FeedbackLink | None = None) -> "HITLConfig":
@@ -219,63 +192,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
         self.allow_variable_horizon = allow_variable
         return self
 
-    def people(
-        self,
-        *,
-        sources: RewardSourcesConfig | None = None,
-        intrinsic: IntrinsicConfig | None = None,
-        model: RewardModelConfig | None = None,
-        questions: QuestionsConfig | None = None,
-        signals: SignalsConfig | None = None,
-        augmentation: AugmentationConfig | None = None,
-        corrections: CorrectionsConfig | None = None,
-        guards: GuardsConfig | None = None,
-        demonstrations: DemonstrationsConfig | None = None,
-        pretraining: PretrainingConfig | None = None,
-        reliability: ReliabilityConfig | None = None,
-        stages: StagesConfig | None = None,
-        acting: ActingConfig | None = None,
-        feedback: FeedbackLink | FeedbackService | None = None,
-    ) -> Self:
-        """Choose the reward sources, and how the learned one comes about.
-
-        Args:
-            sources: weights of the sum.
-            intrinsic: the one that explores.
-            model: of the learned one.
-            questions: what people are asked.
-            signals: how what they say live is read.
-            augmentation: how the learned one weighs actions beside their values.
-            corrections: how what they do instead is.
-            guards: what is done when the learned one seems to be wrong.
-            demonstrations: how what they show is.
-            pretraining: what they said before.
-            reliability: what an honest teacher is like.
-            stages: what people watch live.
-            acting: who acts.
-            feedback: a run that is open, or a service on which each algorithm opens its own.
-        """
-        self.reward_sources = sources or self.reward_sources
-        self.intrinsic = intrinsic or self.intrinsic
-        self.reward_model = model or self.reward_model
-        self.questions = questions or self.questions
-        self.signals = signals or self.signals
-        self.augmentation = augmentation or self.augmentation
-        self.corrections = corrections or self.corrections
-        self.guards = guards or self.guards
-        self.demonstrations = demonstrations or self.demonstrations
-        self.pretraining = pretraining or self.pretraining
-        self.reliability = reliability or self.reliability
-        self.stages = stages or self.stages
-        self.acting = acting or self.acting
-        self.feedback_link = feedback or self.feedback_link
-        return self
-
-    def experts(self, imitation: ImitationConfig) -> Self:
-        """Choose how the policy learns from what experts do."""
-        self.imitation = imitation
-        return self
-
     @property
     def environment_config(self) -> EnvironmentConfig:
         """The environment as `cluster.environments.making` makes it."""
@@ -285,30 +201,6 @@ class HITLConfig(AlgorithmConfig):  # type: ignore[misc]
     def update_settings(self) -> UpdateSettings:
         """The numbers of an update."""
         return update_settings(self)
-
-    @property
-    def learns_reward(self) -> bool:
-        """Whether the reward model is one of the sources."""
-        return bool(self.reward_sources.learned or self.augmentation.weight)
-
-    @property
-    def heeds_signals(self) -> bool:
-        """Whether signals are about the policy, which learns from them."""
-        return self.signals.reading != "reward"
-
-    @property
-    def heeds_alone(self) -> bool:
-        """Whether the policy learns from nothing but signals about it."""
-        return self.heeds_signals and not any(self.reward_sources.model_dump().values())
-
-    @property
-    def learns_from_people(self) -> bool:
-        """Whether people teach a reward, say what to do, or correct what they see on stages."""
-        return (
-            self.learns_reward
-            or self.imitation.asks_people
-            or (self.stages.are_open and (self.imitation.imitates or self.heeds_signals))
-        )
 
     @property
     def life(self) -> str:

@@ -11,21 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 
 from cluster.cli.supervision.supervisor import DriverCode
 from cluster.environments.making import check_learnable, task_of
-from cluster.experts import make_expert
 from cluster.feedback.earlier import check_recorded
-from cluster.feedback.evidence import device_of
-from cluster.feedback.guarding import alarms_told
 from cluster.feedback.progress_reporter import VERSION_MARGIN, ProgressReporter
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import GreedyReward, Judged, evaluate
 from cluster.loop.local_ray import start_ray
+from cluster.loop.policy_check import check_policy
+from cluster.loop.progress_row import progress_row
 from cluster.metrics import DriverMetrics
 from cluster.one_life import live
 from cluster.priority import give_way
@@ -34,20 +32,14 @@ from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder, read_json, write_json
 from cluster.runs.loading import load_run
 from cluster.runs.progress import Phase, ProgressRow, ProgressWriter
-from hitl.acting import make_acting
 from hitl.client.training import TrainingClient
 from hitl.errors import ConfigError, StaleEpoch
 from hitl.events import Progress, Run, Task
-from hitl.reward.network.ensemble import RewardEnsemble
-from hitl.reward.network.inputs import InputSpace
-from hitl.reward.online import KindReport
-from hitl.spaces import safe_action
 from policies.networks import ActorCritic
 
 logger = logging.getLogger(__name__)
 
 _ROW_SECONDS = 0.5
-_NOTHING = KindReport()
 
 
 class Driver:
@@ -196,65 +188,7 @@ class Driver:
         )
 
     def _row(self, phase: Phase) -> ProgressRow:
-        algorithm, statistics = self.algorithm, self.algorithm.statistics
-        teaching = algorithm.teaching
-        state = teaching.state if teaching else None
-        kinds = state.report.kinds if state and state.report else {}
-        heard = algorithm.heeding.state if algorithm.heeding else None
-        imitated = algorithm.imitating.state if algorithm.imitating else None
-        without_clip = [s.segments_without_clip for s in (state, imitated) if s]
-        comparisons, signals, corrections = (
-            kinds.get(kind, _NOTHING) for kind in ("comparisons", "signals", "corrections")
-        )
-        return ProgressRow(
-            time=time.time(),
-            wall_seconds=time.monotonic() - self._started,
-            phase=phase,
-            env_steps=algorithm.env_steps,
-            updates=algorithm.updates,
-            policy_version=algorithm.policy_version,
-            reward_version=teaching.version if teaching else 0,
-            lag_updates=statistics.lag_updates,
-            steps_per_second=statistics.steps_per_second,
-            true_return=statistics.true_return,
-            predicted_return=statistics.predicted_return,
-            comparisons=state.answered if state else 0,
-            asked=state.asked if state else 0,
-            open_questions=state.asked - state.answered if state else 0,
-            heldout_accuracy=comparisons.heldout_accuracy,
-            heldout_log_loss=comparisons.heldout_log_loss,
-            plain_heldout_accuracy=comparisons.plain_heldout_accuracy,
-            plain_heldout_log_loss=comparisons.plain_heldout_log_loss,
-            train_accuracy=comparisons.train_accuracy,
-            fresh_accuracy=comparisons.fresh_accuracy,
-            fresh_log_loss=comparisons.fresh_log_loss,
-            calibration_error=known.error if (known := comparisons.reliability) else None,
-            reliability=known.rows if known else [],
-            signals=heard.count if heard else signals.count,
-            signal_accuracy=signals.heldout_accuracy,
-            unplaced_signals=heard.unplaced if heard else state.unplaced_signals if state else 0,
-            expired_signals=heard.expired if heard else 0,
-            segments_without_clip=sum(without_clip),
-            not_worth_asking=state.not_worth_asking if state else 0,
-            teachers=[teacher.to_json() for teacher in state.teachers] if state else [],
-            flagged_teachers=sum(bool(teacher.flags) for teacher in state.teachers) if state else 0,
-            teacher_agreement=state.agreement if state else None,
-            delays=dict(state.delays) if state else {},
-            corrections=corrections.count or (imitated.corrected if imitated else 0),
-            correction_accuracy=corrections.heldout_accuracy,
-            relabels=imitated.relabels if imitated else 0,
-            open_relabels=imitated.open_relabels if imitated else 0,
-            expert_share=statistics.expert_share if self.config.imitation.expert else None,
-            risk=statistics.losses.get("risk"),
-            labels=imitated.labels if imitated else 0,
-            demonstrated=imitated.demonstrated if imitated else 0,
-            losses={k: v for k, v in statistics.losses.items() if k.endswith("loss") or k == "entropy"},
-            refused_reward_versions=state.refused if state else 0,
-            rolled_back_reward_versions=state.rollbacks if state else 0,
-            **(alarms_told(state.alarms) if state else {}),
-            dropped_rollouts=algorithm.dropped_rollouts,
-            lost_environments={str(why): count for why, count in statistics.lost_environments.items()},
-        )
+        return progress_row(self.algorithm, self.config, phase, wall_seconds=time.monotonic() - self._started)
 
     def _evaluate(self) -> list[float]:
         episodes, seed = self.config.evaluation.episodes, self.config.seed
@@ -293,42 +227,6 @@ class Driver:
             "policy_version": row.policy_version,
             "reward_version": row.reward_version,
         }
-
-
-def check_policy(spaces: tuple[Any, Any], config: RunConfig) -> None:
-    """Refuse settings that do not fit the environment's spaces, before any process meets them.
-
-    Raises:
-        ConfigError: for these spaces there is no such policy, mixture, reward model, feature of it, safe action or
-            expert.
-    """
-    try:
-        with torch.device("meta"):
-            ActorCritic(*spaces, **config.policy.model_dump())
-            if config.learns_reward:
-                model = config.reward.model
-                seen = InputSpace.of(*spaces, model.inputs)
-                device_of(model, seen)
-                RewardEnsemble(seen, members=model.members, hidden=model.hidden)
-        if config.acting.kind != "policy":
-            make_acting(
-                config.acting.settings,
-                *spaces,
-                seed=0,
-                model_config=config.policy.model_dump(),
-                inputs=config.reward.model.inputs,
-            )
-        if config.stages.count:
-            safe_action(config.stages.safe_action, spaces[1])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from error
-    if config.imitation.expert:
-        make_expert(config.imitation.expert, *spaces)
-    if config.reward.augmentation.weight and not isinstance(spaces[1], gym.spaces.Discrete):
-        raise ConfigError(
-            "reward.augmentation: it looks at what each action is worth, so it is for Discrete actions; "
-            f"set its weight to 0 for {spaces[1]}"
-        )
 
 
 def main(argv: list[str] | None = None) -> int:

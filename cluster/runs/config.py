@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cluster.runs.contradictions import contradiction
 from cluster.runs.imitation_config import ImitationConfig
-from cluster.runs.learner_config import LearnerConfig, policy_complaint
+from cluster.runs.learner_config import LearnerConfig
+from cluster.runs.learns_from import LearnsFrom, Taught
 from cluster.runs.live_config import ActingConfig, SimulatedTeachersConfig, StagesConfig
-from cluster.runs.relabel_config import relabel_complaint
-from cluster.runs.reward.config import RewardConfig, actions_complaint
-from cluster.runs.reward.pretraining import pretraining_complaint
-from cluster.runs.reward.questions import kinds_complaint
+from cluster.runs.reward.config import RewardConfig
 from cluster.runs.section import NotNegative, NotNegativeReal, Positive, PositiveReal, Section
 from policies.settings import EncoderName
 
@@ -163,7 +162,7 @@ class MonitoringConfig(Section):
     """Port of the feedback service's /metrics; 0 takes a free one."""
 
 
-class RunConfig(Section):
+class RunConfig(Section, LearnsFrom):
     """A whole run."""
 
     name: str = "run"
@@ -192,28 +191,15 @@ class RunConfig(Section):
     monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
 
     @property
-    def learns_reward(self) -> bool:
-        """Whether a reward model is trained."""
-        return self.reward.sources.learned != 0 or self.reward.augmentation.weight > 0
-
-    @property
     def asks_questions(self) -> bool:
         """Whether teachers are asked to compare."""
         return self.learns_reward and self.reward.questions.budget > 0
 
     @property
-    def heeds_signals(self) -> bool:
-        """Whether signals are about the policy, which learns from them."""
-        return self.reward.signals.reading != "reward"
-
-    @property
-    def learns_from_people(self) -> bool:
-        """Whether people teach a reward, say what to do, or correct what they see on stages: a service is needed."""
-        return (
-            self.learns_reward
-            or self.imitation.asks_people
-            or (self.stages.are_open and (self.imitation.imitates or self.heeds_signals))
-        )
+    def taught(self) -> Taught:
+        """The settings that say what is learnt from."""
+        reward = self.reward
+        return Taught(reward.sources, reward.augmentation, reward.signals, self.imitation, self.stages)
 
     @property
     def batch_steps(self) -> int:
@@ -221,131 +207,7 @@ class RunConfig(Section):
         return max(self.rollouts.env_runners, 1) * self.rollouts.envs_per_runner * self.rollouts.steps
 
     @model_validator(mode="after")
-    def _policy_can_be_learnt(self) -> Self:
-        learns = not self.imitation.alone and self.acting.kind != "reward"
-        if learns and self.learner.takes_minibatches and self.learner.minibatch_size > self.batch_steps:
-            raise ValueError(
-                f"learner.minibatch_size is {self.learner.minibatch_size}, but one update has only "
-                f"{self.batch_steps} steps (env_runners x envs_per_runner x steps); lower it"
-            )
-        if complaint := policy_complaint(
-            self.learner,
-            shared=self.policy.shared,
-            recurrent=self.policy.recurrent,
-            steps=self.rollouts.steps,
-        ):
-            raise ValueError(complaint)
-        return self
-
-    @model_validator(mode="after")
-    def _experts_can_be_imitated(self) -> Self:
-        imitation, sources = self.imitation, self.reward.sources
-        if complaint := relabel_complaint(self) or kinds_complaint(self) or pretraining_complaint(self):
-            raise ValueError(complaint)
-        somebody = (
-            imitation.expert or imitation.demonstrations or imitation.asks_people or self.stages.are_open
-        )
-        if imitation.alone and not somebody:
-            raise ValueError(
-                "imitation.alone: there is nobody to imitate; name a program with imitation.expert or what was "
-                "done before with imitation.demonstrations, ask people with imitation.questions.budget, or let them "
-                "correct and take over with stages.count"
-            )
-        if imitation.alone and (self.policy.recurrent or any(sources.model_dump().values())):
-            raise ValueError(
-                "imitation.alone: the policy only imitates, which recurrent policies cannot, and reads no reward; "
-                "set all reward.sources to 0 and leave policy.recurrent empty"
-            )
-        if imitation.weight and (self.policy.recurrent or self.learner.objective == "trpo"):
-            raise ValueError(
-                "imitation.weight: labels have no history for a recurrent policy to remember, and trpo takes no "
-                "gradient steps for them to join; set imitation.weight to 0, or policy.recurrent to null and "
-                "learner.objective to ppo_clip"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _signals_can_be_heeded(self) -> Self:
-        if not self.heeds_signals:
-            return self
-        reading, alone = self.reward.signals.reading, not any(self.reward.sources.model_dump().values())
-        if not self.stages.are_open:
-            raise ValueError(
-                f"reward.signals.reading: nobody can say what is meant by {reading}; give people something to "
-                "watch with stages.count"
-            )
-        if self.imitation.alone or self.acting.kind != "policy":
-            raise ValueError(
-                f"reward.signals.reading: {reading} teaches a policy, but this run's imitates alone or does not act; "
-                "set imitation.alone to false and acting.kind to policy, or the reading to reward"
-            )
-        if self.policy.recurrent or (self.learner.objective == "trpo" and not alone):
-            raise ValueError(
-                f"reward.signals.reading: {reading} knows no history for a recurrent policy to remember, and trpo "
-                "takes no gradient steps for signals to join; set policy.recurrent to null and learner.objective "
-                "to ppo_clip"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _people_can_teach(self) -> Self:
-        live = self.teachers.live
-        if self.stages.are_open and not self.learns_from_people:
-            raise ValueError(
-                "stages.count: nobody learns from who watches; set reward.sources.learned, imitation.weight or "
-                "reward.signals.reading, or stages.count to 0"
-            )
-        if live.count and not (self.stages.count and live.judge):
-            raise ValueError(
-                "teachers.live.count: live teachers need stages to watch (stages.count) and an opinion "
-                "(teachers.live.judge: module:Class)"
-            )
-        if self.acting.kind != "policy" and not self.learns_reward:
-            raise ValueError(
-                f"acting.kind: {self.acting.kind} acts by the reward model, but nobody teaches one; "
-                "set reward.sources.learned, or acting.kind to policy"
-            )
-        reward = self.reward
-        if complaint := actions_complaint(
-            reward.model, reward.signals, reward.augmentation, acting=self.acting.kind
-        ):
-            raise ValueError(complaint)
-        return self
-
-    @model_validator(mode="after")
-    def _reward_can_be_learnt(self) -> Self:
-        reward, questions = self.reward, self.reward.questions
-        nothing = not any(reward.sources.model_dump().values())
-        if nothing and not (self.imitation.alone or self.heeds_signals):
-            raise ValueError(
-                "reward.sources: every weight is 0, so nothing would be learnt; "
-                "set environment, learned or intrinsic to something else"
-            )
-        if not self.learns_reward:
-            return self
-        if questions.segment_steps > self.rollouts.steps:
-            raise ValueError(
-                f"reward.questions.segment_steps is {questions.segment_steps}, but a rollout has only "
-                f"{self.rollouts.steps} steps (rollouts.steps) to cut segments from; "
-                "shorten one or lengthen the other"
-            )
-        if questions.initial > questions.budget:
-            raise ValueError(
-                f"reward.questions.initial is {questions.initial}, more than the whole budget "
-                f"of {questions.budget}"
-            )
-        if questions.clips and not self.stages.count:
-            raise ValueError(
-                "reward.questions.clips: only stages render clips; set stages.count to 1 or more"
-            )
-        if questions.clips and self.mode == "lockstep":
-            raise ValueError(
-                "reward.questions.clips: what stages play depends on the time that they have, so it is no function "
-                "of the seed; set mode to overlapped, or reward.questions.clips to false"
-            )
-        if questions.clips and questions.segment_steps > self.stages.unwatched_steps:
-            raise ValueError(
-                f"stages.unwatched_steps is {self.stages.unwatched_steps}, less than one segment of "
-                f"{questions.segment_steps} steps (reward.questions.segment_steps)"
-            )
+    def _nothing_contradicts(self) -> Self:
+        if why := contradiction(self):
+            raise ValueError(why)
         return self

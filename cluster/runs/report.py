@@ -13,6 +13,7 @@ from cluster.runs.goal import goal_lines
 from cluster.runs.keys import walk
 from cluster.runs.lives import start_time
 from cluster.runs.loading import load_run
+from cluster.runs.page import page, table
 from cluster.runs.pictures import picture_files
 from cluster.runs.progress import ProgressRow, read_status
 from cluster.runs.wording import duration, number, percent
@@ -37,18 +38,17 @@ def write_report(folder: RunFolder) -> Path:
     config, row = load_run(folder.run_file), read_status(folder)
     summary = read_json(folder.summary_file)
     facts = _facts(config, row, summary)
-    page = _PAGE.format(
-        title=html.escape(folder.run_id),
-        subtitle=html.escape(_subtitle(config, folder, finished=summary is not None)),
+    body = _BODY.format(
         tiles="".join(_tile(name, value) for name, value in facts),
         goal=_goal(config, summary),
         alarms=_alarms(config, row),
         pictures="".join(map(_picture, picture_files(folder))) or "<p>This run has no numbers to draw.</p>",
         teachers=_teachers(row),
         settings=_settings(config),
-        summary=_table(("", ""), _summary_rows(summary)) if summary else "<p>The run is not done yet.</p>",
+        summary=table(("", ""), _summary_rows(summary)) if summary else "<p>The run is not done yet.</p>",
     )
-    write_text(folder.report_file, page)
+    subtitle = _subtitle(config, folder, finished=summary is not None)
+    write_text(folder.report_file, page(folder.run_id, subtitle, body, style=_STYLE))
     return folder.report_file
 
 
@@ -95,7 +95,7 @@ def _goal(config: RunConfig, summary: dict[str, Any] | None) -> str:
     ]
     verdict = "met" if all(line.met for line in lines) else "missed"
     head = f'<h2>Goal <span class="{verdict}">{verdict}</span></h2>'
-    return head + _table(("", "reached", "asked for", ""), rows)
+    return head + table(("", "reached", "asked for", ""), rows)
 
 
 def _alarms(config: RunConfig, row: ProgressRow | None) -> str:
@@ -108,7 +108,7 @@ def _alarms(config: RunConfig, row: ProgressRow | None) -> str:
         ("it has cleared", "no" if row.alarm_holds else "yes"),
         ("reward.guards.on_alarm", config.reward.guards.on_alarm),
     ]
-    return "<h2>Alarms: the policy may have raised the learned reward alone</h2>" + _table(("", ""), rows)
+    return "<h2>Alarms: the policy may have raised the learned reward alone</h2>" + table(("", ""), rows)
 
 
 def _picture(path: Path) -> str:
@@ -142,7 +142,7 @@ def _teachers(row: ProgressRow | None) -> str:
     names = ("", "answers", "skips", "shared", "agreement", "first", "seconds", "weight", "flags")
     return (
         f"<h2>Teachers</h2><p class='sub'>{alpha}Whoever is flagged still counts (docs/teachers.md).</p>"
-        + _table(names, rows)
+        + table(names, rows)
     )
 
 
@@ -179,54 +179,23 @@ def _summary_rows(summary: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield name, text
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+_STYLE = """* { box-sizing: border-box; }
+.tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
+.tile { background: var(--tile); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1rem; }
+.tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; color: var(--accent); }
+.tile span, figcaption { color: var(--soft); font-size: .875rem; }
+.pictures { display: grid; gap: 1.25rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
+figure { margin: 0; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
+figure img { display: block; width: 100%; background: #fff; }
+figcaption { padding: .6rem .9rem .8rem; }
+td, th { vertical-align: top; overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
+.settings td:last-child { color: var(--soft); }
+.met { color: var(--good); } .missed { color: var(--bad); }
+summary { cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }"""
 
-    top = f"<thead>{line(head, 'th')}</thead>" if any(head) else ""
-    return f"<table>{top}<tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --paper: #ffffff; --ink: #1d2330; --soft: #667085; --line: #e4e7ec;
-  --tile: #f6f8fa; --accent: #0f8b8d; --good: #1a7f4b; --bad: #b42318; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --paper: #14171c; --ink: #e7eaf0; --soft: #98a2b3;
-  --line: #2a303a; --tile: #1c2129; --accent: #4cc9c0; --good: #54c98a; --bad: #f97066; }} }}
-* {{ box-sizing: border-box; }}
-body {{ margin: 0 auto; max-width: 1080px; padding: 2.5rem 1.25rem 4rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }}
-h1 {{ font-size: 1.7rem; margin: 0; overflow-wrap: anywhere; }}
-h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .75rem; }}
-.sub {{ color: var(--soft); margin: .25rem 0 1.75rem; }}
-.tiles {{ display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }}
-.tile {{ background: var(--tile); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1rem; }}
-.tile b {{ display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; color: var(--accent); }}
-.tile span, figcaption {{ color: var(--soft); font-size: .875rem; }}
-.pictures {{ display: grid; gap: 1.25rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }}
-figure {{ margin: 0; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }}
-figure img {{ display: block; width: 100%; background: #fff; }}
-figcaption {{ padding: .6rem .9rem .8rem; }}
-table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
-td, th {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }}
-th {{ color: var(--soft); font-weight: 500; }}
-td:first-child {{ white-space: nowrap; }}
-.settings td:last-child {{ color: var(--soft); }}
-.met {{ color: var(--good); }} .missed {{ color: var(--bad); }}
-summary {{ cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class="sub">{subtitle}</p>
-<div class="tiles">{tiles}</div>
+_BODY = """<div class="tiles">{tiles}</div>
 {goal}
 {alarms}
 <h2>Pictures</h2>
@@ -237,7 +206,4 @@ summary {{ cursor: pointer; font-weight: 600; margin: 2.5rem 0 .75rem; }}
 <details><summary>Settings</summary>
 <p class="sub">Those that differ from the default are bold.</p>
 {settings}
-</details>
-</body>
-</html>
-"""
+</details>"""

@@ -14,7 +14,8 @@ from hitl.errors import HandrailError, InvalidRequest, StorageError
 from hitl.events import Correction, Segment
 from hitl.fields import check_count, check_id
 from hitl.service.call import Call
-from hitl.service.stages import Audience, Ended, LiveStage, News, Stages, Stored
+from hitl.service.live_stage import Audience, Ended, LiveStage, News, Stored
+from hitl.service.stages import Stages
 from hitl.service.steps import Taken
 from hitl.stages import ActionSpace, Command, is_own_stage_id
 from hitl.storage import asking, journal, runs, segments, showings

@@ -10,7 +10,8 @@ from hitl.errors import NotFound, Unavailable
 from hitl.fields import check_count, check_id, encode_time
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
-from hitl.service.stages import LiveStage, Stages, Watch
+from hitl.service.live_stage import LiveStage, Watch
+from hitl.service.stages import Stages
 from hitl.stages import StageFrame, StageState
 from hitl.storage import runs
 from hitl.storage.storage import Storage

@@ -104,10 +104,11 @@ def recorded_answers(database: Path, run_id: str) -> dict[str, Said]:
             answers[entry.teacher_id, event.event_id] = event
         elif isinstance(event, Retraction):
             answers.pop((entry.teacher_id, event.retracted_event_id), None)
-    return {event.question_id: _said(event) for event in answers.values()}
+    return {event.question_id: said_in(event) for event in answers.values()}
 
 
-def _said(event: Answer) -> Said:
+def said_in(event: Answer) -> Said:
+    """Return what an answer says, whatever its kind."""
     match event:
         case Comparison():
             return event.choice

@@ -1,5 +1,6 @@
 """What asking knows of questions that several teachers answer; nothing here needs Ray."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,14 @@ class Publisher:
         self.asked = list(questions)
         self.published = [cutting.segment.segment_id for cutting in cuttings]
         return Asked(question_ids=[q.question_id for q in questions if q.question_id not in self.lost])
+
+
+@pytest.fixture
+def news() -> threading.Event:
+    """Such that nobody waits by any other clock than the test's."""
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def test_second_answers_that_never_come_free_the_budget(publisher: Publisher) ->
 
 
 def test_lockstep_waits_for_first_answers_and_then_while_more_come(
-    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, news: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
@@ -120,11 +129,13 @@ def test_lockstep_waits_for_first_answers_and_then_while_more_come(
         if clock[0] in coming:
             one.take_answer(coming[clock[0]])
 
-    one.wait_for_answers(look, timeout_seconds=100.0)
+    one.wait_for_answers(look, news=news, timeout_seconds=100.0)
     assert (clock[0], one.answers, one.asked) == (28.5, 4, 4)
 
 
-def test_one_teacher_alone_holds_nobody_up(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_teacher_alone_holds_nobody_up(
+    publisher: Publisher, news: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     one = asking(publisher, lambda asked: [replace(question, answers=2) for question in asked])
@@ -137,7 +148,7 @@ def test_one_teacher_alone_holds_nobody_up(publisher: Publisher, monkeypatch: py
     for waited in (module.MORE_SECONDS, 0.0):
         begun = clock[0]
         one.ask(*questions(one, 1), env_steps=0)
-        one.wait_for_answers(look, timeout_seconds=100.0)
+        one.wait_for_answers(look, news=news, timeout_seconds=100.0)
         assert clock[0] - begun == 0.5 + waited
     one.take_answer("q1-00001")
     assert one._others_answer

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,11 @@ def test_the_alarm_is_over_when_a_fit_knows_the_answers() -> None:
     guard.hear(_report(WRONG), _asking(), env_steps=90)
     assert guard.state.reason is None
     assert guard.state.raised == ALARM.raised
+    # The next one is asked about by itself, whatever is open, and no regular round ends it.
+    guard.state = ALARM
+    assert guard.wanted(_asking(open=3), fit_is_due=True) > 0
+    guard.hear(_report(WRONG), _asking(), env_steps=95)
+    assert guard.state.reason == "saturation"
 
 
 def test_a_regular_round_ends_no_alarm_by_itself() -> None:
@@ -94,10 +100,13 @@ def test_no_round_of_questions_ends_an_alarm_that_waits_for_none(on_alarm: str) 
 
 
 def test_a_person_ends_it() -> None:
-    guard = _guard(on_alarm="freeze")
+    guard = _guard(on_alarm="ask")
+    guard.has_asked()
     guard.thaw()
     assert guard.state.reason is None
     assert guard.state.batches == 3
+    guard.state = ALARM
+    assert guard.wanted(_asking(open=3), fit_is_due=True) > 0, "nobody has been asked about this one"
 
 
 def test_what_the_driver_has_kept_is_taken_over_if_it_is_further() -> None:
@@ -115,9 +124,26 @@ def test_alarms_and_rollbacks_are_logged(caplog: pytest.LogCaptureFixture) -> No
         guard.hear(_report(*[WRONG] * 4), _asking(), env_steps=120)
     assert "alarm (agreement)" in caplog.text
     assert guard.state.raised == ((120, "agreement"),)
+    assert "has cleared" not in caplog.text
     guard.hear(_report(rolled_back=True), _asking(), env_steps=130)
     assert guard.rollbacks == 1
     assert "earlier reward version is back" in caplog.text
+    calm = OnPolicy(predicted=1.0, disagreement=0.0, saturation=0.0)
+    over = _guard(dataclasses.replace(ALARM, newest=calm), clear_answers=2)
+    over.hear(_report(RIGHT, RIGHT), _asking(), env_steps=140)
+    assert over.state.reason is None
+    assert "the alarm (saturation) has cleared" in caplog.text
+
+
+@pytest.mark.parametrize(("budget", "raises"), [(10, True), (1000, False)])
+def test_the_more_answers_a_run_will_have_the_more_they_must_say(budget: int, raises: bool) -> None:
+    guards = GuardsConfig()
+    reward = RewardConfig(guards=guards, questions=QuestionsConfig(budget=budget))
+    guard = Guard(reward, InputSpace(observation_size=2, action_size=2, discrete=True))
+    heard = math.log(100 / guards.false_alarms)
+    guard.state = dataclasses.replace(STRANGE, predicted_before=0.5, agreement_sum=heard)
+    guard.hear(_report(WRONG), _asking(), env_steps=90)
+    assert (guard.state.reason == "agreement") == raises
 
 
 def test_rows_of_progress_say_it() -> None:

@@ -146,7 +146,10 @@ def test_before_the_first_row_it_is_starting() -> None:
     live, output = view(terminal=True)
     with live:
         live.show(None, PROCESSES)
+        assert "\x1b[?25l" in output.getvalue(), "while it draws there is no cursor"
+        assert "\x1b[?25h" not in output.getvalue()
     assert "starting" in output.getvalue()
+    assert "\x1b[?25h" in output.getvalue(), "and then it is given back"
 
 
 def test_the_last_row_of_an_earlier_life_is_not_shown_as_news() -> None:

@@ -4,6 +4,7 @@ import urllib.request
 from typing import Any
 
 from hitl.events import Answer, Goal, GoalQuestion, Question, Ranking, RankingQuestion, Rating, RatingQuestion
+from hitl.teachers.replay import said_in
 from tests.hitl.live import LiveRun, LiveService
 
 WALKS = ("slow", "fast", "still")
@@ -34,14 +35,8 @@ def answer(kind: str, said: Any, run_id: str = "run", question_id: str = "q", **
 
 
 def said(event: object) -> Any:
-    match event:
-        case Ranking():
-            return event.ranks
-        case Rating():
-            return event.rating
-        case Goal():
-            return event.reached
-    raise AssertionError(event)
+    assert isinstance(event, Answer)
+    return said_in(event)
 
 
 def publish(run: LiveRun) -> None:

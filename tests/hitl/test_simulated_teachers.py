@@ -119,6 +119,7 @@ def test_answering_takes_time_on_average(service: LiveService, live_run: LiveRun
     times = [teacher.thinking_seconds(question) for question in leased]
     assert len(times) == 200
     assert np.mean(times) == pytest.approx(2.0, abs=0.4)
+    assert np.std(times) == pytest.approx(1.0, abs=0.25), "of a gamma distribution with shape 4"
     assert min(times) > 0
     assert len(set(times)) == 200
 

@@ -157,6 +157,13 @@ def test_some_err_where_both_look_alike(apart: float, share: float) -> None:
     assert np.mean(wrong) == pytest.approx(share, abs=0.04)
 
 
+def test_two_chances_to_err_are_those_of_one_after_the_other() -> None:
+    """Half of the time it errs anyway, and of the rest half of the time as both look half alike: 3 / 4."""
+    rng, settings = np.random.default_rng(0), SimulatedSettings(mistake=0.5, alike_mistake=1.0)
+    said = [answer(np.ones(1), np.zeros(1), rng, settings, alike=0.5) for _ in range(2000)]
+    assert said.count(Choice.SECOND) / 2000 == pytest.approx(0.75, abs=0.04)
+
+
 def test_likeness() -> None:
     rng = np.random.default_rng(0)
     looks = rng.standard_normal((50, 2, 3))
@@ -176,9 +183,30 @@ def test_thresholds_are_of_all_that_a_teacher_has_seen() -> None:
     assert fresh.choose(leased(looks, looks, "q1", (1.0, 0.5))) is Choice.FIRST
 
 
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"skip_share": 0.5}, Choice.SKIP),
+        ({"skip_share": 0.499}, Choice.FIRST),
+        ({"equal_share": 0.5}, Choice.TIE),
+        ({"equal_share": 0.499}, Choice.FIRST),
+        ({"tie_threshold": 1.0}, Choice.TIE),
+        # The greater of the two counts, not their sum.
+        ({"equal_share": 0.25, "tie_threshold": 0.75}, Choice.FIRST),
+    ],
+)
+def test_what_is_as_good_as_a_threshold_is_below_it(own: dict[str, float], said: Choice) -> None:
+    """The mean of 7, 0, 1 and 0 is 2."""
+    seen, rng = SeenReturns(), np.random.default_rng(0)
+    seen.add(7.0, 0.0)
+    settings = SimulatedSettings(**own)  # type: ignore[arg-type]
+    assert answer(np.array([1.0]), np.array([0.0]), rng, settings, seen=seen) is said
+
+
 def test_an_adversary_is_an_oracle_turned_round_and_a_lazy_one_does_not_look() -> None:
     rng = np.random.default_rng(0)
     better, worse = np.ones(3), np.zeros(3)
+    assert settings_of("adversary").mistake == 1.0, "it never errs to the good"
     for _ in range(20):
         assert answer(better, worse, rng, settings_of("adversary")) is Choice.SECOND
         assert answer(worse, better, rng, settings_of("lazy")) is Choice.FIRST

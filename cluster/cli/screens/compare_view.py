@@ -2,17 +2,16 @@
 
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.screens.live_view import process_dots
+from cluster.cli.screens.redrawn import Redrawn
 from cluster.cli.supervision.supervisor import ProcessState
 from cluster.comparison.folder import ComparisonFolder, ComparisonSettings
 from cluster.comparison.wording import condorcet_line, ranking, said_chance, said_line, verdict
@@ -21,16 +20,14 @@ from cluster.runs.progress import ProgressRow
 from cluster.runs.wording import duration, number
 from hitl.errors import HandrailError
 
-_REDRAW_SECONDS = 0.25
-_LINE_SECONDS = 5.0
 _BAR_WIDTH = 21
 _LEAST_WIDTH_FOR_BARS = 100
 _PLAIN_WIDTH = 200
 """Columns where no terminal says how wide it is."""
 
 
-class CompareView:
-    """Shows one comparison; a context manager, because the terminal must be given back."""
+class CompareView(Redrawn):
+    """Shows one comparison."""
 
     def __init__(
         self,
@@ -48,30 +45,22 @@ class CompareView:
             started: when the command started, in seconds since 1970.
             console: where to draw; standard output by default.
         """
+        super().__init__(console)
         self._folder, self._settings, self._started = folder, settings, started
-        self._console = console or Console(highlight=False)
-        if not self._console.is_terminal:
+        if not self._draws:
             self._console.width = _PLAIN_WIDTH
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._due, self._said = 0.0, -1
+        self._said = -1
 
     def show(self, row: ProgressRow | None, processes: list[ProcessState]) -> None:
         """Show how it stands; called often, drawn four times a second or said every five."""
-        if time.monotonic() < self._due:
+        if not self._is_due:
             return
         found = self._found()
-        if self._live is not None:
-            self._live.update(self.panel(found, processes), refresh=True)
-            self._due = time.monotonic() + _REDRAW_SECONDS
+        if self._draws:
+            self._draw(self.panel(found, processes))
         elif found is not None and found["comparisons"] != self._said:
             self._said = found["comparisons"]
-            line = f"{self._said}/{found['budget']} answers  {verdict(found)}"
-            self._console.print(line, soft_wrap=True, markup=False)
-            self._due = time.monotonic() + _LINE_SECONDS
-
-    def note(self, text: str) -> None:
-        """Say something that happened, above the panel."""
-        self._console.print(Text(text), soft_wrap=True)
+            self._say(f"{self._said}/{found['budget']} answers  {verdict(found)}")
 
     def conclude(self) -> None:
         """Print what was found, and where the report is."""
@@ -128,17 +117,6 @@ class CompareView:
         with suppress(HandrailError):
             return read_json(self._folder.standings_file)
         return None
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
 
 def scores(found: dict[str, Any], *, bars: bool) -> Table:

@@ -2,35 +2,27 @@
 
 import itertools
 import time
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cluster.cli.screens.redrawn import Redrawn
 from cluster.cli.supervision.supervisor import ProcessState
 from cluster.runs.config import RunConfig
 from cluster.runs.progress import ProgressRow
 from cluster.runs.wording import duration, number, percent, sparkline
 
-_REDRAW_SECONDS = 0.25
-_LINE_SECONDS = 5.0
 _SPARKLINE_WIDTH = 12
 _MOST_HISTORY = 4096
 
 _DOTS = {"running": "green", "restarting": "yellow", "ended": "dim", "given up": "red"}
 
 
-class LiveView:
-    """Shows one run; a context manager, because the terminal must be given back.
-
-    It draws only when it is told to, with no thread of its own: the parent forks, and forking is safe with
-    one thread only.
-    """
+class LiveView(Redrawn):
+    """Shows one run."""
 
     def __init__(
         self, config: RunConfig, run_id: str, *, started: float, console: Console | None = None
@@ -43,10 +35,8 @@ class LiveView:
             started: when the command started, in seconds since 1970.
             console: where to draw; standard output by default.
         """
+        super().__init__(console)
         self._config, self._run_id, self._started = config, run_id, started
-        self._console = console or Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._due = 0.0
         self._returns: list[float] = []
         self._accuracies: list[float] = []
         self._last_time = 0.0
@@ -54,18 +44,12 @@ class LiveView:
     def show(self, row: ProgressRow | None, processes: list[ProcessState]) -> None:
         """Show how the run is going; called often, drawn four times a second or said every five."""
         self._remember(row)
-        if time.monotonic() < self._due:
+        if not self._is_due:
             return
-        if self._live is not None:
-            self._live.update(self.panel(row, processes), refresh=True)
-            self._due = time.monotonic() + _REDRAW_SECONDS
+        if self._draws:
+            self._draw(self.panel(row, processes))
         elif row is not None and self._is_new(row):
-            self._console.print(self.line(row), soft_wrap=True)
-            self._due = time.monotonic() + _LINE_SECONDS
-
-    def note(self, text: str) -> None:
-        """Say something that happened, above the panel."""
-        self._console.print(Text(text), soft_wrap=True)
+            self._say(self.line(row))
 
     def line(self, row: ProgressRow) -> str:
         """Return the run as one line."""
@@ -193,17 +177,6 @@ class LiveView:
 
     def _elapsed(self) -> float:
         return time.time() - self._started
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
 
 def _with_history(text: str, history: list[float]) -> Text:

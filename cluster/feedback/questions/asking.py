@@ -1,5 +1,6 @@
 """Asking: when questions are due, how they reach the service, and which still wait for an answer."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from hitl.reward.questions.schedule import QuestionSchedule
 
 ANSWER_SECONDS = 120.0
 """That lockstep waits for its teachers."""
+LOOK_SECONDS = 0.05
+"""That it waits for news before it reads what has come."""
 MORE_SECONDS = 5.0
 """That it waits for the next answer where all questions have one and some want another."""
 _EARLIER = "asked in an earlier life"
@@ -194,18 +197,26 @@ class Asking:
         self.without_clip += asked.without_clip
         return True
 
-    def wait_for_answers(self, look: Callable[[], object], *, timeout_seconds: float) -> None:
+    def wait_for_answers(
+        self, read: Callable[[], object], *, news: threading.Event, timeout_seconds: float
+    ) -> None:
         """Wait until no question is open, and then, while more answers come, for those that questions want still.
 
         So one teacher alone holds nobody up: who has seen no second answer waits for none any more.
 
         Args:
-            look: waits a moment for answers and takes them.
+            read: takes the answers that have come.
+            news: set when some may have.
             timeout_seconds: the longest wait.
 
         Raises:
             DeadlineExceeded: the answers did not come in time.
         """
+
+        def look() -> None:
+            news.wait(LOOK_SECONDS)
+            read()
+
         deadline = time.monotonic() + timeout_seconds
         while self.open:
             if time.monotonic() > deadline:

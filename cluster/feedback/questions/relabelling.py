@@ -1,6 +1,7 @@
 """Asks what should be done in the newest visited states, and takes note of who has answered: for the label reader."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import gymnasium as gym
 import ray
 
+from cluster.feedback.journal_follower import Read
 from cluster.feedback.questions.asking import Asking, AskingState
 from cluster.feedback.questions.fresh import FreshRollouts
+from cluster.feedback.questions.in_turn import AnswersInTurn
 from cluster.feedback.questions.relabel_questions import Doubt, RelabelQuestions
 from cluster.runs.relabel_config import RelabelQuestionsConfig
 from hitl.events import JournalEntry, Relabel, Run, Segment
@@ -18,9 +21,6 @@ from hitl.spaces import action_space_of
 from policies.acting.counsel import Counsel
 
 logger = logging.getLogger(__name__)
-
-Read = tuple[JournalEntry, Sequence[Segment]]
-"""An entry of the journal with the segments that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Relabelling:
         )
         self._fresh = FreshRollouts(clips=questions.clips, batches=1)
         self._counsel = Counsel(*spaces, **settings.model_config) if questions.strategy == "doubt" else None
-        self._unread: list[Read] = []
+        self._in_turn = AnswersInTurn(self._asking, Relabel, lockstep=settings.lockstep)
         self._heard: list[Read] = []
 
     @property
@@ -108,6 +108,7 @@ class Relabelling:
     def set_state(self, state: AskingState) -> None:
         """Go on in lockstep from a checkpoint: what was asked after it is asked again."""
         self._asking.set_state(state)
+        self._heard += self._in_turn.take()
 
     def begin_anew(self, seed: int) -> None:
         """Make what follows a function of what a checkpoint holds and of a seed."""
@@ -120,41 +121,26 @@ class Relabelling:
 
     def hear(self, entry: JournalEntry, segments: Sequence[Segment]) -> None:
         """Take note of an answer in the run's journal."""
-        self._unread.append((entry, segments))
+        self._heard += self._in_turn.take([(entry, segments)])
 
     def take(self) -> list[Read]:
         """Return the answers that count and were not returned yet; in lockstep in the order of their questions."""
-        self._match()
         heard, self._heard = self._heard, []
         return sorted(heard, key=_by_question) if self.lockstep else heard
 
-    def wait_for_answers(self, look: Callable[[], object]) -> None:
+    def wait_for_answers(self, read: Callable[[], object], *, news: threading.Event) -> None:
         """In lockstep, wait until all that was asked is answered.
 
         Args:
-            look: waits a moment and calls `hear`.
+            read: calls `hear`.
+            news: set when there is something to read.
 
         Raises:
             DeadlineExceeded: the answers did not come in time.
         """
-
-        def look_and_match() -> None:
-            look()
-            self._match()
-
         if self.lockstep:
-            self._asking.wait_for_answers(look_and_match, timeout_seconds=self._answer_seconds)
-
-    def _match(self) -> None:
-        """Let answers count whose question has come up; in lockstep those of a lost life wait until it does."""
-        waiting, self._unread = self._unread, []
-        for entry, segments in waiting:
-            question_id = _question_id((entry, segments))
-            if self.lockstep and self._asking.is_still_to_ask(question_id):
-                self._unread.append((entry, segments))
-            else:
-                self._asking.take_answer(question_id)
-                self._heard.append((entry, segments))
+            self._heard += self._in_turn.take()
+            self._asking.wait_for_answers(read, news=news, timeout_seconds=self._answer_seconds)
 
     def ask_if_due(
         self, rollouts: dict[str, list[ray.ObjectRef]], *, env_steps: int, weights: ray.ObjectRef | None
@@ -168,7 +154,6 @@ class Relabelling:
             env_steps: of the run, with this batch.
             weights: of the policy and its committee.
         """
-        self._match()
         self._fresh.add_batch(rollouts)
         try:
             self._ask_if_due(env_steps, weights)

@@ -124,7 +124,7 @@ class AlarmState:
         reason = self._found(settings)
         if reason is None:
             return self
-        return replace(self, reason=reason, since=(), raised=(*self.raised, (env_steps, reason)))
+        return replace(self, reason=reason, raised=(*self.raised, (env_steps, reason)))
 
     def _found(self, settings: AlarmSettings) -> Reason | None:
         if self.agreement_sum >= math.log(settings.answers / settings.false_alarms) and self._promises_more:

@@ -74,6 +74,13 @@ def test_the_rise_is_measured_from_where_the_sum_left_0() -> None:
     assert rising.hear([WRONG] * 20, SETTINGS, env_steps=6).reason == "agreement"
 
 
+def test_a_promise_that_was_made_before_the_sum_left_0_again_is_none() -> None:
+    """Answers for the model bring the sum back to 0, and what it promises by then is what counts from there."""
+    forgotten = _promising().hear([0.0] * 100, SETTINGS, env_steps=3)
+    assert forgotten.agreement_sum == 0.0
+    assert forgotten.hear([WRONG] * 20, SETTINGS, env_steps=4).reason is None
+
+
 def test_answers_that_come_as_the_model_says_hardly_ever_raise_one() -> None:
     """The bound is 5 % of runs; every run promises more and more."""
     rng, alarms, runs = np.random.default_rng(1), 0, 1000
@@ -96,6 +103,15 @@ def test_disagreement_is_counted_in_octaves_above_normal_and_at_most_1_a_batch()
     assert _seen([half] * 2).reason is None
     assert _seen([half] * 3).reason == "disagreement"
     assert _seen([half, half, CALM, half]).reason is None
+    calmer = _seen([twice, replace(CALM, disagreement=3.0), replace(CALM, disagreement=0.1)])
+    assert calmer.disagreement_sum == pytest.approx(math.log2(1.5)), "a calm batch takes 1 at most, too"
+    assert _seen([twice, replace(CALM, disagreement=0.0)]).disagreement_sum == 0.0
+
+
+def test_an_alarm_is_raised_when_a_sum_is_as_great_as_it_may_be() -> None:
+    settings = replace(SETTINGS, patience=1.0)
+    twice = AlarmState().see(replace(CALM, disagreement=4.0), settings, env_steps=0)
+    assert (twice.disagreement_sum, twice.reason) == (1.0, "disagreement")
 
 
 def test_saturation_is_the_share_above_normal() -> None:
@@ -136,7 +152,10 @@ def test_only_answers_after_the_alarm_clear_it() -> None:
 def test_a_second_alarm_counts_again() -> None:
     strange = replace(CALM, disagreement=100.0)
     state = _seen([strange] * 2)
-    again = _seen([strange] * 2, state.cleared())
+    cleared = state.cleared()
+    assert (cleared.batches, cleared.newest, cleared.reason) == (2, strange, None)
+    again = _seen([strange] * 2, cleared)
+    assert again.batches == 4
     assert again.raised == ((1, "disagreement"), (1, "disagreement"))
 
 
