@@ -20,6 +20,7 @@ from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import ASKED_FOR, online_model
 from cluster.feedback.guarding import Guard
+from cluster.feedback.hearing import Hearing
 from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.probe import FEWEST_STEPS, draw_probe
@@ -34,7 +35,7 @@ from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import HandrailError
-from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
+from hitl.events import Demonstration, JournalEntry, Run, Segment
 from hitl.reward.checks.alarms import AlarmState
 from hitl.reward.evidence.rows import Observations
 from hitl.reward.evidence.signals import Signals
@@ -68,6 +69,7 @@ class RewardTrainer:
         life: str,
         seed: int,
         lockstep: bool,
+        several_teachers: bool = False,
     ) -> None:
         """Connect, read the journals so far, and begin.
 
@@ -85,6 +87,7 @@ class RewardTrainer:
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
+            several_teachers: programs of the run's own answer, at least two, so that second answers will come.
         """
         use_threads(1)
         self._lockstep = lockstep
@@ -102,7 +105,6 @@ class RewardTrainer:
         self._quick_steps = reward.signals.gradient_steps
         self._burst_seconds = _REFRESH_BURST_SECONDS if reward.model.refresh_steps else _BURST_SECONDS
         self._unlearnt = Unlearnt()
-        self._journal_end = 0
         self._versions = Versions(self._client, run, board)
         self._report: FitReport | None = None
         self._refused = 0
@@ -110,7 +112,7 @@ class RewardTrainer:
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
         # A life in lockstep asks again what a lost one asked, by the same ids, and finds the answers in the journal.
-        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed, lockstep=lockstep)
         self._asking = Asking(
             questions.rounds,
             run if lockstep else stands,
@@ -120,6 +122,7 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
             share=self._teachers.share,
+            several_teachers=several_teachers,
         )
         self._own = OwnSegments(
             self._model.evidence.get("demonstrations"),
@@ -129,7 +132,6 @@ class RewardTrainer:
             seed=seed,
         )
         self._pairs = PairQuestions(questions, reward.model, run, self._asking, timed=not lockstep, seed=seed)
-        self._unread: list[tuple[JournalEntry, Sequence[Segment]]] = []
         read = partial(follow, self._client, news=self._news, whole=lockstep)
         self._earlier = Earlier(
             reward,
@@ -140,7 +142,7 @@ class RewardTrainer:
             ends=read_until or {},
         )
         self._read_earlier()
-        self._journal = read(stands)
+        self._hearing = Hearing(read(stands), self._asking, lockstep=lockstep)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
 
@@ -235,13 +237,15 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base, alarms=alarms)
         self._prepare()
         self._ask_if_due()
-        self._asking.wait_for_answers(self._look, timeout_seconds=timeout_seconds)
+        self._asking.wait_for_answers(self._listen, timeout_seconds=timeout_seconds)
+        self._learn_heard()
         self._fit_if_due()
         return self.state()
 
-    def _look(self) -> None:
+    def _listen(self) -> None:
         self._news.wait(_WORK_SECONDS)
-        self._read_journal()
+        self._news.clear()
+        self._hearing.listen()
 
     def _work(self) -> None:
         while True:
@@ -284,17 +288,12 @@ class RewardTrainer:
 
     def _read_journal(self) -> None:
         self._news.clear()
-        read, self._unread = [*self._unread, *self._journal.take()], []
-        if read:
-            self._journal_end = read[-1][0].offset + 1
-        for entry, segments in read:
-            event = entry.event
-            if isinstance(event, Judgement):
-                if self._lockstep and self._asking.is_still_to_ask(event.question_id):
-                    self._unread.append((entry, segments))
-                    continue
-                self._asking.take_answer(event.question_id)
-                self._pairs.take_answer(event, segments)
+        self._hearing.listen()
+        self._learn_heard()
+
+    def _learn_heard(self) -> None:
+        for entry, segments in self._hearing.take():
+            self._pairs.take_answer(entry.event, segments)
             self._take(entry, segments)
         self._teachers.look()
 
@@ -337,7 +336,7 @@ class RewardTrainer:
             self._versions.publish(
                 with_probe(self._model.weights(), *self._probe),
                 env_steps=self._env_steps,
-                journal_end=self._journal_end,
+                journal_end=self._hearing.end,
                 soon_more=soon_more,
             )
         if report and not report.accepted:

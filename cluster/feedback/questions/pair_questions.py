@@ -58,7 +58,7 @@ class PairQuestions:
         self._rng = np.random.default_rng(seed)
         self._others.begin_anew(seed)
 
-    def take_answer(self, event: Event, segments: Sequence[Segment]) -> None:
+    def take_answer(self, event: Event | None, segments: Sequence[Segment]) -> None:
         """Take note of how long an answer to a comparison took."""
         if self._timed and isinstance(event, Comparison) and segments:
             self._times.take(steps=len(segments[0]), seconds=event.thinking_time.total_seconds())
