@@ -2,9 +2,7 @@
 
 import contextlib
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -122,31 +120,6 @@ def test_withdrawn_and_asked_again_it_is_the_same_places(service: LiveService, l
         live_run.cluster.ask(live_run.run, [live_run.question(question_id, answers=2)])
         assert bob.lease(live_run.run_id, turn=turn(question_id, 2)) == []
         assert leased_ids(bob, live_run.run_id, turn(question_id, 1)) == [question_id]
-
-
-def woken_after(client: TeacherClient, run_id: str, mine: Turn, act: Callable[[], object]) -> float:
-    """The seconds from an act to the lease that it makes possible."""
-    got: list[float] = []
-
-    def wait() -> None:
-        got.extend(time.monotonic() for _ in client.lease(run_id, wait_seconds=20, turn=mine))
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.5)
-    assert not got
-    begun = time.monotonic()
-    act()
-    thread.join(timeout=30)
-    return got[0] - begun
-
-
-def test_who_waits_is_woken_when_their_turn_comes(service: LiveService, live_run: LiveRun) -> None:
-    with service.teacher("ann") as ann, service.teacher("bob") as bob:
-        (question_id,) = live_run.ask(answers=2)
-        (question,) = ann.lease(live_run.run_id, turn=turn(question_id))
-        mine = turn(question_id, 1)
-        assert woken_after(bob, live_run.run_id, mine, lambda: question.answer(Choice.FIRST)) < 0.8
 
 
 @pytest.fixture
