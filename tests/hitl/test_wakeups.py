@@ -138,7 +138,8 @@ async def test_whoever_has_the_turn_is_woken_by_all_that_brings_it(handlers: Han
     again = await started(handlers.lease("cem", **first))
     assert await soon(again) == ["question"], "the end of a lease"
     await handlers.teaching.ReleaseQuestions(request, call("cem"))
-    assert not waiting["bob"].done()
+    done, _ = await asyncio.wait([waiting["bob"]], timeout=0.2)
+    assert not done, "looked again, and found nothing"
     await handlers.answer()
     assert await soon(waiting["bob"]) == ["question"]
 
