@@ -3,10 +3,38 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hitl.errors import InvalidRequest
 from hitl.stages import ActionSpace
 
 DEFAULT_POINTS = 7
 """Of a rating."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which questions are for one of several teachers who are alike; who has none may answer any.
+
+    Every question has a place to begin at, which follows from its id, and each answer to it, skips included, is the
+    next place's. So it repeats who answers what, whoever is faster.
+
+    Raises:
+        InvalidRequest: there is no such place.
+    """
+
+    place: int
+    """Of this teacher, from 0."""
+    places: int
+    """Teachers who take turns."""
+
+    def __post_init__(self) -> None:
+        if self.places < 1:
+            raise InvalidRequest(
+                f"places: {self.places} teachers cannot take turns; give their number, or neither place nor places"
+            )
+        if not 0 <= self.place < self.places:
+            raise InvalidRequest(
+                f"place: {self.place} is none of {self.places} places; give one from 0 to {self.places - 1}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from hitl.errors import ConfigError
+from hitl.errors import ConfigError, InvalidRequest
 from hitl.teachers.kinds import KindName
 from hitl.teachers.live import Mode
 
 if TYPE_CHECKING:
+    from hitl.questions import Turn
     from hitl.teachers.judging import Expert
     from hitl.teachers.program import First
 
@@ -100,6 +101,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run-file", type=Path, metavar="FILE", help="says which environment to demonstrate in"
     )
     program.add_argument("--seed", type=int, default=0, help="of its chances (default: %(default)s)")
+    program.add_argument(
+        "--places",
+        type=int,
+        metavar="COUNT",
+        help="teachers who take turns, so that it repeats who answers which question, as the own ones of a run in "
+        "lockstep do (default: it takes any question)",
+    )
+    program.add_argument("--place", type=int, help="of this one among them, from 0")
     live = parser.add_argument_group("simulated teachers in front of a stage (--simulated --stage)")
     live.add_argument(
         "--judge",
@@ -155,10 +164,29 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     goal = load_goal(arguments.goal) if arguments.goal else None
-    demonstrates = _demonstrating(arguments, expert) if arguments.demonstrate else None
     return run_teacher(
-        place.address, place.token, place.run_id, settings, expert=expert, goal=goal, first=demonstrates
+        place.address,
+        place.token,
+        place.run_id,
+        settings,
+        expert=expert,
+        goal=goal,
+        first=_demonstrating(arguments, expert) if arguments.demonstrate else None,
+        turn=_turn(arguments.place, arguments.places),
     )
+
+
+def _turn(place: int | None, places: int | None) -> "Turn | None":
+    from hitl.questions import Turn
+
+    if place is None and places is None:
+        return None
+    if place is None or places is None:
+        raise ConfigError("who takes turns says both: --place, from 0, and --places, of how many")
+    try:
+        return Turn(place, places)
+    except InvalidRequest as error:
+        raise ConfigError(f"--{error}") from None
 
 
 def _demonstrating(arguments: argparse.Namespace, expert: "Expert | None") -> "First":

@@ -19,12 +19,12 @@ from cluster.feedback.demonstrated import complaint
 from cluster.feedback.earlier import Earlier
 from cluster.feedback.evidence import online_model
 from cluster.feedback.guarding import Guard
+from cluster.feedback.hearing import Hearing
 from cluster.feedback.journal_follower import follow
 from cluster.feedback.own_segments import OwnSegments
 from cluster.feedback.probe import FEWEST_STEPS, draw_probe
 from cluster.feedback.questions.asking import Asking, AskingState
 from cluster.feedback.questions.fresh import FreshRollouts
-from cluster.feedback.questions.in_turn import AnswersInTurn
 from cluster.feedback.questions.pair_questions import PairQuestions
 from cluster.feedback.refitting import Refitting
 from cluster.feedback.teacher_watch import TeacherWatch
@@ -34,7 +34,7 @@ from cluster.newest import Published
 from cluster.runs.reward.config import RewardConfig
 from hitl.client.training import TrainingClient
 from hitl.errors import HandrailError
-from hitl.events import Demonstration, JournalEntry, Judgement, Run, Segment
+from hitl.events import Demonstration, JournalEntry, Run, Segment
 from hitl.reward.checks.alarms import AlarmState
 from hitl.reward.evidence.signals import Signals
 from hitl.reward.network.ensemble import Weights
@@ -62,6 +62,7 @@ class RewardTrainer:
         life: str,
         seed: int,
         lockstep: bool,
+        several_teachers: bool = False,
     ) -> None:
         """Connect, read the journals so far, and begin.
 
@@ -79,6 +80,7 @@ class RewardTrainer:
             life: of the driver, by the name that begins the ids of its questions.
             seed: of the model and the questions.
             lockstep: wait for `advance` instead of working in a thread.
+            several_teachers: programs of the run's own answer, at least two, so that second answers will come.
         """
         use_threads(1)
         self._lockstep = lockstep
@@ -95,7 +97,7 @@ class RewardTrainer:
         self._versions = Versions(self._client, run, board)
         self._news = threading.Event()
         stands = self._client.get_run(run.run_id)
-        self._teachers = TeacherWatch(reward, run.run_id, seed=seed)
+        self._teachers = TeacherWatch(reward, run.run_id, seed=seed, lockstep=lockstep)
         self._asking = Asking(
             questions.rounds,
             # A life in lockstep asks again what a lost one asked.
@@ -106,8 +108,8 @@ class RewardTrainer:
             # Clips take a while.
             waits=not questions.clips,
             share=self._teachers.share,
+            several_teachers=several_teachers,
         )
-        self._in_turn = AnswersInTurn(self._asking, Judgement, lockstep=lockstep)
         self._refitting = Refitting(
             reward, self._model, self._versions, asking=self._asking, guard=self._guard
         )
@@ -129,7 +131,7 @@ class RewardTrainer:
             ends=read_until or {},
         )
         self._read_earlier()
-        self._journal = read(stands)
+        self._hearing = Hearing(read(stands), self._asking, lockstep=lockstep)
         if not lockstep:
             threading.Thread(target=self._work, name="reward trainer", daemon=True).start()
 
@@ -223,9 +225,14 @@ class RewardTrainer:
         self.observe(rollouts, env_steps=env_steps, base=base, alarms=alarms)
         self._prepare()
         self._ask_if_due()
-        self._asking.wait_for_answers(self._read_journal, news=self._news, timeout_seconds=timeout_seconds)
+        self._asking.wait_for_answers(self._listen, news=self._news, timeout_seconds=timeout_seconds)
+        self._learn_heard()
         self._refitting.fit_to_all(env_steps=self._env_steps)
         return self.state()
+
+    def _listen(self) -> None:
+        self._news.clear()
+        self._hearing.listen()
 
     def _work(self) -> None:
         while True:
@@ -261,11 +268,12 @@ class RewardTrainer:
             self._guard.look(self._fresh, self._model, env_steps=env_steps)
 
     def _read_journal(self) -> None:
-        self._news.clear()
-        read = self._journal.take()
-        if read:
-            self._refitting.journal_end = read[-1][0].offset + 1
-        for entry, segments in self._in_turn.take(read):
+        self._listen()
+        self._learn_heard()
+
+    def _learn_heard(self) -> None:
+        self._refitting.journal_end = self._hearing.end
+        for entry, segments in self._hearing.take():
             self._pairs.take_answer(entry.event, segments)
             self._take(entry, segments)
         self._teachers.look()

@@ -17,14 +17,17 @@ logger = logging.getLogger(__name__)
 class TeacherWatch:
     """Keeps the ledger of a run's teachers; what anybody says counts, whatever stands there."""
 
-    def __init__(self, reward: RewardConfig, run_id: str, *, seed: int) -> None:
+    def __init__(self, reward: RewardConfig, run_id: str, *, seed: int, lockstep: bool = False) -> None:
         """Begin.
 
         Args:
             reward: settings: what an honest teacher is like, and how many questions several answer.
             run_id: of the run that asks.
             seed: of the choice of those.
+            lockstep: teachers are compared after every answer, so that it repeats what is found, and what is found by
+                the clock alone decides nothing.
         """
+        self._lockstep = lockstep
         questions = reward.questions
         self._ledger, self._run_id = TeacherLedger(reward.reliability.settings()), run_id
         self._sharing = Sharing(
@@ -43,6 +46,8 @@ class TeacherWatch:
     def take(self, entry: JournalEntry) -> None:
         """Take note of what somebody has said."""
         _warn(self._ledger.take(entry))
+        if self._lockstep:
+            _warn(self._ledger.look())
         self._is_new = True
 
     def look(self) -> None:
@@ -68,9 +73,8 @@ class TeacherWatch:
     def _known(self) -> dict[Pair, int]:
         """Return the pairs of this run whose answer is known; segments of other runs cannot be asked about here."""
         ledger = self._ledger
-        return {
-            pair: len(ledger.teachers_of(pair)) for pair in ledger.known_pairs() if pair[0] == self._run_id
-        }
+        known = ledger.known_pairs(timed=not self._lockstep)
+        return {pair: len(ledger.teachers_of(pair)) for pair in known if pair[0] == self._run_id}
 
 
 def _warn(flags: list[Flag]) -> None:

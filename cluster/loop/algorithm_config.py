@@ -53,7 +53,7 @@ class HITLConfig(PeopleConfig):
         self.objective = ObjectiveConfig()
         self.precision: PrecisionName = "float32"
         self._model_config = PolicyConfig().model_dump()
-        self.lockstep = False
+        self.lockstep, self.several_teachers = False, False
         self.max_policy_lag = 2
         self.fixed_horizon: int | None = None
         self.allow_variable_horizon = False
@@ -93,7 +93,7 @@ class HITLConfig(PeopleConfig):
         )
         config.rl_module(model_config=run.policy.model_dump())
         config.debugging(seed=run.seed)
-        config.order(lockstep=run.mode == "lockstep")
+        config.order(lockstep=run.mode == "lockstep", several_teachers=len(run.teachers.who_answer) > 1)
         config.horizon(
             fixed=run.environment.fixed_horizon, allow_variable=run.environment.allow_variable_horizon
         )
@@ -181,9 +181,12 @@ class HITLConfig(PeopleConfig):
         self.least_update_s = self.least_update_s if least_update_s is None else least_update_s
         return self
 
-    def order(self, *, lockstep: bool) -> Self:
-        """Choose between overlapped sampling and learning (fast) and lockstep (a function of the seed)."""
-        self.lockstep = lockstep
+    def order(self, *, lockstep: bool, several_teachers: bool = False) -> Self:
+        """Choose between overlapped sampling and learning (fast) and lockstep (a function of the seed).
+
+        Lockstep waits for all second answers where the run itself starts several teachers.
+        """
+        self.lockstep, self.several_teachers = lockstep, several_teachers
         return self
 
     def horizon(self, *, fixed: int | None = None, allow_variable: bool = False) -> Self:

@@ -100,6 +100,7 @@ class Teaching:
                 life=config.life,
                 seed=config.seed_for("reward trainer"),
                 lockstep=config.lockstep,
+                several_teachers=config.several_teachers,
             )
         )
         self._lockstep = config.lockstep

@@ -58,7 +58,7 @@ class SimulatedTeachersConfig(Section):
     not their default win over the kind."""
     crowd: tuple[CrowdConfig, ...] = ()
     """More of them, of several kinds: [{kind: oracle, count: 4}, {kind: adversary}]. Chances are each teacher's own, so
-    it matters who takes a question: not even lockstep repeats such a run."""
+    it matters who takes a question; in lockstep they take turns, and it repeats."""
     expert: str = ""
     """`module:Class` with `act(observation)`: what they answer where they are asked what to do
     (imitation.questions), and how they demonstrate."""

@@ -32,6 +32,7 @@ from hitl.events import (
     Run,
 )
 from hitl.fields import decode_time, encode_duration
+from hitl.questions import Turn
 from hitl.stages import Clip, Control, Stage
 from hitl.tensors import Array, decode_tensor
 from hitl.v1 import teaching_pb2
@@ -73,7 +74,12 @@ class TeacherClient:
         return [decode_run(run) for run in response.runs]
 
     def questions(
-        self, run_id: str, *, wait_seconds: float | None = None, lease_seconds: float = 60.0
+        self,
+        run_id: str,
+        *,
+        wait_seconds: float | None = None,
+        lease_seconds: float = 60.0,
+        turn: Turn | None = None,
     ) -> Iterator[LeasedQuestion]:
         """Take one question after the other, each leased to this teacher for `lease_seconds`.
 
@@ -81,32 +87,43 @@ class TeacherClient:
             run_id: the run to teach.
             wait_seconds: end once this long nobody asked anything; None waits for ever, 0 not at all.
             lease_seconds: after this time an unanswered question goes to someone else.
+            turn: of this teacher, if several alike take turns; None takes any question.
         """
         while True:
             end = float("inf") if wait_seconds is None else time.monotonic() + wait_seconds
-            question = self._next_question(run_id, end, lease_seconds)
+            question = self._next_question(run_id, end, lease_seconds, turn)
             if question is None:
                 return
             yield question
 
-    def _next_question(self, run_id: str, end: float, lease_seconds: float) -> LeasedQuestion | None:
+    def _next_question(
+        self, run_id: str, end: float, lease_seconds: float, turn: Turn | None
+    ) -> LeasedQuestion | None:
         while True:
             wait = min(max(end - time.monotonic(), 0.0), _POLL_SECONDS)
-            leased = self.lease(run_id, wait_seconds=wait, lease_seconds=lease_seconds)
+            leased = self.lease(run_id, wait_seconds=wait, lease_seconds=lease_seconds, turn=turn)
             if leased:
                 return leased[0]
             if time.monotonic() >= end:
                 return None
 
     def lease(
-        self, run_id: str, *, max_questions: int = 1, wait_seconds: float = 0.0, lease_seconds: float = 60.0
+        self,
+        run_id: str,
+        *,
+        max_questions: int = 1,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        turn: Turn | None = None,
     ) -> list[LeasedQuestion]:
-        """Take up to so many questions at once, waiting up to a minute for the first."""
+        """Take up to so many questions at once, waiting up to a minute for the first; see `questions`."""
         request = teaching_pb2.LeaseQuestionsRequest(
             run_id=run_id,
             max_questions=max_questions,
             wait=encode_duration(timedelta(seconds=wait_seconds)),
             lease=encode_duration(timedelta(seconds=lease_seconds)),
+            place=turn.place if turn else 0,
+            places=turn.places if turn else 0,
         )
         response = self._channel.call(
             self._stub.LeaseQuestions, request, timeout_seconds=wait_seconds + _POLL_SECONDS

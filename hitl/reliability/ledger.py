@@ -143,12 +143,16 @@ class TeacherLedger:
         )
         return flag
 
-    def known_pairs(self) -> dict[Pair, float]:
+    def known_pairs(self, *, timed: bool = True) -> dict[Pair, float]:
         """Return the pairs whose answer is known, and it: 1 for the alphabetically first segment, -1 for the other.
 
         Two teachers who are not flagged have said it, or one who is trusted, and none of those the opposite.
+
+        Args:
+            timed: whether a flag for answers too fast counts, which no run repeats.
         """
-        honest = {name for name, teacher in self._teachers.items() if not teacher.flags}
+        excused = set() if timed else {Reason.TOO_FAST}
+        honest = {name for name, teacher in self._teachers.items() if teacher.flags.keys() <= excused}
         trusted = set(self._settings.trusted)
         known = {}
         for pair in self._pairs:

@@ -257,9 +257,12 @@ class OnlineRewardModel:
         """
         if not self._teacher_settings.weighted or len(self._teachers.ids) < 2:
             return {}
+        # Sums depend on their order: by name, not by who came first, which one who goes on does not know.
+        ids = sorted(self._teachers.ids)
+        place_T = np.array([ids.index(teacher_id) for teacher_id in self._teachers.ids])
         known = {}
         for name, part in parts.items():
-            examples = part.examples
+            examples, teacher_E = part.examples, place_T[part.examples.teacher_E]
             prediction_KE, said_E = predicted(self.ensemble, part, torch.arange(len(examples.heldout_E)))
             heldout_E = torch.from_numpy(examples.heldout_E).to(self._device)
             found = rationalities(
@@ -268,13 +271,13 @@ class OnlineRewardModel:
                 prediction_KE,
                 said_E,
                 unseen_KE=(examples.bootstrap_KE == 0) | heldout_E,
-                teacher_E=examples.teacher_E,
+                teacher_E=teacher_E,
                 block_E=examples.block_E,
                 settings=self._teacher_settings,
             )
-            weight_E = np.array([found[teacher].weight for teacher in examples.teacher_E], np.float32)
+            weight_E = np.array([found[teacher].weight for teacher in teacher_E], np.float32)
             parts[name] = replace(part, rationality_E=torch.from_numpy(weight_E).to(self._device))
-            known[name] = {self._teachers.ids[teacher]: one for teacher, one in found.items()}
+            known[name] = {ids[teacher]: one for teacher, one in found.items()}
         return known
 
     def _plain(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:

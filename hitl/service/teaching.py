@@ -25,6 +25,7 @@ from hitl.events import (
 )
 from hitl.fields import check_count, check_id, check_offset, decode_duration, encode_time
 from hitl.metrics import Metrics
+from hitl.questions import Turn
 from hitl.service.bells import SLOW_POLL_SECONDS, Bells
 from hitl.service.call import Call
 from hitl.service.demonstrating import new_demonstration
@@ -91,8 +92,11 @@ class TeachingHandlers(WatchingHandlers):
             raise InvalidRequest(f"lease: {lease} is not above 0 and at most {_MAX_LEASE}")
         wait = min(decode_duration(request.wait, "wait"), _MAX_WAIT).total_seconds()
         wait = min(wait, call.seconds_left() - _RETURN_SECONDS)
+        # A place without places would else be taken for none.
+        turn = Turn(request.place, request.places) if request.places or request.place else None
         await wrap_future(self._storage.read(runs.require_run, run_id))
-        leased = await self._lease(run_id, call.principal.name, limit, lease, time.monotonic() + wait)
+        end = time.monotonic() + wait
+        leased = await self._lease(run_id, call.principal.name, limit, lease, end, turn)
         try:
             return teaching_pb2.LeaseQuestionsResponse(
                 questions=[await self._with_segments(run_id, question, call) for question in leased]
@@ -102,12 +106,12 @@ class TeachingHandlers(WatchingHandlers):
             raise
 
     async def _lease(
-        self, run_id: str, teacher_id: str, limit: int, lease: timedelta, end: float
+        self, run_id: str, teacher_id: str, limit: int, lease: timedelta, end: float, turn: Turn | None
     ) -> tuple[questions.Leased, ...]:
         bell, lease_us = self._bells.questions(run_id), lease // timedelta(microseconds=1)
         while True:
             rings = bell.count
-            future = self._storage.write(questions.lease_questions, run_id, teacher_id, limit, lease_us)
+            future = self._storage.write(questions.lease_questions, run_id, teacher_id, limit, lease_us, turn)
             try:
                 result = await wrap_future(future)
             except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, Connection, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select
 
 from hitl.storage import schema
 
@@ -15,6 +15,10 @@ _OF_QUESTION = (
 
 HAS_ANSWER: ColumnElement[bool] = exists().where(*_OF_QUESTION)
 """Whether a question that wants several teachers has had one."""
+ANSWERS_GIVEN: ColumnElement[int] = (
+    select(func.count()).select_from(_answerers).where(*_OF_QUESTION).scalar_subquery()
+)
+"""How many a question has had that wants several teachers; 0 of one that wants one, as long as it is open."""
 
 
 def answered_by(teacher_id: str) -> ColumnElement[bool]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from hitl.errors import StorageError
-from hitl.storage.schema import metadata
+from hitl.storage.schema import metadata, questions
 
 _BUSY_MILLISECONDS = 10_000
 
@@ -18,7 +18,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def open_engines(url: str) -> tuple[Engine, Engine]:
-    """Open the database, make the tables that are missing, and return an engine to write and one to read.
+    """Open the database, make the tables and columns that are missing, and return an engine to write and one to read.
 
     Raises:
         StorageError: it cannot be opened or is no database of ours.
@@ -31,6 +31,7 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
         else:
             writer, reader = _sqlite_engine(url, writes=True), _sqlite_engine(url, writes=False)
         metadata.create_all(writer)
+        _add_lots(writer)
     except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise StorageError(
@@ -38,6 +39,19 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
             "and holds nothing else of this name, or another database URL"
         ) from None
     return writer, reader
+
+
+def _add_lots(engine: Engine) -> None:
+    """Add the one column that is younger than its table, to a database that is older."""
+    column, known = questions.c.lot, inspect(engine).get_columns(questions.name)
+    if column.name in {one["name"] for one in known}:
+        return
+    # Two services may open one PostgreSQL database at the same time; SQLite knows no such words, and has one.
+    once = "" if engine.dialect.name == "sqlite" else "IF NOT EXISTS "
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {questions.name} ADD COLUMN {once}{column.name} INTEGER NOT NULL DEFAULT 0"
+        )
 
 
 def _shown(url: str) -> str:

@@ -18,9 +18,11 @@ from sqlalchemy import (
 )
 
 from hitl.events import Question
+from hitl.questions import Turn
 from hitl.storage import schema
 from hitl.storage.answerers import HAS_ANSWER, add_answerers, answered_by, find_answerers
 from hitl.storage.clock import from_us, now_us, to_us
+from hitl.storage.turns import is_turn_of, lot_of
 from hitl.v1 import types_pb2
 from hitl.wire.questions import decode_question
 
@@ -156,6 +158,7 @@ def insert_questions(connection: Connection, run_id: str, asked: Iterable[NewQue
             "expire_us": _expire_us(new),
             "lease_teacher_id": None,
             "lease_end_us": 0,
+            "lot": lot_of(question_id),
         }
         for question_id, new in reversed(wanted.items())
         if question_id not in known
@@ -178,20 +181,27 @@ def withdraw_questions(connection: Connection, run_id: str, question_ids: Collec
 
 
 def lease_questions(
-    connection: Connection, run_id: str, teacher_id: str, limit: int, lease_us: int
+    connection: Connection,
+    run_id: str,
+    teacher_id: str,
+    limit: int,
+    lease_us: int,
+    turn: Turn | None = None,
 ) -> LeaseResult:
     """Give the teacher up to `limit` open questions that nobody has, the freshest and most valuable first.
 
-    Those that have an answer and want another one come last, and never to who gave it.
+    Those that have an answer and want another one come last, and never to who gave it. Who has a turn gets those whose
+    turn it is; a lease that runs out or is given back leaves the question to the same place.
     """
     now = now_us()
+    for_teacher = _for_teacher(teacher_id, turn)
     chosen = connection.execute(
         select(_questions)
         .where(
             _questions.c.run_id == run_id,
             _alive(now),
             _questions.c.lease_end_us <= now,
-            ~answered_by(teacher_id),
+            for_teacher,
         )
         .order_by(
             HAS_ANSWER, _questions.c.policy_version.desc(), _questions.c.value.desc(), _questions.c.sequence
@@ -201,7 +211,7 @@ def lease_questions(
     )
     rows = chosen.mappings().all()
     if not rows:
-        return LeaseResult(next_end=_next_lease_end(connection, run_id, teacher_id, now))
+        return LeaseResult(next_end=_next_lease_end(connection, run_id, for_teacher, now))
     lease_end = now + lease_us
     connection.execute(
         update(_questions)
@@ -283,9 +293,16 @@ def _alive(now: int) -> ColumnElement[bool]:
     return and_(_questions.c.state == OPEN, not_expired)
 
 
-def _next_lease_end(connection: Connection, run_id: str, teacher_id: str, now: int) -> datetime | None:
+def _for_teacher(teacher_id: str, turn: Turn | None) -> ColumnElement[bool]:
+    others = ~answered_by(teacher_id)
+    return others if turn is None else and_(others, is_turn_of(turn))
+
+
+def _next_lease_end(
+    connection: Connection, run_id: str, for_teacher: ColumnElement[bool], now: int
+) -> datetime | None:
     query = select(func.min(_questions.c.lease_end_us)).where(
-        _questions.c.run_id == run_id, _alive(now), ~answered_by(teacher_id)
+        _questions.c.run_id == run_id, _alive(now), for_teacher
     )
     end = connection.execute(query).scalar_one()
     return None if end is None else from_us(end)

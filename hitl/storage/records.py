@@ -15,6 +15,7 @@ from hitl.storage.clock import now_us
 from hitl.storage.questions import ANSWERED, WITHDRAWN
 from hitl.storage.runs import lock_run, register_task, set_next_offset
 from hitl.storage.segments import load_clip, load_segments, load_true_rewards
+from hitl.storage.turns import lot_of
 
 _TOGETHER = 256
 _MOST_IN_ONE_QUERY = 5000
@@ -229,6 +230,7 @@ def _insert_closed(connection: Connection, run_id: str, asked: Sequence[Recorded
             "expire_us": None,
             "lease_teacher_id": None,
             "lease_end_us": 0,
+            "lot": lot_of(question.question_id),
         }
         for question in asked
         if question.question_id not in known

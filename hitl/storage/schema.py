@@ -109,6 +109,8 @@ questions = Table(
     Column("expire_us", BigInteger),
     Column("lease_teacher_id", String),
     Column("lease_end_us", BigInteger, nullable=False),
+    # Follows from the id, and says whose turn it is where teachers take turns; 0 in rows older than the column.
+    Column("lot", Integer, nullable=False, server_default="0"),
     UniqueConstraint("run_id", "question_id"),
     Index("questions_to_ask", "run_id", "state", "policy_version", "value", "sequence"),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"]),

@@ -17,6 +17,7 @@ from hitl.client.questions import (
 from hitl.client.teaching import TeacherClient
 from hitl.errors import NotYours
 from hitl.events import Abstention, Choice
+from hitl.questions import Turn
 from hitl.teachers.judging import Expert, Observation
 from hitl.teachers.process import POLL_SECONDS, run_until_stopped
 from hitl.teachers.simulated import SimulatedSettings, SimulatedTeacher
@@ -71,6 +72,7 @@ def run_teacher(
     expert: Expert | None = None,
     goal: Callable[[Observation], bool] | None = None,
     first: First | None = None,
+    turn: Turn | None = None,
     stop: threading.Event | None = None,
     patience_seconds: float = 60.0,
     wait_for_run_seconds: float = 120.0,
@@ -85,6 +87,7 @@ def run_teacher(
         expert: knows what to do where the run asks that; None where it does not.
         goal: tells whether a state is wanted where the run asks that; None: see `SimulatedTeacher`.
         first: what the teacher does before it answers; None: nothing.
+        turn: of the teacher, if several alike take turns; None: it takes any question.
         stop: ends the loop, from another thread.
         patience_seconds: how long to look for a service that does not answer.
         wait_for_run_seconds: how long to wait for the run to be opened.
@@ -102,7 +105,7 @@ def run_teacher(
     def live(client: TeacherClient, told: threading.Event) -> None:
         if first is not None:
             first(client, run_id, told)
-        _teach_as(teacher, settings, client, run_id, told)
+        _teach_as(teacher, settings, client, run_id, told, turn)
 
     return run_until_stopped(
         address,
@@ -121,6 +124,7 @@ def _teach_as(
     client: TeacherClient,
     run_id: str,
     stop: threading.Event,
+    turn: Turn | None,
 ) -> None:
     limit = settings.answers_per_second
     teach(
@@ -130,6 +134,7 @@ def _teach_as(
         stop,
         pause_seconds=0.0 if limit is None else 1.0 / limit,
         lease_seconds=_LEASE_SECONDS + _LEASE_THOUGHTS * settings.answer_seconds,
+        turn=turn,
     )
 
 
@@ -141,15 +146,20 @@ def teach(
     *,
     pause_seconds: float = 0.0,
     lease_seconds: float = _LEASE_SECONDS,
+    turn: Turn | None = None,
 ) -> None:
     """Answer the questions of a run until `stop` is set, with at least `pause_seconds` between answers.
+
+    Who has a turn answers those whose turn it is.
 
     Raises:
         RequestError: the service refused, or could not be reached in time.
     """
     next_time = time.monotonic()
     while not stop.is_set():
-        for question in client.questions(run_id, wait_seconds=POLL_SECONDS, lease_seconds=lease_seconds):
+        for question in client.questions(
+            run_id, wait_seconds=POLL_SECONDS, lease_seconds=lease_seconds, turn=turn
+        ):
             thinking_end = time.monotonic() + teacher.thinking_seconds(question)
             if stop.wait(max(next_time, thinking_end) - time.monotonic()):
                 question.release()

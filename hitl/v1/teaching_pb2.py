@@ -28,7 +28,7 @@ from hitl.v1 import stages_pb2 as hitl_dot_v1_dot_stages__pb2
 from hitl.v1 import types_pb2 as hitl_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/teaching.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\"\x11\n\x0fListRunsRequest\".\n\x10ListRunsResponse\x12\x1a\n\x04runs\x18\x01 \x03(\x0b\x32\x0c.hitl.v1.Run\"\x91\x01\n\x15LeaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rmax_questions\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb7\x01\n\x0eLeasedQuestion\x12#\n\x08question\x18\x01 \x01(\x0b\x32\x11.hitl.v1.Question\x12\x35\n\x11lease_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x08segments\x18\x03 \x03(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x04 \x03(\x0b\x32\x0f.hitl.v1.Tensor\"D\n\x16LeaseQuestionsResponse\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.hitl.v1.LeasedQuestion\"?\n\x17ReleaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1a\n\x18ReleaseQuestionsResponse\"4\n\x0eGetClipRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsegment_id\x18\x02 \x01(\t\".\n\x0fGetClipResponse\x12\x1b\n\x04\x63lip\x18\x01 \x01(\x0b\x32\r.hitl.v1.Clip\"=\n\x13SubmitEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.hitl.v1.FeedbackEvent\"l\n\x07Receipt\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"a\n\x0b\x45ventResult\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.ReceiptH\x00\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x10.hitl.v1.RefusalH\x00\x42\x08\n\x06result\"=\n\x14SubmitEventsResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.hitl.v1.EventResult\"\xa6\x02\n\x12\x44\x65monstrateRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65pisode\x18\x03 \x01(\x03\x12\r\n\x05\x62\x65gin\x18\x04 \x01(\x03\x12\x43\n\x0cobservations\x18\x05 \x03(\x0b\x32-.hitl.v1.DemonstrateRequest.ObservationsEntry\x12 \n\x07\x61\x63tions\x18\x06 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12!\n\x07outcome\x18\x07 \x01(\x0b\x32\x10.hitl.v1.Outcome\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"8\n\x13\x44\x65monstrateResponse\x12!\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Receipt\"#\n\x11ListStagesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"4\n\x12ListStagesResponse\x12\x1e\n\x06stages\x18\x01 \x03(\x0b\x32\x0e.hitl.v1.Stage\"p\n\x11WatchStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\x1a\n\x12max_unacknowledged\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x08\x12\r\n\x05steps\x18\x05 \x01(\x08\"\xa5\x01\n\x12WatchStageResponse\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\"\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrame\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\"\n\x05state\x18\x05 \x01(\x0b\x32\x13.hitl.v1.StageState\":\n\x17\x41\x63knowledgeFrameRequest\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\"\x1a\n\x18\x41\x63knowledgeFrameResponse\"_\n\x13\x43ontrolStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12&\n\x07\x63ontrol\x18\x03 \x01(\x0b\x32\x15.hitl.v1.StageControl\"M\n\x14\x43ontrolStageResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x06\n\x0fTeachingService\x12?\n\x08ListRuns\x12\x18.hitl.v1.ListRunsRequest\x1a\x19.hitl.v1.ListRunsResponse\x12Q\n\x0eLeaseQuestions\x12\x1e.hitl.v1.LeaseQuestionsRequest\x1a\x1f.hitl.v1.LeaseQuestionsResponse\x12W\n\x10ReleaseQuestions\x12 .hitl.v1.ReleaseQuestionsRequest\x1a!.hitl.v1.ReleaseQuestionsResponse\x12<\n\x07GetClip\x12\x17.hitl.v1.GetClipRequest\x1a\x18.hitl.v1.GetClipResponse\x12K\n\x0cSubmitEvents\x12\x1c.hitl.v1.SubmitEventsRequest\x1a\x1d.hitl.v1.SubmitEventsResponse\x12H\n\x0b\x44\x65monstrate\x12\x1b.hitl.v1.DemonstrateRequest\x1a\x1c.hitl.v1.DemonstrateResponse\x12\x45\n\nListStages\x12\x1a.hitl.v1.ListStagesRequest\x1a\x1b.hitl.v1.ListStagesResponse\x12G\n\nWatchStage\x12\x1a.hitl.v1.WatchStageRequest\x1a\x1b.hitl.v1.WatchStageResponse0\x01\x12W\n\x10\x41\x63knowledgeFrame\x12 .hitl.v1.AcknowledgeFrameRequest\x1a!.hitl.v1.AcknowledgeFrameResponse\x12K\n\x0c\x43ontrolStage\x12\x1c.hitl.v1.ControlStageRequest\x1a\x1d.hitl.v1.ControlStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hitl/v1/teaching.proto\x12\x07hitl.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14hitl/v1/stages.proto\x1a\x13hitl/v1/types.proto\"\x11\n\x0fListRunsRequest\".\n\x10ListRunsResponse\x12\x1a\n\x04runs\x18\x01 \x03(\x0b\x32\x0c.hitl.v1.Run\"\xb0\x01\n\x15LeaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rmax_questions\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06places\x18\x05 \x01(\x05\x12\r\n\x05place\x18\x06 \x01(\x05\"\xb7\x01\n\x0eLeasedQuestion\x12#\n\x08question\x18\x01 \x01(\x0b\x32\x11.hitl.v1.Question\x12\x35\n\x11lease_expire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x08segments\x18\x03 \x03(\x0b\x32\x10.hitl.v1.Segment\x12%\n\x0ctrue_rewards\x18\x04 \x03(\x0b\x32\x0f.hitl.v1.Tensor\"D\n\x16LeaseQuestionsResponse\x12*\n\tquestions\x18\x01 \x03(\x0b\x32\x17.hitl.v1.LeasedQuestion\"?\n\x17ReleaseQuestionsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0cquestion_ids\x18\x02 \x03(\t\"\x1a\n\x18ReleaseQuestionsResponse\"4\n\x0eGetClipRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nsegment_id\x18\x02 \x01(\t\".\n\x0fGetClipResponse\x12\x1b\n\x04\x63lip\x18\x01 \x01(\x0b\x32\r.hitl.v1.Clip\"=\n\x13SubmitEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.hitl.v1.FeedbackEvent\"l\n\x07Receipt\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"a\n\x0b\x45ventResult\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.ReceiptH\x00\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x10.hitl.v1.RefusalH\x00\x42\x08\n\x06result\"=\n\x14SubmitEventsResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.hitl.v1.EventResult\"\xa6\x02\n\x12\x44\x65monstrateRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65pisode\x18\x03 \x01(\x03\x12\r\n\x05\x62\x65gin\x18\x04 \x01(\x03\x12\x43\n\x0cobservations\x18\x05 \x03(\x0b\x32-.hitl.v1.DemonstrateRequest.ObservationsEntry\x12 \n\x07\x61\x63tions\x18\x06 \x01(\x0b\x32\x0f.hitl.v1.Tensor\x12!\n\x07outcome\x18\x07 \x01(\x0b\x32\x10.hitl.v1.Outcome\x1a\x44\n\x11ObservationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.hitl.v1.Tensor:\x02\x38\x01\"8\n\x13\x44\x65monstrateResponse\x12!\n\x07receipt\x18\x01 \x01(\x0b\x32\x10.hitl.v1.Receipt\"#\n\x11ListStagesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"4\n\x12ListStagesResponse\x12\x1e\n\x06stages\x18\x01 \x03(\x0b\x32\x0e.hitl.v1.Stage\"p\n\x11WatchStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12\x1a\n\x12max_unacknowledged\x18\x03 \x01(\x05\x12\x0e\n\x06images\x18\x04 \x01(\x08\x12\r\n\x05steps\x18\x05 \x01(\x08\"\xa5\x01\n\x12WatchStageResponse\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\"\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.hitl.v1.StageFrame\x12%\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x14.hitl.v1.StepAddress\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\"\n\x05state\x18\x05 \x01(\x0b\x32\x13.hitl.v1.StageState\":\n\x17\x41\x63knowledgeFrameRequest\x12\x10\n\x08watch_id\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x03\"\x1a\n\x18\x41\x63knowledgeFrameResponse\"_\n\x13\x43ontrolStageRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08stage_id\x18\x02 \x01(\t\x12&\n\x07\x63ontrol\x18\x03 \x01(\x0b\x32\x15.hitl.v1.StageControl\"M\n\x14\x43ontrolStageResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x06\n\x0fTeachingService\x12?\n\x08ListRuns\x12\x18.hitl.v1.ListRunsRequest\x1a\x19.hitl.v1.ListRunsResponse\x12Q\n\x0eLeaseQuestions\x12\x1e.hitl.v1.LeaseQuestionsRequest\x1a\x1f.hitl.v1.LeaseQuestionsResponse\x12W\n\x10ReleaseQuestions\x12 .hitl.v1.ReleaseQuestionsRequest\x1a!.hitl.v1.ReleaseQuestionsResponse\x12<\n\x07GetClip\x12\x17.hitl.v1.GetClipRequest\x1a\x18.hitl.v1.GetClipResponse\x12K\n\x0cSubmitEvents\x12\x1c.hitl.v1.SubmitEventsRequest\x1a\x1d.hitl.v1.SubmitEventsResponse\x12H\n\x0b\x44\x65monstrate\x12\x1b.hitl.v1.DemonstrateRequest\x1a\x1c.hitl.v1.DemonstrateResponse\x12\x45\n\nListStages\x12\x1a.hitl.v1.ListStagesRequest\x1a\x1b.hitl.v1.ListStagesResponse\x12G\n\nWatchStage\x12\x1a.hitl.v1.WatchStageRequest\x1a\x1b.hitl.v1.WatchStageResponse0\x01\x12W\n\x10\x41\x63knowledgeFrame\x12 .hitl.v1.AcknowledgeFrameRequest\x1a!.hitl.v1.AcknowledgeFrameResponse\x12K\n\x0c\x43ontrolStage\x12\x1c.hitl.v1.ControlStageRequest\x1a\x1d.hitl.v1.ControlStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,51 +42,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRUNSRESPONSE']._serialized_start=162
   _globals['_LISTRUNSRESPONSE']._serialized_end=208
   _globals['_LEASEQUESTIONSREQUEST']._serialized_start=211
-  _globals['_LEASEQUESTIONSREQUEST']._serialized_end=356
-  _globals['_LEASEDQUESTION']._serialized_start=359
-  _globals['_LEASEDQUESTION']._serialized_end=542
-  _globals['_LEASEQUESTIONSRESPONSE']._serialized_start=544
-  _globals['_LEASEQUESTIONSRESPONSE']._serialized_end=612
-  _globals['_RELEASEQUESTIONSREQUEST']._serialized_start=614
-  _globals['_RELEASEQUESTIONSREQUEST']._serialized_end=677
-  _globals['_RELEASEQUESTIONSRESPONSE']._serialized_start=679
-  _globals['_RELEASEQUESTIONSRESPONSE']._serialized_end=705
-  _globals['_GETCLIPREQUEST']._serialized_start=707
-  _globals['_GETCLIPREQUEST']._serialized_end=759
-  _globals['_GETCLIPRESPONSE']._serialized_start=761
-  _globals['_GETCLIPRESPONSE']._serialized_end=807
-  _globals['_SUBMITEVENTSREQUEST']._serialized_start=809
-  _globals['_SUBMITEVENTSREQUEST']._serialized_end=870
-  _globals['_RECEIPT']._serialized_start=872
-  _globals['_RECEIPT']._serialized_end=980
-  _globals['_REFUSAL']._serialized_start=982
-  _globals['_REFUSAL']._serialized_end=1022
-  _globals['_EVENTRESULT']._serialized_start=1024
-  _globals['_EVENTRESULT']._serialized_end=1121
-  _globals['_SUBMITEVENTSRESPONSE']._serialized_start=1123
-  _globals['_SUBMITEVENTSRESPONSE']._serialized_end=1184
-  _globals['_DEMONSTRATEREQUEST']._serialized_start=1187
-  _globals['_DEMONSTRATEREQUEST']._serialized_end=1481
-  _globals['_DEMONSTRATEREQUEST_OBSERVATIONSENTRY']._serialized_start=1413
-  _globals['_DEMONSTRATEREQUEST_OBSERVATIONSENTRY']._serialized_end=1481
-  _globals['_DEMONSTRATERESPONSE']._serialized_start=1483
-  _globals['_DEMONSTRATERESPONSE']._serialized_end=1539
-  _globals['_LISTSTAGESREQUEST']._serialized_start=1541
-  _globals['_LISTSTAGESREQUEST']._serialized_end=1576
-  _globals['_LISTSTAGESRESPONSE']._serialized_start=1578
-  _globals['_LISTSTAGESRESPONSE']._serialized_end=1630
-  _globals['_WATCHSTAGEREQUEST']._serialized_start=1632
-  _globals['_WATCHSTAGEREQUEST']._serialized_end=1744
-  _globals['_WATCHSTAGERESPONSE']._serialized_start=1747
-  _globals['_WATCHSTAGERESPONSE']._serialized_end=1912
-  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_start=1914
-  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_end=1972
-  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_start=1974
-  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_end=2000
-  _globals['_CONTROLSTAGEREQUEST']._serialized_start=2002
-  _globals['_CONTROLSTAGEREQUEST']._serialized_end=2097
-  _globals['_CONTROLSTAGERESPONSE']._serialized_start=2099
-  _globals['_CONTROLSTAGERESPONSE']._serialized_end=2176
-  _globals['_TEACHINGSERVICE']._serialized_start=2179
-  _globals['_TEACHINGSERVICE']._serialized_end=2956
+  _globals['_LEASEQUESTIONSREQUEST']._serialized_end=387
+  _globals['_LEASEDQUESTION']._serialized_start=390
+  _globals['_LEASEDQUESTION']._serialized_end=573
+  _globals['_LEASEQUESTIONSRESPONSE']._serialized_start=575
+  _globals['_LEASEQUESTIONSRESPONSE']._serialized_end=643
+  _globals['_RELEASEQUESTIONSREQUEST']._serialized_start=645
+  _globals['_RELEASEQUESTIONSREQUEST']._serialized_end=708
+  _globals['_RELEASEQUESTIONSRESPONSE']._serialized_start=710
+  _globals['_RELEASEQUESTIONSRESPONSE']._serialized_end=736
+  _globals['_GETCLIPREQUEST']._serialized_start=738
+  _globals['_GETCLIPREQUEST']._serialized_end=790
+  _globals['_GETCLIPRESPONSE']._serialized_start=792
+  _globals['_GETCLIPRESPONSE']._serialized_end=838
+  _globals['_SUBMITEVENTSREQUEST']._serialized_start=840
+  _globals['_SUBMITEVENTSREQUEST']._serialized_end=901
+  _globals['_RECEIPT']._serialized_start=903
+  _globals['_RECEIPT']._serialized_end=1011
+  _globals['_REFUSAL']._serialized_start=1013
+  _globals['_REFUSAL']._serialized_end=1053
+  _globals['_EVENTRESULT']._serialized_start=1055
+  _globals['_EVENTRESULT']._serialized_end=1152
+  _globals['_SUBMITEVENTSRESPONSE']._serialized_start=1154
+  _globals['_SUBMITEVENTSRESPONSE']._serialized_end=1215
+  _globals['_DEMONSTRATEREQUEST']._serialized_start=1218
+  _globals['_DEMONSTRATEREQUEST']._serialized_end=1512
+  _globals['_DEMONSTRATEREQUEST_OBSERVATIONSENTRY']._serialized_start=1444
+  _globals['_DEMONSTRATEREQUEST_OBSERVATIONSENTRY']._serialized_end=1512
+  _globals['_DEMONSTRATERESPONSE']._serialized_start=1514
+  _globals['_DEMONSTRATERESPONSE']._serialized_end=1570
+  _globals['_LISTSTAGESREQUEST']._serialized_start=1572
+  _globals['_LISTSTAGESREQUEST']._serialized_end=1607
+  _globals['_LISTSTAGESRESPONSE']._serialized_start=1609
+  _globals['_LISTSTAGESRESPONSE']._serialized_end=1661
+  _globals['_WATCHSTAGEREQUEST']._serialized_start=1663
+  _globals['_WATCHSTAGEREQUEST']._serialized_end=1775
+  _globals['_WATCHSTAGERESPONSE']._serialized_start=1778
+  _globals['_WATCHSTAGERESPONSE']._serialized_end=1943
+  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_start=1945
+  _globals['_ACKNOWLEDGEFRAMEREQUEST']._serialized_end=2003
+  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_start=2005
+  _globals['_ACKNOWLEDGEFRAMERESPONSE']._serialized_end=2031
+  _globals['_CONTROLSTAGEREQUEST']._serialized_start=2033
+  _globals['_CONTROLSTAGEREQUEST']._serialized_end=2128
+  _globals['_CONTROLSTAGERESPONSE']._serialized_start=2130
+  _globals['_CONTROLSTAGERESPONSE']._serialized_end=2207
+  _globals['_TEACHINGSERVICE']._serialized_start=2210
+  _globals['_TEACHINGSERVICE']._serialized_end=2987
 # @@protoc_insertion_point(module_scope)

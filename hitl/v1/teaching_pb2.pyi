@@ -65,9 +65,17 @@ class LeaseQuestionsRequest(_message.Message):
     MAX_QUESTIONS_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     max_questions: _builtins.int
     """At most this many; 0 means 1."""
+    places: _builtins.int
+    """The caller is one of so many teachers who take turns, so that who answers what follows from the questions' ids:
+    each answer to a question, skips included, passes it on to the next place. 0 means that the caller gets any.
+    """
+    place: _builtins.int
+    """Of the caller among them, from 0."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for the first one; unset means not at all."""
@@ -83,10 +91,12 @@ class LeaseQuestionsRequest(_message.Message):
         max_questions: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
         lease: _duration_pb2.Duration | None = ...,
+        places: _builtins.int = ...,
+        place: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "max_questions", b"max_questions", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "max_questions", b"max_questions", "place", b"place", "places", b"places", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

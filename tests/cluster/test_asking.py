@@ -11,6 +11,7 @@ import pytest
 import cluster.feedback.questions.asking as module
 from cluster.feedback.questions.asking import Asking
 from cluster.feedback.questions.publisher import Asked, Cutting
+from hitl.errors import DeadlineExceeded
 from hitl.events import PairQuestion, Question, Run
 from hitl.reward.questions.schedule import QuestionSchedule
 from tests.hitl.live import make_segment
@@ -131,6 +132,32 @@ def test_lockstep_waits_for_first_answers_and_then_while_more_come(
 
     one.wait_for_answers(look, news=news, timeout_seconds=100.0)
     assert (clock[0], one.answers, one.asked) == (28.5, 4, 4)
+
+
+def test_lockstep_waits_for_all_that_several_programs_are_asked(
+    publisher: Publisher, news: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def all_twice(asked: Sequence[Question]) -> list[Question]:
+        return [replace(question, answers=2) for question in asked]
+
+    one = asking(publisher, all_twice, several_teachers=True)
+    one.ask(*questions(one, 2), env_steps=0)
+    coming = {10.0: "q1-00001", 20.0: "q1-00002", 24.0: "q1-00001", 80.0: "q1-00002"}
+
+    def look() -> None:
+        clock[0] += 0.5
+        if clock[0] in coming:
+            one.take_answer(coming[clock[0]])
+
+    one.wait_for_answers(look, news=news, timeout_seconds=100.0)
+    assert (clock[0], one.answers) == (80.0, 4)
+    one.ask(*questions(one, 2), env_steps=0)
+    coming = {90.0: "q1-00003", 91.0: "q1-00003", 92.0: "q1-00004"}
+    with pytest.raises(DeadlineExceeded, match="1 questions had no answer after 50 s, or no second one"):
+        one.wait_for_answers(look, news=news, timeout_seconds=50.0)
 
 
 def test_one_teacher_alone_holds_nobody_up(

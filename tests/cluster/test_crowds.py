@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.main import main
 from cluster.cli.supervision.launch import RunCommands, ServiceAddresses
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder
 from hitl.errors import ConfigError
+from hitl.questions import Turn
 
 
 def commands(tmp_path: Path, **tree: Any) -> list[dict[str, str]]:
@@ -33,6 +35,41 @@ def test_chances_are_each_teachers_own_only_where_some_answer_the_same(tmp_path:
     for share in ("duplicates", "gold"):
         apart = commands(tmp_path, teachers={"count": 2}, reward={"questions": {share: 0.1}})
         assert [options["--seed"] for options in apart] == ["7", "8"]
+
+
+def test_those_of_a_run_in_lockstep_take_turns(tmp_path: Path) -> None:
+    crowd = {"count": 2, "crowd": [{"kind": "adversary"}]}
+    found = commands(tmp_path, mode="lockstep", teachers=crowd)
+    assert [(options["--place"], options["--places"]) for options in found] == [
+        ("0", "3"),
+        ("1", "3"),
+        ("2", "3"),
+    ]
+    one, *others = commands(tmp_path, mode="lockstep", teachers={"count": 1})
+    assert not others
+    assert "--place" not in one
+    assert all("--places" not in options for options in commands(tmp_path, teachers=crowd))
+
+
+def test_a_simulated_teacher_may_take_turns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANDRAIL_TOKEN", "given")
+    turns: list[Turn | None] = []
+    monkeypatch.setattr("hitl.teachers.program.run_teacher", lambda *_, turn, **__: turns.append(turn) or 0)
+
+    def teach(*options: str) -> str:
+        words = ["teach", "--simulated", "--address", "far:1", "--run-id", "x", *options]
+        return capsys.readouterr().err if main(words) == 2 else ""
+
+    assert teach() == teach("--place", "0", "--places", "5") == ""
+    assert turns == [None, Turn(0, 5)]
+    assert "--place, from 0, and --places" in teach("--place", "0")
+    assert "--place, from 0, and --places" in teach("--places", "2")
+    assert "error: --place: 5 is none of 5 places; give one from 0 to 4" in teach(
+        "--place", "5", "--places", "5"
+    )
+    assert "error: --places: 0 teachers" in teach("--place", "0", "--places", "0")
 
 
 def test_nobody_is_too_fast_where_programs_answer_at_once() -> None:

@@ -16,8 +16,8 @@ from hitl.reward.rationality import Rationality
 from tests.hitl.live import LiveRun, LiveService
 
 
-def watch(**reward: Any) -> TeacherWatch:
-    return TeacherWatch(RewardConfig.model_validate(reward), "run", seed=0)
+def watch(*, lockstep: bool = False, **reward: Any) -> TeacherWatch:
+    return TeacherWatch(RewardConfig.model_validate(reward), "run", seed=0, lockstep=lockstep)
 
 
 def say(
@@ -49,6 +49,38 @@ def test_a_flag_is_an_alarm_in_the_log(caplog: pytest.LogCaptureFixture) -> None
     assert "teacher eve is flagged" in record.getMessage()
     assert "mostly the opposite" in record.getMessage()
     assert {r.teacher_id: len(r.flags) for r in teachers.reports(None)} == {"boss": 0, "eve": 1}
+
+
+def test_in_lockstep_it_does_not_matter_how_often_it_is_looked() -> None:
+    """One who is against at first and right for long after is flagged only by who looks in between."""
+
+    def flags(*, lockstep: bool, looks: bool) -> list[int]:
+        teachers = watch(lockstep=lockstep, reliability={"trusted": ["boss"]})
+        for number in range(60):
+            right, wrong = (Choice.FIRST, Choice.SECOND)[:: 1 if number % 2 else -1]
+            say(teachers, 2 * number, "boss", f"p{number}", right)
+            say(teachers, 2 * number + 1, "eve", f"p{number}", wrong if number < 15 else right)
+            if looks:
+                teachers.look()
+        teachers.look()
+        return [flag.offset for report in teachers.reports(None) for flag in report.flags]
+
+    assert flags(lockstep=False, looks=False) == []
+    often = flags(lockstep=False, looks=True)
+    assert len(often) == 1
+    assert flags(lockstep=True, looks=False) == flags(lockstep=True, looks=True) == often
+
+
+def test_in_lockstep_haste_keeps_nothing_from_being_known() -> None:
+    asked = [PairQuestion(question_id="q", run_id="run", first_segment_id="x", second_segment_id="y")]
+    for lockstep in (True, False):
+        teachers = watch(lockstep=lockstep, questions={"gold": 1.0}, reliability={"look_seconds": 3.0})
+        say(teachers, 0, "ann", "p", Choice.FIRST)
+        say(teachers, 1, "bob", "p", Choice.FIRST)
+        for offset in range(2, 40):
+            say(teachers, offset, "ann", f"q{offset}", (Choice.FIRST, Choice.SECOND)[offset % 2])
+        (shared,) = teachers.share(asked)
+        assert (set(shared.segment_ids) == {"p-a", "p-b"}) == lockstep
 
 
 def test_reports_are_of_the_last_look_with_the_weights_of_a_fit() -> None:

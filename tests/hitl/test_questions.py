@@ -246,6 +246,10 @@ def test_a_caller_that_is_gone_takes_no_question_along(service: LiveService, liv
         ("lease", {"lease": timedelta(0)}),
         ("lease", {"lease": timedelta(days=1)}),
         ("wait", {"wait": timedelta(seconds=-1)}),
+        ("place", {"place": 3, "places": 3}),
+        ("place", {"place": -1, "places": 3}),
+        ("places", {"place": 1}),
+        ("places", {"places": -1}),
     ],
 )
 def test_a_malformed_lease_is_refused_by_field(

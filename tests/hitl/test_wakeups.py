@@ -18,6 +18,7 @@ from hitl.service.stages import Stages
 from hitl.stages import StageFrame, StageState
 from hitl.storage.runs import RunEpoch
 from hitl.storage.storage import Storage
+from hitl.storage.turns import lot_of
 from hitl.tokens import Principal, Role
 from hitl.v1 import teaching_pb2, training_pb2, types_pb2
 from hitl.wire.segments import encode_segment
@@ -27,6 +28,7 @@ from tests.hitl.playing import FOUR_ACTIONS
 # Far above what waking takes, and far below the slow poll.
 SOON_SECONDS = 20
 NEVER_SECONDS = 10_000
+FIRST_PLACE = lot_of("question") % 2
 
 
 def call(name: str, role: Role = "teacher") -> Call:
@@ -49,14 +51,16 @@ class Handlers:
         publish = training_pb2.PublishSegmentsRequest(run=self.epoch, segments=records)
         await self.training.PublishSegments(publish, call("driver"))
 
-    async def ask(self) -> None:
+    async def ask(self, *, answers: int = 0) -> None:
         pair = {"first_segment_id": "low", "second_segment_id": "high"}
-        question = types_pb2.Question(question_id="question", run_id="run", pair=pair)
+        question = types_pb2.Question(question_id="question", run_id="run", pair=pair, answers=answers)
         request = training_pb2.AskQuestionsRequest(run=self.epoch, questions=[question])
         await self.training.AskQuestions(request, call("driver"))
 
-    async def lease(self, name: str, *, lease: timedelta = timedelta(minutes=5)) -> list[str]:
-        request = teaching_pb2.LeaseQuestionsRequest(run_id="run", wait=timedelta(seconds=55), lease=lease)
+    async def lease(self, name: str, *, lease: timedelta = timedelta(minutes=5), **turn: int) -> list[str]:
+        request = teaching_pb2.LeaseQuestionsRequest(
+            run_id="run", wait=timedelta(seconds=55), lease=lease, **turn
+        )
         response = await self.teaching.LeaseQuestions(request, call(name))
         return [leased.question.question_id for leased in response.questions]
 
@@ -116,6 +120,28 @@ async def test_the_end_of_a_lease_wakes_a_teacher(handlers: Handlers) -> None:
     await handlers.lease("bob", lease=timedelta(seconds=0.8))
     waiting = await started(handlers.lease("ann"))
     assert await soon(waiting) == ["question"]
+
+
+async def test_whoever_has_the_turn_is_woken_by_all_that_brings_it(handlers: Handlers) -> None:
+    first, second = ({"place": (FIRST_PLACE + passed) % 2, "places": 2} for passed in range(2))
+    waiting = {
+        name: await started(handlers.lease(name, **turn)) for name, turn in (("ann", first), ("bob", second))
+    }
+    await handlers.ask(answers=2)
+    assert await soon(waiting["ann"]) == ["question"]
+    again = await started(handlers.lease("cem", **first))
+    request = teaching_pb2.ReleaseQuestionsRequest(run_id="run", question_ids=["question"])
+    await handlers.teaching.ReleaseQuestions(request, call("ann"))
+    assert await soon(again) == ["question"]
+    await handlers.teaching.ReleaseQuestions(request, call("cem"))
+    assert await handlers.lease("ann", lease=timedelta(seconds=0.8), **first) == ["question"]
+    again = await started(handlers.lease("cem", **first))
+    assert await soon(again) == ["question"], "the end of a lease"
+    await handlers.teaching.ReleaseQuestions(request, call("cem"))
+    done, _ = await asyncio.wait([waiting["bob"]], timeout=0.2)
+    assert not done, "looked again, and found nothing"
+    await handlers.answer()
+    assert await soon(waiting["bob"]) == ["question"]
 
 
 async def test_the_end_of_the_service_wakes_a_teacher(handlers: Handlers) -> None:

@@ -115,7 +115,10 @@ class RunCommands:
         return [] if service is None else [*self._who_answer(service), *self._who_watch(service)]
 
     def _who_answer(self, service: ServiceAddresses) -> list[Command]:
-        """All have the run's seed, so who takes a question does not matter, unless some answer the same one."""
+        """All have the run's seed, so who takes a question does not matter to its answer, unless some answer the same.
+
+        In lockstep they take turns, so that it repeats who takes it.
+        """
         settings, questions = self._config.teachers, self._config.reward.questions
         own_seeds = bool(settings.crowd or questions.duplicates or questions.gold)
         arguments = [
@@ -133,6 +136,7 @@ class RunCommands:
         for name in ("expert", "goal"):
             if named := getattr(settings, name):
                 arguments += [f"--{name}", named]
+        places = len(settings.who_answer) if self._config.mode == "lockstep" else 1
         shows = ["--demonstrate", str(settings.demonstrations), "--run-file", str(self._folder.run_file)]
         return [
             Command(
@@ -140,6 +144,7 @@ class RunCommands:
                     "teach",
                     *arguments,
                     *("--kind", kind, "--seed", str(self._config.seed + own_seeds * number)),
+                    *(("--place", str(number), "--places", str(places)) if places > 1 else ()),
                     *(shows if settings.demonstrations and not number else ()),
                 ),
                 {TOKEN_VARIABLE: self._mint(f"teacher-{number}", "oracle")},

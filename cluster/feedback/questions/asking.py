@@ -46,6 +46,7 @@ class Asking:
         expire_seconds: float,
         waits: bool,
         share: Callable[[Sequence[Question]], list[Question]] = list,
+        several_teachers: bool = False,
     ) -> None:
         """Begin.
 
@@ -58,6 +59,7 @@ class Asking:
             waits: whether `ask` returns when the service has the questions; else they are published while everything
                 else goes on.
             share: returns what to ask in the place of questions, so that some are answered by several teachers.
+            several_teachers: there surely are, so that all answers are waited for.
         """
         self.schedule = schedule
         self.answered: set[str] = set()
@@ -67,6 +69,7 @@ class Asking:
         self._share = share
         self._more: dict[str, tuple[int, datetime]] = {}
         """How many answers a question wants beyond the first, and until when."""
+        self._several_teachers = several_teachers
         self._others_answer = True
         """Whether it is worth waiting for the second answers of questions."""
         self._prefix, self._publisher = prefix, publisher
@@ -84,6 +87,12 @@ class Asking:
     def open(self) -> int:
         """Questions that wait for their first answer."""
         return len(self._expire_time)
+
+    @property
+    def _wanting(self) -> int:
+        """Questions whose answers are waited for, whatever may come of it."""
+        more = self._more.keys() if self._several_teachers else set()
+        return len(self._expire_time.keys() | more)
 
     @property
     def number(self) -> int:
@@ -202,7 +211,8 @@ class Asking:
     ) -> None:
         """Wait until no question is open, and then, while more answers come, for those that questions want still.
 
-        So one teacher alone holds nobody up: who has seen no second answer waits for none any more.
+        So one teacher alone holds nobody up: who has seen no second answer waits for none any more. Where there surely
+        are several, all answers are waited for.
 
         Args:
             read: takes the answers that have come.
@@ -218,10 +228,10 @@ class Asking:
             read()
 
         deadline = time.monotonic() + timeout_seconds
-        while self.open:
+        while self._wanting:
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
-                    f"{self.open} questions had no answer after {timeout_seconds:.0f} s; "
+                    f"{self._wanting} questions had no answer after {timeout_seconds:.0f} s, or no second one; "
                     "lockstep waits for its teachers: start some (teachers.count, or `handrail teach`)"
                 )
             look()

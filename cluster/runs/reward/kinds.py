@@ -31,7 +31,7 @@ class TeachersConfig(Section):
 
     weighted: bool = False
     """Find out while learning how much each teacher looks at the reward in each kind of feedback, and count them by it.
-    In lockstep it matters then who answers which question."""
+    It matters then who answers which question; in lockstep the run's own teachers take turns, and it repeats."""
     spread: PositiveReal = 0.7
     """How different teachers are thought to be before they have said much: the standard deviation of the logarithm of
     their rationality."""

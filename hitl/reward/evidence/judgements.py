@@ -39,7 +39,7 @@ class Judged:
     def order(self) -> tuple[object, ...]:
         """By what it is about, and not by when it came."""
         ids = tuple(segment.segment_id for segment in self.segments)
-        return (ids, self.teacher_id, self.offset, self.segments[0].address.run_id)
+        return (ids, self.teacher_id, self.segments[0].address.run_id, self.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,6 +218,20 @@ def test_a_pair_is_known_once_two_agree() -> None:
     assert journal.ledger.teachers_of(("run", "p-a", "p-b")) == {"ann", "bob"}
 
 
+def test_without_a_clock_a_flag_for_haste_does_not_count() -> None:
+    journal = Journal()
+    for teacher in ("lazy", "ann"):
+        journal.say(teacher, "p", Choice.FIRST, seconds=0.05 if teacher == "lazy" else 2.0)
+    for number in range(30):
+        journal.say("lazy", f"q{number}", (Choice.FIRST, Choice.SECOND)[number % 2], seconds=0.05)
+    assert [flag.reason for flag in journal.flags] == [Reason.TOO_FAST]
+    assert journal.ledger.known_pairs() == {}
+    assert journal.ledger.known_pairs(timed=False) == {("run", "p-a", "p-b"): 1.0}
+    for number in range(60):
+        journal.say("lazy", f"r{number}", Choice.FIRST, seconds=0.05)
+    assert journal.ledger.known_pairs(timed=False) == {}
+
+
 def test_what_the_flagged_say_makes_nothing_known() -> None:
     journal = Journal()
     journal.say("lazy", "p", Choice.FIRST)

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from hitl.events import Choice
-from hitl.reward.evidence.comparisons import Comparisons
+from hitl.reward.evidence.comparisons import ComparisonLikelihood, Comparisons
 from hitl.reward.evidence.evidence import Teachers
 from hitl.reward.evidence.judgements import Judged, JudgementArrays
 from hitl.reward.network.conservatism import Conservatism
 from hitl.reward.network.ensemble import Weights
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
-from hitl.reward.settings import FitSettings
+from hitl.reward.rationality import rationalities
+from hitl.reward.settings import FitSettings, TeacherSettings
 from tests.hitl.reward.comparisons import (
     SPACE,
     Answer,
@@ -137,6 +138,44 @@ def test_a_model_rebuilt_in_another_order_is_the_same_bit_for_bit() -> None:
     other, _ = _taught(journal, seed=4)
     assert _same(first.weights(), second.weights())
     assert not _same(first.weights(), other.weights())
+
+
+def test_teachers_are_weighed_in_one_order_whoever_came_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum of three numbers has other bits in another order, and one who goes on meets teachers in another order."""
+    names = ("cem", "ann", "bob")
+    told = [dataclasses.replace(one, teacher_id=names[i % 3]) for i, one in enumerate(answers(30))]
+    seen: list[np.ndarray] = []
+
+    def recording(*given: Any, **named: Any) -> Any:
+        seen.append(named["teacher_E"])
+        return rationalities(*given, **named)
+
+    monkeypatch.setattr("hitl.reward.online.rationalities", recording)
+    weighed = []
+    for coming in (names, sorted(names), names[::-1]):
+        teachers = Teachers()
+        for name in coming:
+            teachers.number(name)
+        model = OnlineRewardModel(
+            SPACE,
+            members=3,
+            hidden=(8,),
+            settings=SETTINGS,
+            evidence=[Comparisons(ComparisonLikelihood(0.1), teachers, batch=32, heldout_share=0.0, seed=0)],
+            heldout_share=0.0,
+            seed=3,
+            teachers=teachers,
+            teacher_settings=TeacherSettings(weighted=True),
+        )
+        model.set_probe(*PROBE)
+        _take(model, _journal(told))
+        weighed.append((dict(_of_comparisons(model.fit()).teachers), model.weights()))
+    (said, weights), *others = weighed
+    assert sorted(said) == sorted(names)
+    assert len({one.weight for one in said.values()}) == 3
+    assert all(other == said and _same(weights, its) for other, its in others)
+    order = [judged.teacher_id for judged in _answers(model)]
+    assert all(teacher_E.tolist() == [sorted(names).index(name) for name in order] for teacher_E in seen)
 
 
 def test_making_a_model_leaves_the_global_generator_alone() -> None:
