@@ -5,13 +5,14 @@
 
 A policy learns CartPole, in which a fallen pole is put up again (`world.py`), from a reward model alone; the true
 reward is on the teacher's side. Every so many environment steps a simulated teacher has so many more seconds, and
-spends them on one kind of feedback, or on all kinds in equal shares (`mix`), at the prices of `prices.py`. Model,
-learner and questions have the numbers of `deploy/runs/cartpole_comparisons.yaml`. No Ray, no service, no clock.
+spends them on one kind of feedback, or shares them over all: equally, or so that each kind has half of what the next
+better one has (`mix`; `shares.py`). Prices stand in `prices.py`. Model, learner and questions have the numbers of
+`deploy/runs/cartpole_comparisons.yaml`. No Ray, no service, no clock.
 
 Scores are normalised true returns of the greedy policy: 0 at random, 1 at best. Figures are interquartile means over
 seeds with 95 % bootstrap intervals; `mean_score` is the mean over all seconds, by the trapezoidal rule. `passed`: the
 mix's mean score, less that of the best single kind, is at least -0.05 at the lower end of its interval; null unless
-all kinds were measured at full size. The last line is one JSON object.
+all arms were measured at full size. The last line is one JSON object.
 """
 
 import argparse
@@ -20,21 +21,15 @@ import multiprocessing
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 
 from benchmarks.kinds.figures import MARGIN, figures, passed
-from benchmarks.kinds.prices import KINDS, PRICES
+from benchmarks.kinds.prices import PRICES
+from benchmarks.kinds.shares import ARMS, MIXES
 from benchmarks.questions.labels import Curve
 
-MIX = "mix"
-ARMS: Mapping[str, Mapping[str, float]] = {
-    **{kind: {kind: 1.0} for kind in KINDS},
-    MIX: dict.fromkeys(KINDS, 1.0),
-}
-"""Shares of the seconds, by kind."""
-SEEDS = 5
+MIX, SEEDS = "mix", 5
 
 
 def measure(arm: str, seed: int) -> Curve:
@@ -64,8 +59,8 @@ def main() -> int:
             curves[arm][seed] = future.result()
             scores = [round(score, 3) for _, score in curves[arm][seed]]
             print(json.dumps({"arm": arm, "seed": seed, "scores": scores}), file=sys.stderr, flush=True)
-    found = figures({arm: [by_seed[seed] for seed in seeds] for arm, by_seed in curves.items()}, mix=MIX)
-    has_passed = passed(found) if options.seeds >= SEEDS and set(options.arms) == set(ARMS) else None
+    found = figures({arm: [by_seed[seed] for seed in seeds] for arm, by_seed in curves.items()}, mixes=MIXES)
+    has_passed = passed(found[MIX]) if options.seeds >= SEEDS and set(options.arms) == set(ARMS) else None
     found |= {
         "prices": {
             kind: {"begin": price.begin, "each": round(price.each, 3)} for kind, price in PRICES.items()

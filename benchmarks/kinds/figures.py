@@ -1,6 +1,6 @@
-"""What a second is worth in each kind, and whether the mix is behind the best kind."""
+"""What a second is worth in each kind, and whether a mix is behind the best kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ MARGIN = 0.05
 """Of the normalised score: so little behind counts as not worse, for five seeds do not show less."""
 
 
-def figures(curves: Mapping[str, Sequence[Curve]], *, mix: str) -> dict[str, Any]:
-    """Return the curve, the mean score over all seconds and the last score of each kind, and how the mix compares.
+def figures(curves: Mapping[str, Sequence[Curve]], *, mixes: Collection[str]) -> dict[str, Any]:
+    """Return the curve, the mean score over all seconds and the last score of each arm, and how mixes compare.
 
     Args:
-        curves: of the seeds, by kind; scores after so many seconds, the same ones in all of them.
-        mix: its name among them.
+        curves: of the seeds, by arm; scores after so many seconds, the same ones in all of them.
+        mixes: the arms that are no kind alone.
     """
     mean = {kind: [np.array([mean_score(run) for run in runs])] for kind, runs in curves.items()}
     last = {kind: [np.array([run[-1][1] for run in runs])] for kind, runs in curves.items()}
@@ -30,14 +30,15 @@ def figures(curves: Mapping[str, Sequence[Curve]], *, mix: str) -> dict[str, Any
         }
         for kind, runs in curves.items()
     }
-    singles = [kind for kind in curves if kind != mix]
-    if mix in curves and singles:
-        best = max(singles, key=lambda kind: interquartile_mean(mean[kind]))
-        found["mix_beside_best"] = {
-            "best": best,
-            "mean_score": summary(difference, mean[mix], mean[best]),
-            "score_at_the_end": summary(difference, last[mix], last[best]),
-        }
+    singles = [kind for kind in curves if kind not in mixes]
+    for mix in mixes if singles else ():
+        if mix in curves:
+            best = max(singles, key=lambda kind: interquartile_mean(mean[kind]))
+            found[mix]["beside_best"] = {
+                "best": best,
+                "mean_score": summary(difference, mean[mix], mean[best]),
+                "score_at_the_end": summary(difference, last[mix], last[best]),
+            }
     return found
 
 
@@ -49,7 +50,7 @@ def middle_curve(runs: Sequence[Curve]) -> list[list[float]]:
     ]
 
 
-def passed(found: Mapping[str, Any]) -> bool:
-    """Whether the mix is behind the best kind by the margin at most, at the lower end of the interval."""
-    _, low, _ = found["mix_beside_best"]["mean_score"]
+def passed(mix: Mapping[str, Any]) -> bool:
+    """Whether a mix, by its figures, is behind the best kind by the margin at most, at the interval's lower end."""
+    _, low, _ = mix["beside_best"]["mean_score"]
     return bool(low >= -MARGIN)
