@@ -27,6 +27,10 @@ _OWN = 256
 """Segments that demonstrations are held against, as in a run."""
 
 
+_JUDGED_FROM = 1_000_000
+"""Seeds of the episodes that judge are other ones than those of episodes that teach."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """When a teacher says how much, and how much is learnt from it before they say more."""
@@ -59,7 +63,7 @@ class Lesson:
         self._answerer = Answerer(self._config, self.model, seed=seed)
         self._stage = Stage(self._config.environment, seed=seed)
         self._demonstrator = Demonstrator(self._config.environment, seed=seed)
-        self._entries = 0
+        self._rounds, self._entries = 0, 0
         self.has_reward = False
         """Anything was learnt from the teacher."""
 
@@ -75,6 +79,7 @@ class Lesson:
         """Let the teacher say what so many more seconds buy, and fit the reward to all that was said."""
         steps = self._config.reward.questions.segment_steps
         candidates = self.experience.candidates(steps=steps, rng=self._rng)
+        self._rounds += 1
         self._answerer.look(candidates)
         self._show_own(candidates)
         self._purses.fill(seconds)
@@ -93,7 +98,7 @@ class Lesson:
     def _say(self, kind: str, count: int) -> tuple[list[Said], int]:
         """Return what is said, and how much of what was afforded is to be paid."""
         if kind == "signals":
-            return self._stage.watch(self.loop.network, count, policy_version=self._entries), count
+            return self._stage.watch(self.loop.network, count, policy_version=self._rounds), count
         if kind == "demonstrations":
             return [self._demonstrator.play(count)], count
         said = self._answerer.say(kind, count)
@@ -139,7 +144,7 @@ def taught(shares: Mapping[str, float], *, seed: int, plan: Plan) -> Curve:
     for _ in range(plan.first_updates):
         lesson.gather()
     lesson.fix_scale()
-    curve, seconds = [(0.0, lesson.score(episodes=plan.episodes, seed=seed))], 0.0
+    curve, seconds = [(0.0, lesson.score(episodes=plan.episodes, seed=_JUDGED_FROM + seed))], 0.0
     for number in range(plan.rounds):
         more = plan.round_seconds if number else plan.first_seconds
         lesson.teach(more)
@@ -147,5 +152,5 @@ def taught(shares: Mapping[str, float], *, seed: int, plan: Plan) -> Curve:
         for update in range(plan.updates):
             lesson.loop.anneal(1 - (number * plan.updates + update) / (plan.rounds * plan.updates))
             lesson.learn()
-        curve.append((seconds, lesson.score(episodes=plan.episodes, seed=seed)))
+        curve.append((seconds, lesson.score(episodes=plan.episodes, seed=_JUDGED_FROM + seed)))
     return curve
