@@ -21,6 +21,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.questions.labels import BASELINE, Curve, fewer_labels, figures, labels_of
@@ -45,19 +46,21 @@ def compare(measure: str, options: argparse.Namespace) -> dict[str, Any]:
     target = options.target if measure == "policies" else options.rank_target
     found: dict[str, Any] = {"target": target}
     curves: dict[str, dict[str, list[Curve]]] = {}
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     for task in options.task:
         curve = _curve(measure, task)
-        curves[task] = {strategy: [] for strategy in options.strategy}
-        # Strategies take turns, so that what is measured before an interruption is whole.
-        for seed in range(options.first_seed, options.first_seed + options.seeds):
-            for strategy in options.strategy:
-                curves[task][strategy].append(curve(strategy, seed))
-                told = {"measure": measure, "task": task, "strategy": strategy, "seed": seed}
-                print(
-                    json.dumps(told | {"curve": _rounded(curves[task][strategy][-1])}),
-                    file=sys.stderr,
-                    flush=True,
-                )
+
+        def one(strategy: str, seed: int, curve: Any = curve, task: str = task) -> Curve:
+            made: Curve = curve(strategy, seed)
+            told = {"measure": measure, "task": task, "strategy": strategy, "seed": seed}
+            print(json.dumps(told | {"curve": _rounded(made)}), file=sys.stderr, flush=True)
+            return made
+
+        # Strategies take turns, so that what is measured before an interruption is whole. Ranks are measured in this
+        # process, with torch's one source of chance.
+        with ThreadPoolExecutor(options.jobs if measure == "policies" else 1) as pool:
+            made = {(s, seed): pool.submit(one, s, seed) for seed in seeds for s in options.strategy}
+            curves[task] = {s: [made[s, seed].result() for seed in seeds] for s in options.strategy}
         found[task] = figures(curves[task], target)
     if BASELINE in options.strategy:
         found["probability_of_fewer_labels_than_random"] = {
@@ -87,6 +90,7 @@ def main() -> int:
         "--strategy", nargs="+", default=list(STRATEGIES), help="as in reward.questions.strategy"
     )
     parser.add_argument("--measure", nargs="+", choices=("policies", "ranks"), default=["policies"])
+    parser.add_argument("--jobs", type=int, default=1, help="whole runs at a time")
     parser.add_argument("--target", type=float, default=0.7)
     parser.add_argument("--rank-target", type=float, default=0.85)
     options = parser.parse_args()

@@ -169,16 +169,15 @@ class OnlineRewardModel:
             return None
         # A model that no fit has made knows nobody.
         known = {} if is_first else self._tell_teachers_apart(parts)
-        unseen = self._to_refresh(parts)
+        is_refresh = quick_steps is None and self._has_few_new(parts)
         judged = {name: fresh.judge(self.ensemble, parts.get(name)) for name, fresh in self._fresh.items()}
         rolled_back = self.kept.go_back(
             self.ensemble, [(parts[n], rows) for n, rows in judged.items() if len(rows)]
         )
         before, current = self.ensemble.to_arrays(), self._judge(parts)
-        is_refresh = quick_steps is None and unseen is not None
         steps = self._settings.refresh_steps if is_refresh else quick_steps
         anew = quick_steps is None or rolled_back
-        self._fit_to(parts, gradient_steps=steps, newest=unseen or newest, anew=anew)
+        self._fit_to(parts, gradient_steps=steps, newest=newest, anew=anew)
         if is_first and (known := self._tell_teachers_apart(parts)):
             self._fit_to(parts, gradient_steps=steps)
         # A part of it is nearly as good, and a teacher is waiting.
@@ -240,18 +239,16 @@ class OnlineRewardModel:
             if examples is not None
         }
 
-    def _to_refresh(self, parts: Mapping[str, Part]) -> int | None:
-        """Return the most new pieces of a kind, where few are new and few steps are to learn them; else None."""
+    def _has_few_new(self, parts: Mapping[str, Part]) -> bool:
+        """Whether so little is new that few steps are to learn it.
+
+        They see what is new as often as all else: a model that sees it in every minibatch believes it too much.
+        """
         unseen = [fresh.unseen(parts.get(name)) for name, fresh in self._fresh.items()]
         known = [count for count in unseen if count is not None]
         total = sum(len(part.examples.heldout_E) for part in parts.values())
-        if (
-            not self._settings.refresh_steps
-            or len(known) < len(unseen)
-            or sum(known) > _REFRESH_SHARE * total
-        ):
-            return None
-        return max(known)
+        is_known = self._settings.refresh_steps is not None and len(known) == len(unseen)
+        return is_known and sum(known) <= _REFRESH_SHARE * total
 
     def _tell_teachers_apart(self, parts: dict[str, Part]) -> dict[str, dict[str, Rationality]]:
         """Weigh the teachers of each kind by what the model as it is expects of them; returns how much, by kind.

@@ -59,8 +59,8 @@ class RewardModelConfig(Section):
     gradient_steps: Positive = 100
     """Gradient steps of each fit, warm-started from the last one."""
     refresh_steps: Positive | None = None
-    """So few where at most a tenth of what people have said is new: it is in each of their minibatches, with older
-    feedback for the rest. A version comes sooner then. Empty: every fit is a whole one."""
+    """So few where at most a tenth of what people have said is new. A version comes sooner then. Empty: every fit is a
+    whole one."""
     early_stop: PositiveReal | None = None
     """A fit ends before that once 20 steps have lowered the training loss by less than this, in nats. Held-out answers
     have no say in it: they judge (docs/reward_models.md). Empty: all steps are taken."""

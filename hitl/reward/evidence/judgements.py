@@ -15,7 +15,7 @@ from torch import Tensor
 from hitl.events import Event, JournalEntry, Segment
 from hitl.reward.evidence.bootstrap import bootstrap_weights
 from hitl.reward.evidence.evidence import Likelihood, Teachers
-from hitl.reward.evidence.segments import SegmentArrays, SegmentInputs
+from hitl.reward.evidence.segments import SegmentArrays, SegmentInputs, stacked
 from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.settings import Reads
 from policies.splits import is_heldout
@@ -73,9 +73,7 @@ class JudgementArrays:
         segments = SegmentArrays((segment for one in judged for segment in one.segments), reads)
         most = max(len(one.segments) for one in judged)
         rows = [segments.rows(one.segments) for one in judged]
-        said = [np.atleast_1d(one.said) for one in judged]
-        widest = max(len(one) for one in said)
-        said_EX = np.stack([np.pad(one, (0, widest - len(one))) for one in said])
+        said_EX = stacked([np.atleast_1d(one.said) for one in judged])
         return cls(
             segments=segments,
             segment_EC=np.array([row + row[:1] * (most - len(row)) for row in rows], np.int64),

@@ -37,8 +37,8 @@ class SegmentArrays:
         steps = [steps_of(segment, reads) for segment in kept.values()]
         steps_S = np.array([len(action) for _, action in steps], np.int64)
         longest = max(1, steps_S.max(initial=0))
-        self.observation_SLO = _stacked([observation for observation, _ in steps], longest)
-        self.action_SLA = _stacked([action for _, action in steps], longest)
+        self.observation_SLO = stacked([observation for observation, _ in steps], longest)
+        self.action_SLA = stacked([action for _, action in steps], longest)
         self.weight_SL = (np.arange(longest) < steps_S[:, None]).astype(np.float32)
 
     def rows(self, segments: Sequence[Segment]) -> list[int]:
@@ -84,10 +84,12 @@ def returns_of(ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
     return return_KS
 
 
-def _stacked(parts: Sequence[NDArray[Any]], longest: int) -> NDArray[Any]:
-    stacked = np.zeros(
-        (len(parts), longest, *parts[0].shape[1:]), np.result_type(*{part.dtype for part in parts})
+def stacked(parts: Sequence[NDArray[Any]], longest: int | None = None) -> NDArray[Any]:
+    """Return arrays of different lengths as one, zeros behind the shorter ones; None: as long as the longest."""
+    length = max(len(part) for part in parts) if longest is None else longest
+    together = np.zeros(
+        (len(parts), length, *parts[0].shape[1:]), np.result_type(*{part.dtype for part in parts})
     )
     for row, part in enumerate(parts):
-        stacked[row, : len(part)] = part
-    return stacked
+        together[row, : len(part)] = part
+    return together

@@ -152,9 +152,6 @@ class RewardEnsemble(nn.Module):
         """
         if self.convolutions is None:
             inputs = self.inputs(observation_PO, action_PA)
-            if self._is_plain(inputs[0]):
-                flat_KP = on_cpu(list(self.weights), list(self.biases), inputs[0].flatten(0, -2))
-                return flat_KP.view(self.members, *inputs[0].shape[:-1])
             raw_KP: Tensor = self(*inputs) if begins_SL is None else self(*inputs, begins_SL)
             return raw_KP
         rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
@@ -162,14 +159,17 @@ class RewardEnsemble(nn.Module):
         return torch.cat([self(*self.inputs(*part)) for part in parts], 1)
 
     def _is_plain(self, input_PF: Tensor) -> bool:
-        """Whether nothing but numbers on the CPU is asked for, of steps one by one."""
-        on_cpu = input_PF.device.type == "cpu" and input_PF.dtype == torch.float32
-        return on_cpu and self.memories is None and not torch.is_grad_enabled()
+        """Whether nothing but numbers on the CPU is asked for, of steps one by one, and no gradient."""
+        if torch.is_grad_enabled() or self.memories is not None or self.convolutions is not None:
+            return False
+        return input_PF.device.type == "cpu" and input_PF.dtype == torch.float32
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return what `raw` returns, of `inputs`."""
         input_PF = inputs[-1] if self.memories is None else inputs[0]
         axes = (self.members, *input_PF.shape[:-1])
+        if self._is_plain(input_PF):
+            return on_cpu(list(self.weights), list(self.biases), input_PF.flatten(0, -2)).view(axes)
         hidden = input_PF.flatten(0, -2).expand(self.members, -1, -1)
         if self.memories is not None:
             hidden = torch.cat(

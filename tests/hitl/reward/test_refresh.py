@@ -106,9 +106,7 @@ def _fits(monkeypatch: pytest.MonkeyPatch, model: OnlineRewardModel) -> list[tup
     return told
 
 
-@pytest.mark.parametrize(
-    ("new", "expected"), [(10, (7, 10)), (11, (7, 11)), (12, (None, 0)), (30, (None, 0))]
-)
+@pytest.mark.parametrize(("new", "expected"), [(10, (7, 0)), (11, (7, 0)), (12, (None, 0)), (30, (None, 0))])
 def test_few_new_answers_take_few_steps(
     monkeypatch: pytest.MonkeyPatch, new: int, expected: tuple[int | None, int]
 ) -> None:
