@@ -25,8 +25,6 @@ from policies.threads import use_threads
 
 _OWN = 256
 """Segments that demonstrations are held against, as in a run."""
-
-
 _JUDGED_FROM = 1_000_000
 """Seeds of the episodes that judge are other ones than those of episodes that teach."""
 
