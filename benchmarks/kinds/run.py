@@ -35,7 +35,7 @@ class Plan:
 
     first_seconds: float = 60.0
     round_seconds: float = 20.0
-    rounds: int = 10
+    rounds: int
     first_updates: int = 2
     """Whose rollouts the first round is about; nothing is learnt from them."""
     updates: int = 3
@@ -142,7 +142,8 @@ def taught(shares: Mapping[str, float], *, seed: int, plan: Plan) -> Curve:
     for _ in range(plan.first_updates):
         lesson.gather()
     lesson.fix_scale()
-    curve, seconds = [(0.0, lesson.score(episodes=plan.episodes, seed=_JUDGED_FROM + seed))], 0.0
+    # Whom nobody has taught is as good as chance, whatever a greedy network does by luck.
+    curve, seconds = [(0.0, 0.0)], 0.0
     for number in range(plan.rounds):
         more = plan.round_seconds if number else plan.first_seconds
         lesson.teach(more)
