@@ -1,18 +1,21 @@
 """How much teachers look at the reward is found, by an interval that holds what is true as often as it says."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from hitl.events import Choice
 from hitl.reward.evidence.comparisons import ComparisonLikelihood
+from hitl.reward.fitting import Part, judge
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.rationality import Rationality, rationalities
 from hitl.reward.settings import TeacherSettings
-from tests.hitl.reward.comparisons import SPACE
+from tests.hitl.reward.comparisons import SPACE, answer, comparisons, segment
 
 LIKELIHOOD = ComparisonLikelihood(lapse=0.0)
 SETTINGS = TeacherSettings(weighted=True, spread=2.0, most_weight=3.0)
@@ -105,6 +108,64 @@ def test_who_turns_answers_round_hardly_counts_and_nobody_counts_for_more_than_t
     )  # fmt: skip
     assert capped[0].weight == 1.2
     assert capped[0].mean == found[0].mean
+
+
+CONTRARY = TeacherSettings(weighted=True, spread=2.0, most_weight=3.0, contrary=0.05)
+
+
+def test_who_says_the_contrary_has_a_rationality_below_0() -> None:
+    rng = np.random.default_rng(4)
+    margin = rng.normal(0, 2, 300)
+    teacher = np.repeat([0, 1, 2], 100)
+    said = np.concatenate(
+        [_said(m, beta, rng) for m, beta in zip(np.split(margin, 3), (2, 0, -2), strict=True)]
+    )
+    found = _found(np.stack([margin] * 2), said, teacher, settings=CONTRARY)
+    assert found[0].mean == pytest.approx(-found[2].mean, rel=0.5)
+    assert found[2].high < 0 < found[0].low
+    assert abs(found[1].weight) < 0.1
+    capped = TeacherSettings(weighted=True, spread=2.0, most_weight=0.5, contrary=0.05)
+    assert _found(np.stack([margin] * 2), said, teacher, settings=capped)[2].weight == -0.5
+
+
+def test_one_who_has_said_nothing_telling_is_not_thought_contrary() -> None:
+    margin, said, teacher = np.zeros((2, 20)), np.zeros(20, np.int64), np.repeat([0, 1], 10)
+    found = _found(margin, said, teacher, settings=CONTRARY)
+    assert found[0].mean == pytest.approx(1.0)
+    assert found[0].low < 0 < found[0].high
+
+
+def test_the_posterior_with_a_contrary_is_bayes_rule_in_plain_loops() -> None:
+    rng = np.random.default_rng(5)
+    margin = rng.normal(0, 1, (2, 12))
+    said, teacher = rng.integers(0, 2, 12), np.repeat([3, 7], 6)
+    found = _found(margin, said, teacher, settings=CONTRARY)
+    means = {}
+    for number in (3, 7):
+        total, mean = 0.0, 0.0
+        for sign, share in ((1, 0.95), (-1, 0.05)):
+            for g in np.linspace(math.log(1 / 64), math.log(16), 57):
+                posterior = share * math.exp(-0.5 * (g / CONTRARY.spread) ** 2)
+                for e in np.flatnonzero(teacher == number):
+                    odds = sign * math.exp(g) * margin[:, e] * (1 - 2 * said[e])
+                    posterior *= float(np.mean(1 / (1 + np.exp(-odds))))
+                total, mean = total + posterior, mean + posterior * sign * math.exp(g)
+        means[number] = mean / total
+    of_all = sum(abs(mean) for mean in means.values()) / 2
+    for number in (3, 7):
+        assert found[number].mean == pytest.approx(means[number] / of_all, rel=1e-4)
+
+
+def test_of_who_says_the_contrary_the_contrary_is_right() -> None:
+    told = [answer(n, segment(f"a{n}"), segment(f"b{n}"), Choice.FIRST) for n in range(4)]
+    ensemble = RewardEnsemble(SPACE, members=2, hidden=())
+    examples = comparisons(told).examples(ensemble)
+    assert examples is not None
+    part = Part(likelihood=LIKELIHOOD, examples=examples, batch=4)
+    rows = torch.arange(4)
+    right_E = judge(ensemble, part, rows).right_E
+    turned = replace(part, rationality_E=torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    np.testing.assert_array_equal(judge(ensemble, turned, rows).right_E, right_E ^ [False, True, False, True])
 
 
 def test_who_has_said_little_is_taken_for_one_like_the_others() -> None:
