@@ -17,7 +17,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import gymnasium as gym
@@ -27,15 +27,14 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from benchmarks.intervals import interquartile_mean, interval
+from benchmarks.journal import Said, entry_of
 from cluster.feedback.evidence import online_model
 from cluster.runs.reward.config import RewardConfig
 from hitl.events import (
     Choice,
     Comparison,
     Demonstration,
-    Event,
     Goal,
-    JournalEntry,
     Ranking,
     Rating,
     Relabel,
@@ -69,7 +68,6 @@ MODEL = {
     "lapse": 0.0,
     "teachers": {"weighted": True, "spread": 1.0, "most_weight": 5.0},
 }
-Said = tuple[Event, list[Segment]]
 
 
 def reward(observation_LO: NDArray[Any], action_L: NDArray[Any]) -> NDArray[np.float64]:
@@ -205,21 +203,12 @@ def taught(kinds: dict[str, int], people: People, seed: int) -> tuple[OnlineRewa
     for kind, count in kinds.items():
         for number in range(count):
             event, segments = people.say(kind, names[number % len(names)])
-            model.take(_entry(event, names[number % len(names)], segments), segments)
+            offset = int(event.event_id[1:])
+            model.take(entry_of(event, names[number % len(names)], segments, offset=offset), segments)
     report = None
     for _ in range(FITS):
         report = model.fit(is_first=True)
     return model, report
-
-
-def _entry(event: Event, teacher: str, segments: list[Segment]) -> JournalEntry:
-    return JournalEntry(
-        offset=int(event.event_id[1:]),
-        teacher_id=teacher,
-        record_time=datetime(2030, 1, 1, tzinfo=UTC),
-        event=event,
-        segment_ids=tuple(segment.segment_id for segment in segments),
-    )
 
 
 @torch.no_grad()

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from benchmarks.intervals import Scores, interquartile_mean, interval, probability_of_improvement
 
 BASELINE = "random"
-Curve = Sequence[tuple[int, float]]
-"""Scores of one run after so many labels, in order."""
+Curve = Sequence[tuple[float, float]]
+"""Scores of one run after so many labels, or seconds, in order."""
 
 
-def labels_to(curve: Curve, target: float) -> tuple[int, bool]:
+def labels_to(curve: Curve, target: float) -> tuple[float, bool]:
     """Return after how many labels a run has reached a score for the first time, and whether it ever has.
 
     One that never has counts with all the labels that it had: it would have needed more.
@@ -47,16 +47,16 @@ def figures(curves: Mapping[str, Sequence[Curve]], target: float) -> dict[str, A
     found: dict[str, Any] = {}
     for name, runs in curves.items():
         found[name] = {
-            "labels": _summary(interquartile_mean, labels[name]),
-            "mean_score": _summary(interquartile_mean, scores[name]),
+            "labels": summary(interquartile_mean, labels[name]),
+            "mean_score": summary(interquartile_mean, scores[name]),
             "reached": sum(labels_to(run, target)[1] for run in runs),
             "labels_of_each": labels[name][0].astype(int).tolist(),
             "score_at_the_end": [round(run[-1][1], 3) for run in runs],
         }
         if name != BASELINE and BASELINE in curves:
             found[name]["beside_random"] = {
-                "labels": _summary(difference, labels[name], labels[BASELINE]),
-                "mean_score": _summary(difference, scores[name], scores[BASELINE]),
+                "labels": summary(difference, labels[name], labels[BASELINE]),
+                "mean_score": summary(difference, scores[name], scores[BASELINE]),
                 "probability_of_fewer_labels": fewer_labels([labels[name][0]], [labels[BASELINE][0]]),
             }
     return found
@@ -65,7 +65,7 @@ def figures(curves: Mapping[str, Sequence[Curve]], target: float) -> dict[str, A
 def fewer_labels(ours: Scores, theirs: Scores) -> list[float]:
     """Return the chance that a run of ours needs fewer labels than one of theirs, and its interval."""
     minus = [[-labels for labels in scores] for scores in (ours, theirs)]
-    return _summary(probability_of_improvement, *minus)
+    return summary(probability_of_improvement, *minus)
 
 
 def labels_of(curves: Mapping[str, Sequence[Curve]], name: str, target: float) -> NDArray[np.float64]:
@@ -77,6 +77,6 @@ def _labels(runs: Sequence[Curve], target: float) -> list[NDArray[np.float64]]:
     return [np.array([labels_to(run, target)[0] for run in runs], float)]
 
 
-def _summary(statistic: Any, *groups: Scores) -> list[float]:
+def summary(statistic: Any, *groups: Scores) -> list[float]:
     """Return a statistic and the ends of its interval."""
     return [round(value, 3) for value in (statistic(*groups), *interval(statistic, *groups))]

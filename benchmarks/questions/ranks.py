@@ -6,12 +6,12 @@ following a wrong reward does not come in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.journal import entry_of
 from benchmarks.preferences import RUNS
 from benchmarks.questions.labels import Curve
 from cluster.environments.making import make_vector, spaces_of
@@ -20,7 +20,7 @@ from cluster.loop.collector import Collector
 from cluster.loop.learner import acting_weights
 from cluster.runs.config import RunConfig
 from cluster.runs.loading import load_run
-from hitl.events import Comparison, JournalEntry, Segment
+from hitl.events import Comparison, Segment
 from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.candidates import cut
 from hitl.reward.questions.choosing import choose_pairs
@@ -148,11 +148,5 @@ def _answer(
     name = f"q{number}"
     choice = answer(asked.rewards[first], asked.rewards[second], question_rng(teacher.seed, name), teacher)
     event = Comparison(run_id="run", question_id=name, choice=choice, event_id=name)
-    entry = JournalEntry(
-        offset=number,
-        teacher_id="teacher",
-        record_time=datetime(2000, 1, 1, tzinfo=UTC),
-        event=event,
-        segment_ids=(),
-    )
-    model.take(entry, [asked.segments[first], asked.segments[second]])
+    pair = [asked.segments[first], asked.segments[second]]
+    model.take(entry_of(event, "teacher", pair, offset=number), pair)

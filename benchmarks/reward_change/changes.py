@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reward_change.loop import Loop, World
+from benchmarks.loop import Loop, World
 from cluster.runs.config import EnvironmentConfig
 from policies.advantages import reward_to_go
 from policies.batch import rows_of

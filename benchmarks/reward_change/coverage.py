@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.reward_change.loop import Loop, World
+from benchmarks.loop import Loop, World
 from cluster.environments.making import spaces_of
 from cluster.runs.config import EnvironmentConfig
 from policies.experience import Rollout

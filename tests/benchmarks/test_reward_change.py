@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.loop import Loop
 from benchmarks.reward_change.changes import TASKS, ChangingReward, explained_variance
 from benchmarks.reward_change.coverage import covered
-from benchmarks.reward_change.loop import Loop
 from policies.steps import steps_on
 
 PENDULUM = TASKS["pendulum"]

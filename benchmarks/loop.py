@@ -29,6 +29,7 @@ class World:
     steps: int = 128
     learning_rate: float = 1e-3
     epochs: int = 10
+    minibatch_size: int = 256
 
 
 class Loop:
@@ -52,17 +53,19 @@ class Loop:
             gae_lambda=0.95,
             clip=0.2,
             epochs=world.epochs,
-            minibatch_size=256,
+            minibatch_size=world.minibatch_size,
             value_coefficient=0.5,
             entropy_coefficient=0.0,
             max_gradient_norm=0.5,
             **dict(settings or {}),  # type: ignore[arg-type]
         )
         flat = flatten_parameters(self.network)
+        self._learning_rate = world.learning_rate
+        self._optimiser = torch.optim.Adam([flat], world.learning_rate, eps=1e-5)
         self._update = Update(
             network=self.network,
             flat=flat,
-            optimiser=torch.optim.Adam([flat], world.learning_rate, eps=1e-5),
+            optimiser=self._optimiser,
             objective=make_objective(self.settings),
             sources=sources,
             source_weights=dict.fromkeys(sources, 1.0),
@@ -80,6 +83,11 @@ class Loop:
         self._policy.load(acting_weights(self.network))
         self._version += 1
         return self._collector.collect(self._steps, policy_version=self._version)
+
+    def anneal(self, share_left: float) -> None:
+        """Learn from here on with so much of the first step size."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = share_left * self._learning_rate
 
     def warm_up(self, silent: Sequence[str] = ()) -> dict[str, float]:
         """Let the critic follow a change of the reward, as far as the settings say."""
