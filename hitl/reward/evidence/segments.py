@@ -80,7 +80,7 @@ def part_of(segment: Segment, begin: int, end: int) -> Segment:
 def returns_of(ensemble: RewardEnsemble, *inputs: Tensor) -> Tensor:
     """Return each member's sum of rewards of each segment, in link units, [K, S]."""
     *read, weight_SL = inputs
-    return_KS: Tensor = (ensemble(*read) * weight_SL).sum(-1)
+    return_KS: Tensor = (ensemble.evaluated(*read) * weight_SL).sum(-1)
     return return_KS
 
 

@@ -152,11 +152,18 @@ class RewardEnsemble(nn.Module):
         """
         if self.convolutions is None:
             inputs = self.inputs(observation_PO, action_PA)
-            raw_KP: Tensor = self(*inputs) if begins_SL is None else self(*inputs, begins_SL)
-            return raw_KP
+            return self.evaluated(*inputs) if begins_SL is None else self.evaluated(*inputs, begins_SL)
         rows = max(1, _IMAGES_TOGETHER // math.prod(observation_PO.shape[1:-1]))
         parts = zip(torch.split(observation_PO, rows), torch.split(action_PA, rows), strict=True)
         return torch.cat([self(*self.inputs(*part)) for part in parts], 1)
+
+    def evaluated(self, *inputs: Tensor) -> Tensor:
+        """Return what `forward` returns, but for rounding; sooner where no gradient is wanted."""
+        if self._is_plain(inputs[-1]):
+            axes = (self.members, *inputs[-1].shape[:-1])
+            return on_cpu(list(self.weights), list(self.biases), inputs[-1].flatten(0, -2)).view(axes)
+        raw_KP: Tensor = self(*inputs)
+        return raw_KP
 
     def _is_plain(self, input_PF: Tensor) -> bool:
         """Whether nothing but numbers on the CPU is asked for, of steps one by one, and no gradient."""
@@ -168,8 +175,6 @@ class RewardEnsemble(nn.Module):
         """Return what `raw` returns, of `inputs`."""
         input_PF = inputs[-1] if self.memories is None else inputs[0]
         axes = (self.members, *input_PF.shape[:-1])
-        if self._is_plain(input_PF):
-            return on_cpu(list(self.weights), list(self.biases), input_PF.flatten(0, -2)).view(axes)
         hidden = input_PF.flatten(0, -2).expand(self.members, -1, -1)
         if self.memories is not None:
             hidden = torch.cat(

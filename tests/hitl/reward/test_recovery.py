@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import recovery
+from benchmarks import journal, recovery
 from benchmarks.recovery import OBSERVATIONS, STEPS, People, tau, taught, worth
 from cluster.feedback.evidence import online_model
 from cluster.runs.reward.config import RewardConfig
@@ -66,7 +66,7 @@ def test_a_kind_of_little_weight_gives_way_to_the_others() -> None:
             if kind == "comparisons":
                 better = worth(segments[0]) > worth(segments[1])
                 object.__setattr__(event, "choice", Choice.SECOND if better else Choice.FIRST)
-            model.take(recovery._entry(event, "ann", segments), segments)
+            model.take(journal.entry_of(event, "ann", segments, offset=int(event.event_id[1:])), segments)
         model.fit(is_first=True)
         found.append(tau(model, people))
     assert found[0] < -0.5
