@@ -129,9 +129,12 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     def _go_on(self) -> None:
-        """Start again after a test that has failed while the server was stopped."""
+        """Start again after a test that has failed while the server was stopped; tell of one that ended by itself."""
         if self._process is None:
             self.start()
+        elif self._process.poll() is not None:
+            self._process = None
+            raise AssertionError(f"the server ended by itself: {(self._folder / 'log').read_text()[-2000:]}")
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         """Connect as a program that is not Handrail."""

@@ -74,8 +74,9 @@ class Purses:
 
     def fill(self, seconds: float, shares: Mapping[str, float]) -> None:
         """Share so many more seconds; shares are by kind, in any unit."""
+        whole = sum(shares.values())
         for kind, share in shares.items():
-            self.left[kind] += seconds * share / sum(shares.values())
+            self.left[kind] += seconds * share / whole
 
     def affords(self, kind: str) -> int:
         """Return how many of a kind can be had at once."""

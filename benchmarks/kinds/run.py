@@ -78,7 +78,7 @@ class Lesson:
         steps = self._config.reward.questions.segment_steps
         candidates = self.experience.candidates(steps=steps, rng=self._rng)
         self._rounds += 1
-        self._answerer.look(candidates, knowing=self.has_reward)
+        self._answerer.look(candidates)
         self._show_own(candidates)
         self._purses.fill(seconds, shares)
         for kind in self._purses.left:

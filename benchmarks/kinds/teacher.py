@@ -42,7 +42,6 @@ class Answerer:
         self._tie_threshold = config.teachers.tie_threshold
         self._model, self._seed, self._asked = model, seed, 0
         self._rng = np.random.default_rng([seed, 3])
-        self._choice = config.reward.questions.choice
         self.left: list[Candidate] = []
         """What can still be asked about in this round, in random order."""
         self._say: Mapping[str, Callable[[int], list[Said]]] = {
@@ -53,9 +52,8 @@ class Answerer:
             "corrections": self._corrections,
         }
 
-    def look(self, candidates: Sequence[Candidate], *, knowing: bool = True) -> None:
-        """Ask from here on about these, in random order; not by a model that has learnt nothing."""
-        self._choice = self._questions.choice if knowing else self._questions.choice.knowing_nothing()
+    def look(self, candidates: Sequence[Candidate]) -> None:
+        """Ask from here on about these, in random order."""
         self.left = [candidates[place] for place in self._rng.permutation(len(candidates))]
 
     def say(self, kind: str, count: int) -> list[Said]:
@@ -72,7 +70,7 @@ class Answerer:
         chosen = choose_pairs(
             prospects,
             count=count,
-            settings=self._choice,
+            settings=self._questions.choice,
             seconds=lambda steps: 1.0,
             rng=self._rng,
         ).pairs

@@ -77,13 +77,8 @@ def rank_curve(task: RankTask, strategy: str, seed: int) -> Curve:
         seen = prospects_of(
             model.ensemble, segments, lapse=config.reward.model.lapse, heldout_share=model.heldout_share
         )
-        found = choose_pairs(
-            seen,
-            count=task.per_round if labels else task.initial,
-            settings=settings if labels else settings.knowing_nothing(),
-            seconds=lambda steps: 1.0,
-            rng=rng,
-        )
+        count = task.per_round if labels else task.initial
+        found = choose_pairs(seen, count=count, settings=settings, seconds=lambda steps: 1.0, rng=rng)
         chosen = [(pool[pair.first], pool[pair.second]) for pair in found.pairs]
         for first, second in chosen:
             _answer(model, asked, first, second, teacher, number=labels)

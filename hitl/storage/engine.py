@@ -90,12 +90,12 @@ def reason_of(error: Exception) -> str:
 
 
 @contextmanager
-def told_if_broken(what: str) -> Iterator[None]:
-    """Raise a StorageError, which says what the database cannot do, where it is broken."""
+def told_if_broken() -> Iterator[None]:
+    """Raise a StorageError where the database cannot be read."""
     try:
         yield
     except BROKEN as error:
-        raise StorageError(f"the database cannot be {what} ({reason_of(error)})") from error
+        raise StorageError(f"the database cannot be read ({reason_of(error)})") from error
 
 
 def _check_encoding(connection: Connection) -> None:

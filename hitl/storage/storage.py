@@ -86,7 +86,7 @@ class Storage:
         """
 
         def reading() -> R:
-            with told_if_broken("read"), self._read_engine.connect() as connection:
+            with told_if_broken(), self._read_engine.connect() as connection:
                 return operation(connection, *args, **kwargs)
 
         return self._readers.submit(reading)

@@ -31,9 +31,8 @@ def own_service(tmp_path: Path, database: str | None) -> Iterator[LiveService]:
 
 @pytest.fixture
 def own_run(own_service: LiveService) -> Iterator[LiveRun]:
-    with own_service.cluster() as client:
-        client.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
-        yield LiveRun(client.open_run("run", "task"), client)
+    with own_service.open_run() as run:
+        yield run
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from hitl.client.teaching import TeacherClient
 from hitl.client.training import TrainingClient
-from hitl.events import PairQuestion, Run, Segment, StepAddress
+from hitl.events import PairQuestion, Run, Segment, StepAddress, Task
 from hitl.tensors import Array
 from hitl.tokens import Role, load_or_create_secret, mint
 
@@ -72,6 +73,12 @@ class LiveService:
         self, name: str = "ann", role: Role = "teacher", runs: list[str] | None = None, **options: Any
     ) -> TeacherClient:
         return TeacherClient(self.address, self.token(role, name, runs=runs), **options)
+
+    @contextmanager
+    def open_run(self) -> "Iterator[LiveRun]":
+        with self.cluster() as cluster:
+            cluster.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
+            yield LiveRun(cluster.open_run("run", "task"), cluster)
 
 
 @dataclass(slots=True)

@@ -13,14 +13,14 @@ import pytest
 from hitl.client.teaching import TeacherClient
 from hitl.demonstrations import Piece
 from hitl.errors import Busy, Conflict, Forbidden, InvalidRequest, NotFound
-from hitl.events import Demonstration, Outcome, Retraction, Segment
+from hitl.events import Demonstration, Outcome, Retraction, Segment, Signal
 from hitl.teachers import demonstrator
 from hitl.teachers.cartpole import Balancer
 from hitl.teachers.demonstrator import demonstrate
 from hitl.wire.demonstrations import MAX_STEPS, decode_piece, encode_piece, event_of
 from hitl.wire.events import decode_event, encode_event
 from tests.hitl.judgements import metric
-from tests.hitl.live import LiveRun, LiveService
+from tests.hitl.live import LiveRun, LiveService, eventually
 from tests.hitl.test_journal import entries_of
 
 pytestmark = pytest.mark.both_databases
@@ -186,17 +186,35 @@ def test_only_who_may_teach_the_run_demonstrates(service: LiveService, live_run:
 
 
 def test_there_is_a_quota(service: LiveService, live_run: LiveRun) -> None:
-    def show(number: int) -> bool:
-        try:
-            hasty.demonstrate(piece(live_run.run_id, steps=1, event_id=str(number)))
-        except Busy:
-            return False
-        return True
+    """The one of the teacher's signals: a flood of them leaves it empty on a slow machine too."""
+    signals = [Signal(run_id=live_run.run_id, stage_id="away", frame=1, value=1.0) for _ in range(1000)]
+    shown: list[int] = []
+    held_back = threading.Event()
 
-    with service.teacher("hasty", patience_seconds=0) as hasty, ThreadPoolExecutor(16) as threads:
-        shown = sum(threads.map(show, range(1000)))
-    assert 200 <= shown < 1000
-    entries_of(live_run.cluster, live_run.run_id, shown)
+    def flood() -> None:
+        while not held_back.is_set():
+            eve.submit(signals)
+
+    def refused() -> bool:
+        try:
+            hasty.demonstrate(piece(live_run.run_id, steps=1, event_id=str(len(shown))))
+        except Busy:
+            return True
+        shown.append(len(shown))
+        return False
+
+    with (
+        service.teacher("eve") as eve,
+        service.teacher("eve", patience_seconds=0) as hasty,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        flooding = thread.submit(flood)
+        try:
+            eventually(refused)
+        finally:
+            held_back.set()
+        flooding.result()
+    entries_of(live_run.cluster, live_run.run_id, len(shown))
 
 
 def test_it_can_be_taken_back(service: LiveService, live_run: LiveRun) -> None:

@@ -166,9 +166,8 @@ def far_service(
 
 @pytest.fixture
 def far_run(far_service: LiveService) -> Iterator[LiveRun]:
-    with far_service.cluster() as cluster:
-        cluster.register_task(Task(task_id="task", name="Task-v0", fingerprint="{}"))
-        yield LiveRun(cluster.open_run("run", "task"), cluster)
+    with far_service.open_run() as run:
+        yield run
 
 
 def test_an_answer_whose_receipt_was_cut_off_has_it_on_the_repeat(

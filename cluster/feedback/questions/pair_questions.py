@@ -15,7 +15,6 @@ from hitl.reward.online import OnlineRewardModel
 from hitl.reward.questions.answering_times import AnsweringTimes
 from hitl.reward.questions.choosing import Choice, choose_pairs
 from hitl.reward.questions.prospects import prospects_of
-from hitl.reward.questions.settings import ChoiceSettings
 from policies.experience import Rollout
 
 logger = logging.getLogger(__name__)
@@ -131,8 +130,7 @@ class PairQuestions:
         ]
         # Members that have learnt nothing agree, and that says nothing.
         is_first = not reward_version or self._asking.asked < self._asking.schedule.initial
-        settings = self._settings.in_any_case() if in_any_case or is_first else self._settings
-        found = self._choose(count, cuttings, model, settings)
+        found = self._choose(count, cuttings, model, in_any_case=in_any_case or is_first)
         chosen = [(cuttings[pair.first], cuttings[pair.second], pair.value) for pair in found.pairs]
         questions = [self._question(first, second, value, reward_version) for first, second, value in chosen]
         return (
@@ -142,7 +140,7 @@ class PairQuestions:
         )
 
     def _choose(
-        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, settings: ChoiceSettings
+        self, count: int, cuttings: Sequence[Cutting], model: OnlineRewardModel, *, in_any_case: bool
     ) -> Choice:
         if len(cuttings) < 2:
             return Choice()
@@ -154,7 +152,7 @@ class PairQuestions:
                 heldout_share=self._heldout_share,
             ),
             count=count,
-            settings=settings,
+            settings=self._settings.in_any_case() if in_any_case else self._settings,
             seconds=self._times.expected,
             rng=self._rng,
         )

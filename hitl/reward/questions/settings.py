@@ -21,15 +21,6 @@ class ChoiceSettings:
     least_distance: float = 0.0
     least_information: float = 0.0
 
-    def knowing_nothing(self) -> Self:
-        """Return the same for a model that has learnt nothing: at random, whatever it says, and in any case.
-
-        Its members differ by their starts alone, most about what is furthest out: that is what they would ask about.
-
-        Source: Lee, Smith and Abbeel 2021, "PEBBLE", arXiv:2106.05091, whose code draws the first queries uniformly.
-        """
-        return replace(self.in_any_case(), shares={"random": 1.0})
-
     def in_any_case(self) -> Self:
         """Return the same for a round that is asked though it may not be worth it."""
         return replace(self, least_information=0.0)
