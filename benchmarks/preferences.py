@@ -47,7 +47,10 @@ TASKS = {
     "cartpole": Task(
         "cartpole_comparisons.yaml",
         # The reward never lags behind the policy, so fewer steps do.
-        ("--stop.env_steps", "300000", "--reward.questions.round_env_steps", "16000"),
+        (
+            *("--stop.env_steps", "300000", "--reward.questions.round_env_steps", "16000"),
+            *("--reward.questions.strategy", "disagreement"),
+        ),
         comparisons=100,
         true_return=475.0,
         wall_seconds=120.0,

@@ -53,6 +53,7 @@ TASK = PolicyTask(
         "--environment.id", ENVIRONMENT,
         "--environment.fixed_horizon", "null",
         "--reward.signals.baseline", "none",
+        "--reward.questions.strategy", "disagreement",
     ),
     random_return=329.0,
     expert_return=float(HORIZON),
