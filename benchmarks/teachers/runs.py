@@ -25,7 +25,6 @@ RANDOM, MOST = 22.0, 500.0
 SETTINGS = (
     *("--stop.env_steps", "300000", "--reward.questions.round_env_steps", "16000", "--teachers.count", "0"),
     *("--reward.questions.budget", "200", "--reward.questions.per_round", "10"),
-    *("--reward.questions.strategy", "disagreement"),
     *("--goal.true_return", "null", "--goal.wall_seconds", "null"),
 )
 SHARED = ("--reward.questions.duplicates", "0.1")
