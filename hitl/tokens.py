@@ -20,6 +20,8 @@ _AUDIENCE = "handrail"
 _ALGORITHM = "HS256"
 _MIN_SECRET_BYTES = 32
 _DEFAULT_LIFETIME_SECONDS = 365 * 24 * 3600.0
+_MAX_NAME_CHARACTERS = 200
+"""A database keeps rows in order of their names, and has no room for longer ones there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ def mint(
         lifetime: seconds until it expires.
 
     Raises:
-        ConfigError: the name is empty, or the role is none of ours.
+        ConfigError: the name is empty or too long, or the role is none of ours.
     """
     if not name.strip() or not name.isprintable():
         raise ConfigError("a token needs a printable name that is not empty: answers are kept under it")
+    if len(name) > _MAX_NAME_CHARACTERS:
+        raise ConfigError(
+            f"a token's name has at most {_MAX_NAME_CHARACTERS} characters, not {len(name)}: answers are kept under it"
+        )
     if role not in get_args(Role):
         raise ConfigError(f"unknown role {role!r}; use one of {', '.join(get_args(Role))}")
     claims: dict[str, object] = {
