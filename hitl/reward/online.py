@@ -261,6 +261,7 @@ class OnlineRewardModel:
         ids = sorted(self._teachers.ids)
         place_T = np.array([ids.index(teacher_id) for teacher_id in self._teachers.ids])
         known = {}
+        is_anchored = any(not part.likelihood.has_contrary for part in parts.values())
         for name, part in parts.items():
             examples, teacher_E = part.examples, place_T[part.examples.teacher_E]
             prediction_KE, said_E = predicted(self.ensemble, part, torch.arange(len(examples.heldout_E)))
@@ -274,6 +275,7 @@ class OnlineRewardModel:
                 teacher_E=teacher_E,
                 block_E=examples.block_E,
                 settings=self._teacher_settings,
+                is_anchored=is_anchored,
             )
             weight_E = np.array([found[teacher].weight for teacher in teacher_E], np.float32)
             parts[name] = replace(part, rationality_E=torch.from_numpy(weight_E).to(self._device))

@@ -20,6 +20,8 @@ Reals = NDArray[np.float64]
 _LOG_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 57)
 """Logarithms of the rationalities that are looked at; those of who says the contrary are as large."""
 _WITHIN = 0.95
+_UPSIDE_DOWN = 4.0
+"""A model is turned over where that is so many times as likely; where nobody has a majority, it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +50,24 @@ def rationalities(
     teacher_E: NDArray[np.int64],
     block_E: NDArray[np.int64],
     settings: TeacherSettings,
+    is_anchored: bool = False,
 ) -> dict[int, Rationality]:
     """Return the posterior of each teacher's rationality, given what the members expect.
 
     A member judges only pieces that it was not fitted to, for it has learnt the others by heart: those that its
     bootstrap left out, and what is held out. The prior of the logarithm is normal around 0, so who has said little
-    is taken for one like the others. Pieces of one block count as one. Where a kind has a contrary, the rationality may
-    be negative, which most teachers' is not thought to be.
+    is taken for one like the others. Pieces of one block count as one.
+
+    Where a kind has a contrary, the rationality may be negative, which most teachers' is not thought to be. What they
+    said is then as likely if the model is upside down and all of them are turned round, so a model that has once taken
+    the many for the contrary would do so for ever. Which of the two it is, what is believed of teachers before says.
 
     Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; a rationality for each teacher:
     Daniels-Koch and Freedman 2022, "The expertise problem", arXiv:2211.06519, and for each kind of feedback: Ghosal,
     Zurek, Brown and Dragan 2023, "The effect of modeling human rationality level on learning rewards from multiple
     feedback types", arXiv:2208.10687; teachers who say the contrary: Chen, Bennett, Collins-Thompson and Horvitz 2013,
-    "Pairwise ranking aggregation in a crowdsourced setting", section 3 (a share of right answers below a half).
+    "Pairwise ranking aggregation in a crowdsourced setting", section 3 (a share of right answers below a half); modes
+    that the likelihood cannot tell apart: Stephens 2000, "Dealing with label switching in mixture models".
 
     Args:
         ensemble: the model.
@@ -71,13 +78,14 @@ def rationalities(
         teacher_E: who said it.
         block_E: of each piece.
         settings: the priors, and the cap.
+        is_anchored: there is evidence of kinds without a contrary, which keeps the model the right way up.
 
     Returns:
         By the teacher's number; all who said something.
     """
     numbers, teacher_E = np.unique(teacher_E, return_inverse=True)
     grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
-    log_likelihood_TG = np.stack(
+    log_likelihood_TG: Reals = np.stack(
         [
             np.bincount(
                 teacher_E,
@@ -91,7 +99,10 @@ def rationalities(
     pieces_T = np.bincount(teacher_E, minlength=len(numbers))
     pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
     witnesses_T = np.bincount(pairs[0], minlength=len(numbers))
-    log_posterior_TG = log_likelihood_TG * (witnesses_T / pieces_T)[:, None] + log_prior_G
+    log_likelihood_TG = log_likelihood_TG * (witnesses_T / pieces_T)[:, None]
+    if not is_anchored and _is_upside_down(log_likelihood_TG, grid_G, log_prior_G):
+        log_likelihood_TG = log_likelihood_TG[:, ::-1]
+    log_posterior_TG = log_likelihood_TG + log_prior_G
     posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
     mean_T = posterior_TG @ grid_G
     of_all = float((np.abs(mean_T) * pieces_T).sum() / pieces_T.sum())
@@ -117,6 +128,15 @@ def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
         return np.exp(_LOG_GRID_G), log_prior_G
     grid_G = np.concatenate([-np.exp(_LOG_GRID_G[::-1]), np.exp(_LOG_GRID_G)])
     return grid_G, np.concatenate([log_prior_G[::-1] + np.log(contrary), log_prior_G + np.log1p(-contrary)])
+
+
+def _is_upside_down(log_likelihood_TG: Reals, grid_G: Reals, log_prior_G: Reals) -> bool:
+    """Whether the model is far likelier to order all the wrong way round than teachers are to be as it sees them."""
+    if grid_G[0] > 0:
+        return False
+    upright_T = logsumexp(log_likelihood_TG + log_prior_G, 1)
+    upside_down_T = logsumexp(log_likelihood_TG[:, ::-1] + log_prior_G, 1)
+    return bool((upside_down_T - upright_T).sum() > np.log(_UPSIDE_DOWN))
 
 
 def _unseen(
