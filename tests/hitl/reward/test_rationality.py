@@ -34,7 +34,7 @@ def _said(margin_E: np.ndarray, rationality: float, rng: np.random.Generator) ->
 
 def _found(
     margin_KE: np.ndarray, said_E: np.ndarray, teacher_E: np.ndarray, unseen_KE: np.ndarray | None = None,
-    settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None,
+    settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None, is_anchored: bool = False,
 ) -> dict[int, Rationality]:  # fmt: skip
     unseen = np.ones(margin_KE.shape, bool) if unseen_KE is None else unseen_KE
     return rationalities(
@@ -46,6 +46,7 @@ def _found(
         teacher_E=teacher_E,
         block_E=np.arange(len(said_E)) if block_E is None else block_E,
         settings=settings,
+        is_anchored=is_anchored,
     )
 
 
@@ -154,6 +155,36 @@ def test_the_posterior_with_a_contrary_is_bayes_rule_in_plain_loops() -> None:
     of_all = sum(abs(mean) for mean in means.values()) / 2
     for number in (3, 7):
         assert found[number].mean == pytest.approx(means[number] / of_all, rel=1e-4)
+
+
+def _company(betas: tuple[float, ...], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True margins, [2, E], what teachers of these rationalities say, each of 40 pairs, and who said it."""
+    rng = np.random.default_rng(seed)
+    margin = rng.normal(0, 2, 40 * len(betas))
+    parts = zip(np.split(margin, len(betas)), betas, strict=True)
+    said = np.concatenate([_said(part, beta, rng) for part, beta in parts])
+    return np.stack([margin] * 2), said, np.repeat(np.arange(len(betas)), 40)
+
+
+def test_a_model_that_takes_the_many_for_the_contrary_is_upside_down() -> None:
+    margin, said, teacher = _company((2, 2, 2, -2), seed=6)
+    upright = _found(margin, said, teacher, settings=CONTRARY)
+    assert _found(-margin, said, teacher, settings=CONTRARY) == upright
+    assert [upright[number].weight > 0 for number in range(4)] == [True, True, True, False]
+
+
+def test_what_has_no_contrary_keeps_a_model_the_right_way_up() -> None:
+    margin, said, teacher = _company((2, 2, 2, -2), seed=6)
+    anchored = _found(-margin, said, teacher, settings=CONTRARY, is_anchored=True)
+    assert [anchored[number].weight > 0 for number in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("seed", range(7, 12))
+def test_without_a_majority_a_model_stays_as_it_is(seed: int) -> None:
+    margin, said, teacher = _company((2, -2), seed)
+    for sign in (1, -1):
+        found = _found(sign * margin, said, teacher, settings=CONTRARY)
+        assert found[0].weight * sign > 0 > found[1].weight * sign
 
 
 def test_of_who_says_the_contrary_the_contrary_is_right() -> None:

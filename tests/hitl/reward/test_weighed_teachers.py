@@ -70,3 +70,17 @@ def _tau_of_who_takes_all_for_alike() -> float:
 def test_who_says_the_contrary_only_fades_out_where_nobody_is_thought_to() -> None:
     known = _learnt(_model(TeacherSettings(weighted=True))).kinds["comparisons"].teachers
     assert 0 < known["eve"].weight < 0.3
+
+
+def test_a_model_that_is_upside_down_is_turned_over() -> None:
+    model = _model(TeacherSettings(weighted=True, contrary=0.05))
+    _learnt(model)
+    weights = dict(model.weights())
+    model.load({**weights, "weights.0": -weights["weights.0"]})
+    assert _tau(model) < -0.9
+    for _ in range(3):
+        report = model.fit()
+    assert report is not None
+    known = report.kinds["comparisons"].teachers
+    assert known["eve"].weight < 0 < min(known[name].weight for name in NAMES[:-1])
+    assert _tau(model) > 0.9
