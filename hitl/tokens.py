@@ -20,7 +20,7 @@ _AUDIENCE = "handrail"
 _ALGORITHM = "HS256"
 _MIN_SECRET_BYTES = 32
 _DEFAULT_LIFETIME_SECONDS = 365 * 24 * 3600.0
-_MAX_NAME_CHARACTERS = 200
+_MAX_NAME_CHARACTERS = 300
 """A database keeps rows in order of their names, and has no room for longer ones there."""
 
 
