@@ -207,7 +207,7 @@ def taught(kinds: dict[str, int], people: People, seed: int) -> tuple[OnlineRewa
             model.take(entry_of(event, names[number % len(names)], segments, offset=offset), segments)
     report = None
     for _ in range(FITS):
-        report = model.fit(is_first=True)
+        report = model.fit(is_first=report is None)
     return model, report
 
 
