@@ -25,7 +25,7 @@ from hitl.reward.fitting import Fit, Judgement, Part, is_worse, judge, predicted
 from hitl.reward.network.conservatism import Conservatism, without_conservatism
 from hitl.reward.network.ensemble import RewardEnsemble, Weights
 from hitl.reward.network.inputs import InputSpace
-from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.rationality import Heard, Rationality, heard, rationalities, turned_over
 from hitl.reward.settings import FitSettings, TeacherSettings
 
 _QUICK_PROBE_STEPS = 1024
@@ -260,27 +260,30 @@ class OnlineRewardModel:
         # Sums depend on their order: by name, not by who came first, which one who goes on does not know.
         ids = sorted(self._teachers.ids)
         place_T = np.array([ids.index(teacher_id) for teacher_id in self._teachers.ids])
+        teacher_of = {name: place_T[part.examples.teacher_E] for name, part in parts.items()}
+        said = turned_over({name: self._heard(part, teacher_of[name]) for name, part in parts.items()})
         known = {}
-        is_anchored = any(not part.likelihood.has_contrary for part in parts.values())
         for name, part in parts.items():
-            examples, teacher_E = part.examples, place_T[part.examples.teacher_E]
-            prediction_KE, said_E = predicted(self.ensemble, part, torch.arange(len(examples.heldout_E)))
-            heldout_E = torch.from_numpy(examples.heldout_E).to(self._device)
-            found = rationalities(
-                self.ensemble,
-                part.likelihood,
-                prediction_KE,
-                said_E,
-                unseen_KE=(examples.bootstrap_KE == 0) | heldout_E,
-                teacher_E=teacher_E,
-                block_E=examples.block_E,
-                settings=self._teacher_settings,
-                is_anchored=is_anchored,
-            )
-            weight_E = np.array([found[teacher].weight for teacher in teacher_E], np.float32)
+            found = rationalities(said[name], self._teacher_settings)
+            weight_E = np.array([found[teacher].weight for teacher in teacher_of[name]], np.float32)
             parts[name] = replace(part, rationality_E=torch.from_numpy(weight_E).to(self._device))
             known[name] = {ids[teacher]: one for teacher, one in found.items()}
         return known
+
+    def _heard(self, part: Part, teacher_E: NDArray[np.int64]) -> Heard:
+        examples = part.examples
+        prediction_KE, said_E = predicted(self.ensemble, part, torch.arange(len(examples.heldout_E)))
+        heldout_E = torch.from_numpy(examples.heldout_E).to(self._device)
+        return heard(
+            self.ensemble,
+            part.likelihood,
+            prediction_KE,
+            said_E,
+            unseen_KE=(examples.bootstrap_KE == 0) | heldout_E,
+            teacher_E=teacher_E,
+            block_E=examples.block_E,
+            settings=self._teacher_settings,
+        )
 
     def _plain(self, parts: Mapping[str, Part]) -> dict[str, Judgement]:
         if self._baseline is None:

@@ -3,7 +3,8 @@
 Axis suffixes: K member, E piece of evidence, T teacher, G point of a grid.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,8 +40,25 @@ class Rationality:
     """The mean, capped: what the fit takes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How likely what teachers said in one kind of feedback is, at each rationality that they may have."""
+
+    number_T: NDArray[np.int64]
+    pieces_T: NDArray[np.int64]
+    grid_G: Reals
+    """In order; symmetric around 0 where the kind has a contrary."""
+    log_prior_G: Reals
+    log_likelihood_TG: Reals
+
+    @property
+    def has_contrary(self) -> bool:
+        """Whether a rationality may be negative."""
+        return bool(self.grid_G[0] < 0)
+
+
 @torch.no_grad()
-def rationalities(
+def heard(
     ensemble: RewardEnsemble,
     likelihood: Likelihood,
     prediction_KE: Tensor,
@@ -50,24 +68,19 @@ def rationalities(
     teacher_E: NDArray[np.int64],
     block_E: NDArray[np.int64],
     settings: TeacherSettings,
-    is_anchored: bool = False,
-) -> dict[int, Rationality]:
-    """Return the posterior of each teacher's rationality, given what the members expect.
+) -> Heard:
+    """Return how likely what was said is, given what the members expect.
 
     A member judges only pieces that it was not fitted to, for it has learnt the others by heart: those that its
     bootstrap left out, and what is held out. The prior of the logarithm is normal around 0, so who has said little
-    is taken for one like the others. Pieces of one block count as one.
-
-    Where a kind has a contrary, the rationality may be negative, which most teachers' is not thought to be. What they
-    said is then as likely if the model is upside down and all of them are turned round, so a model that has once taken
-    the many for the contrary would do so for ever. Which of the two it is, what is believed of teachers before says.
+    is taken for one like the others. Pieces of one block count as one. Where a kind has a contrary, the rationality may
+    be negative, which most teachers' is not thought to be.
 
     Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; a rationality for each teacher:
     Daniels-Koch and Freedman 2022, "The expertise problem", arXiv:2211.06519, and for each kind of feedback: Ghosal,
     Zurek, Brown and Dragan 2023, "The effect of modeling human rationality level on learning rewards from multiple
     feedback types", arXiv:2208.10687; teachers who say the contrary: Chen, Bennett, Collins-Thompson and Horvitz 2013,
-    "Pairwise ranking aggregation in a crowdsourced setting", section 3 (a share of right answers below a half); modes
-    that the likelihood cannot tell apart: Stephens 2000, "Dealing with label switching in mixture models".
+    "Pairwise ranking aggregation in a crowdsourced setting", section 3 (a share of right answers below a half).
 
     Args:
         ensemble: the model.
@@ -77,37 +90,60 @@ def rationalities(
         unseen_KE: bool, which members were not fitted to which pieces.
         teacher_E: who said it.
         block_E: of each piece.
-        settings: the priors, and the cap.
-        is_anchored: there is evidence of kinds without a contrary, which keeps the model the right way up.
-
-    Returns:
-        By the teacher's number; all who said something.
+        settings: the priors.
     """
-    numbers, teacher_E = np.unique(teacher_E, return_inverse=True)
+    number_T, teacher_E = np.unique(teacher_E, return_inverse=True)
     grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
     log_likelihood_TG: Reals = np.stack(
         [
             np.bincount(
                 teacher_E,
                 weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, rationality),
-                minlength=len(numbers),
+                minlength=len(number_T),
             )
             for rationality in grid_G.tolist()
         ],
         1,
     )
-    pieces_T = np.bincount(teacher_E, minlength=len(numbers))
+    pieces_T = np.bincount(teacher_E, minlength=len(number_T))
     pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
-    witnesses_T = np.bincount(pairs[0], minlength=len(numbers))
-    log_likelihood_TG = log_likelihood_TG * (witnesses_T / pieces_T)[:, None]
-    if not is_anchored and _is_upside_down(log_likelihood_TG, grid_G, log_prior_G):
-        log_likelihood_TG = log_likelihood_TG[:, ::-1]
-    log_posterior_TG = log_likelihood_TG + log_prior_G
+    witnesses_T = np.bincount(pairs[0], minlength=len(number_T))
+    return Heard(
+        number_T=number_T,
+        pieces_T=pieces_T,
+        grid_G=grid_G,
+        log_prior_G=log_prior_G,
+        log_likelihood_TG=log_likelihood_TG * (witnesses_T / pieces_T)[:, None],
+    )
+
+
+def turned_over(kinds: Mapping[str, Heard]) -> dict[str, Heard]:
+    """Return what was heard, by kind, with the model turned over if it is upside down.
+
+    Where all kinds have a contrary, what was said is as likely if the model orders all the wrong way round and all
+    teachers are turned round. So a model that has once taken the many for the contrary would do so for ever. Which of
+    the two it is, what is believed of teachers before says. A kind without a contrary keeps it the right way up.
+
+    Source, of modes that a likelihood cannot tell apart: Stephens 2000, "Dealing with label switching in mixture
+    models".
+    """
+    if not all(one.has_contrary for one in kinds.values()):
+        return dict(kinds)
+    over = {
+        name: replace(one, log_likelihood_TG=one.log_likelihood_TG[:, ::-1]) for name, one in kinds.items()
+    }
+    log_odds = sum(map(_log_evidence, over.values())) - sum(map(_log_evidence, kinds.values()))
+    return over if log_odds > np.log(_UPSIDE_DOWN) else dict(kinds)
+
+
+def rationalities(said: Heard, settings: TeacherSettings) -> dict[int, Rationality]:
+    """Return the posterior of each teacher's rationality, by the teacher's number; its weight has the settings' cap."""
+    log_posterior_TG = said.log_likelihood_TG + said.log_prior_G
     posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
-    mean_T = posterior_TG @ grid_G
-    of_all = float((np.abs(mean_T) * pieces_T).sum() / pieces_T.sum())
+    mean_T = posterior_TG @ said.grid_G
+    of_all = float((np.abs(mean_T) * said.pieces_T).sum() / said.pieces_T.sum())
     tails = ((1 - _WITHIN) / 2, (1 + _WITHIN) / 2)
-    low_high_T2 = [np.interp(tails, np.cumsum(one_G), grid_G) / of_all for one_G in posterior_TG]
+    low_high_T2 = [np.interp(tails, np.cumsum(one_G), said.grid_G) / of_all for one_G in posterior_TG]
     most = settings.most_weight
     return {
         int(number): Rationality(
@@ -117,8 +153,14 @@ def rationalities(
             high=float(high),
             weight=min(max(float(mean) / of_all, -most), most),
         )
-        for number, pieces, mean, (low, high) in zip(numbers, pieces_T, mean_T, low_high_T2, strict=True)
+        for number, pieces, mean, (low, high) in zip(
+            said.number_T, said.pieces_T, mean_T, low_high_T2, strict=True
+        )
     }
+
+
+def _log_evidence(said: Heard) -> float:
+    return float(logsumexp(said.log_likelihood_TG + said.log_prior_G, 1).sum())
 
 
 def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
@@ -128,15 +170,6 @@ def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
         return np.exp(_LOG_GRID_G), log_prior_G
     grid_G = np.concatenate([-np.exp(_LOG_GRID_G[::-1]), np.exp(_LOG_GRID_G)])
     return grid_G, np.concatenate([log_prior_G[::-1] + np.log(contrary), log_prior_G + np.log1p(-contrary)])
-
-
-def _is_upside_down(log_likelihood_TG: Reals, grid_G: Reals, log_prior_G: Reals) -> bool:
-    """Whether the model is far likelier to order all the wrong way round than teachers are to be as it sees them."""
-    if grid_G[0] > 0:
-        return False
-    upright_T = logsumexp(log_likelihood_TG + log_prior_G, 1)
-    upside_down_T = logsumexp(log_likelihood_TG[:, ::-1] + log_prior_G, 1)
-    return bool((upside_down_T - upright_T).sum() > np.log(_UPSIDE_DOWN))
 
 
 def _unseen(

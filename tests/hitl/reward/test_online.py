@@ -13,7 +13,7 @@ from hitl.reward.evidence.judgements import Judged, JudgementArrays
 from hitl.reward.network.conservatism import Conservatism
 from hitl.reward.network.ensemble import Weights
 from hitl.reward.online import FitReport, KindReport, OnlineRewardModel
-from hitl.reward.rationality import rationalities
+from hitl.reward.rationality import heard
 from hitl.reward.settings import FitSettings, TeacherSettings
 from tests.hitl.reward.comparisons import (
     SPACE,
@@ -148,9 +148,9 @@ def test_teachers_are_weighed_in_one_order_whoever_came_first(monkeypatch: pytes
 
     def recording(*given: Any, **named: Any) -> Any:
         seen.append(named["teacher_E"])
-        return rationalities(*given, **named)
+        return heard(*given, **named)
 
-    monkeypatch.setattr("hitl.reward.online.rationalities", recording)
+    monkeypatch.setattr("hitl.reward.online.heard", recording)
     weighed = []
     for coming in (names, sorted(names), names[::-1]):
         teachers = Teachers()

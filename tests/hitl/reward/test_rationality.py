@@ -13,7 +13,7 @@ from hitl.reward.evidence.comparisons import ComparisonLikelihood
 from hitl.reward.fitting import Part, judge
 from hitl.reward.likelihoods.comparisons import comparison_log_likelihood
 from hitl.reward.network.ensemble import RewardEnsemble
-from hitl.reward.rationality import Rationality, rationalities
+from hitl.reward.rationality import Heard, Rationality, heard, rationalities, turned_over
 from hitl.reward.settings import TeacherSettings
 from tests.hitl.reward.comparisons import SPACE, answer, comparisons, segment
 
@@ -36,8 +36,18 @@ def _found(
     margin_KE: np.ndarray, said_E: np.ndarray, teacher_E: np.ndarray, unseen_KE: np.ndarray | None = None,
     settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None, is_anchored: bool = False,
 ) -> dict[int, Rationality]:  # fmt: skip
+    said = _heard(margin_KE, said_E, teacher_E, unseen_KE, settings, block_E)
+    # What has no contrary is heard with a positive rationality alone.
+    others = {"ratings": _heard(margin_KE, said_E, teacher_E)} if is_anchored else {}
+    return rationalities(turned_over({"comparisons": said, **others})["comparisons"], settings)
+
+
+def _heard(
+    margin_KE: np.ndarray, said_E: np.ndarray, teacher_E: np.ndarray, unseen_KE: np.ndarray | None = None,
+    settings: TeacherSettings = SETTINGS, block_E: np.ndarray | None = None,
+) -> Heard:  # fmt: skip
     unseen = np.ones(margin_KE.shape, bool) if unseen_KE is None else unseen_KE
-    return rationalities(
+    return heard(
         _ensemble(),
         LIKELIHOOD,
         torch.from_numpy(margin_KE).float(),
@@ -46,7 +56,6 @@ def _found(
         teacher_E=teacher_E,
         block_E=np.arange(len(said_E)) if block_E is None else block_E,
         settings=settings,
-        is_anchored=is_anchored,
     )
 
 
@@ -177,6 +186,18 @@ def test_what_has_no_contrary_keeps_a_model_the_right_way_up() -> None:
     margin, said, teacher = _company((2, 2, 2, -2), seed=6)
     anchored = _found(-margin, said, teacher, settings=CONTRARY, is_anchored=True)
     assert [anchored[number].weight > 0 for number in range(4)] == [False, False, False, True]
+
+
+def test_one_who_is_alone_in_a_kind_does_not_turn_over_what_the_many_say_in_another() -> None:
+    """The model is one: only an adversary ranks, but who compares shows that it is the right way up."""
+    margin, said, teacher = _company((2, 2, 2, -2), seed=6)
+    alone = teacher == 3
+    kinds = {
+        "comparisons": _heard(margin, said, teacher, settings=CONTRARY),
+        "rankings": _heard(margin[:, alone], said[alone], teacher[alone], settings=CONTRARY),
+    }
+    found = {name: rationalities(one, CONTRARY) for name, one in turned_over(kinds).items()}
+    assert found["rankings"][3].weight < 0 < found["comparisons"][0].weight
 
 
 @pytest.mark.parametrize("seed", range(7, 12))
