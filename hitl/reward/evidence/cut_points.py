@@ -83,7 +83,8 @@ def _loss(
     wide = np.concatenate([[-_FAR], _cuts_of(shape_J), [_FAR]])
     above_E = slope * (latent_E - wide[rating_E - 1])
     below_E = slope * (wide[rating_E] - latent_E)
-    width_E = above_E + below_E
+    # Not the sum of the two, which is 0 of cut points that are close together: the search looks at some.
+    width_E = slope * np.concatenate([[_FAR], np.exp(shape_J[1:]), [_FAR]])[rating_E - 1]
     loss = -(log_expit(above_E) + log_expit(below_E) + np.log(-np.expm1(-width_E))).sum()
     # The derivative of log(1 - exp(-w)) is exp(-w) / (1 - exp(-w)): 0 at the far ends.
     opening_E = np.exp(-width_E) / -np.expm1(-width_E)

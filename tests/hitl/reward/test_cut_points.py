@@ -64,3 +64,14 @@ def test_the_gradient_is_that_of_small_differences(seed: int) -> None:
         lambda shape: module._loss(shape, *arguments)[0], lambda s: module._loss(s, *arguments)[1], prior
     )
     assert error < 1e-4
+
+
+def test_the_search_may_look_at_cut_points_that_are_close_together() -> None:
+    latent, rating = _rated(50, CUTS, 0)
+    arguments = (latent, rating, np.zeros(5), np.ones(5))
+    loss, gradient = module._loss(np.array([0.0, 0.0, 0.0, -40.0, 0.0]), *arguments)
+    between = int((rating == 4 - 1).sum())
+    apart, _ = module._loss(np.array([0.0, 0.0, 0.0, -30.0, 0.0]), *arguments)
+    # The prior apart, each rating between the two is e times as unlikely where they are e times as close.
+    assert loss - 0.5 * 40**2 - (apart - 0.5 * 30**2) == pytest.approx(10 * between)
+    assert np.isfinite(gradient).all()
