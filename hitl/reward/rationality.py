@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 from torch import Tensor
 
@@ -18,9 +19,12 @@ from hitl.reward.settings import TeacherSettings
 
 Reals = NDArray[np.float64]
 
-_LOG_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 57)
+_LOG_KNOTS = np.linspace(np.log(1 / 64), np.log(16), 57)
 """Logarithms of the rationalities that are looked at; those of who says the contrary are as large."""
+_LOG_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 8 * 56 + 1)
+"""What lies between is smooth: of who has said much, only a small part of what two knots hold is likely."""
 _WITHIN = 0.95
+_DRAWS = 1000
 _UPSIDE_DOWN = 4.0
 """A model is turned over where that is so many times as likely; where nobody has a majority, it stays as it is."""
 
@@ -94,17 +98,21 @@ def heard(
     """
     number_T, teacher_E = np.unique(teacher_E, return_inverse=True)
     grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
-    log_likelihood_TG: Reals = np.stack(
-        [
+
+    def of_sign(sign: float) -> Reals:
+        at_knots = [
             np.bincount(
                 teacher_E,
                 weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, rationality),
                 minlength=len(number_T),
             )
-            for rationality in grid_G.tolist()
-        ],
-        1,
-    )
+            for rationality in (sign * np.exp(_LOG_KNOTS)).tolist()
+        ]
+        between: Reals = CubicSpline(_LOG_KNOTS, np.stack(at_knots, 1), axis=1)(_LOG_GRID_G)
+        return between
+
+    has_contrary = len(grid_G) > len(_LOG_GRID_G)
+    log_likelihood_TG = np.hstack([of_sign(-1.0)[:, ::-1], of_sign(1.0)]) if has_contrary else of_sign(1.0)
     pieces_T = np.bincount(teacher_E, minlength=len(number_T))
     pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
     witnesses_T = np.bincount(pairs[0], minlength=len(number_T))
@@ -137,13 +145,18 @@ def turned_over(kinds: Mapping[str, Heard]) -> dict[str, Heard]:
 
 
 def rationalities(said: Heard, settings: TeacherSettings) -> dict[int, Rationality]:
-    """Return the posterior of each teacher's rationality, by the teacher's number; its weight has the settings' cap."""
+    """Return the posterior of each teacher's rationality, by the teacher's number; its weight has the settings' cap.
+
+    Intervals are of what a teacher is beside the others, who are not known for certain either.
+    """
     log_posterior_TG = said.log_likelihood_TG + said.log_prior_G
     posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
     mean_T = posterior_TG @ said.grid_G
-    of_all = float((np.abs(mean_T) * said.pieces_T).sum() / said.pieces_T.sum())
+    share_T = said.pieces_T / said.pieces_T.sum()
+    of_all = float(share_T @ np.abs(mean_T))
+    drawn_TD = _drawn(posterior_TG, said.grid_G)
     tails = ((1 - _WITHIN) / 2, (1 + _WITHIN) / 2)
-    low_high_T2 = [np.interp(tails, np.cumsum(one_G), said.grid_G) / of_all for one_G in posterior_TG]
+    low_T, high_T = np.quantile(drawn_TD / (share_T @ np.abs(drawn_TD)), tails, axis=1)
     most = settings.most_weight
     return {
         int(number): Rationality(
@@ -153,10 +166,25 @@ def rationalities(said: Heard, settings: TeacherSettings) -> dict[int, Rationali
             high=float(high),
             weight=min(max(float(mean) / of_all, -most), most),
         )
-        for number, pieces, mean, (low, high) in zip(
-            said.number_T, said.pieces_T, mean_T, low_high_T2, strict=True
+        for number, pieces, mean, low, high in zip(
+            said.number_T, said.pieces_T, mean_T, low_T, high_T, strict=True
         )
     }
+
+
+def _drawn(posterior_TG: Reals, grid_G: Reals) -> Reals:
+    """Draw a rationality of each teacher from its posterior, time after time: one in each part as likely as any other.
+
+    Source: McKay, Beckman and Conover 1979, "A comparison of three methods for selecting values of input variables"
+    (Latin hypercube sampling).
+    """
+    rng = np.random.default_rng(0)
+    place_TD = rng.permuted(np.tile((np.arange(_DRAWS) + 0.5) / _DRAWS, (len(posterior_TG), 1)), axis=1)
+    # The probability of a point of the grid lies around it.
+    below_TG = np.cumsum(posterior_TG, 1) - posterior_TG / 2
+    return np.stack(
+        [np.interp(place_D, below_G, grid_G) for place_D, below_G in zip(place_TD, below_TG, strict=True)]
+    )
 
 
 def _log_evidence(said: Heard) -> float:

@@ -74,13 +74,27 @@ def test_the_interval_holds_the_true_rationality_as_often_as_it_says() -> None:
     assert inside / tried == pytest.approx(0.95, abs=0.06)
 
 
+@pytest.mark.parametrize("each", [60, 1500])
+def test_the_interval_is_of_what_a_teacher_is_beside_others_who_are_not_known_either(each: int) -> None:
+    inside, tried, true = np.zeros(2), 120, np.array([2.0, 0.6])
+    for seed in range(tried):
+        rng = np.random.default_rng(seed)
+        margin = rng.normal(0, 2, 2 * each)
+        said = np.concatenate(
+            [_said(m, beta, rng) for m, beta in zip(np.split(margin, 2), true, strict=True)]
+        )
+        found = _found(np.stack([margin, margin]), said, np.repeat([0, 1], each))
+        inside += [found[n].low <= true[n] / true.mean() <= found[n].high for n in range(2)]
+    assert inside / tried == pytest.approx(0.95, abs=0.06)
+
+
 def test_the_posterior_is_bayes_rule_in_plain_loops() -> None:
     rng = np.random.default_rng(0)
     margin = rng.normal(0, 2, (2, 30))
     said, teacher = rng.integers(0, 2, 30), np.repeat([3, 7], 15)
     unseen = rng.random((2, 30)) < 0.5
     found = _found(margin, said, teacher, unseen)
-    grid = np.linspace(math.log(1 / 64), math.log(16), 57)
+    grid = np.linspace(math.log(1 / 64), math.log(16), 449)
     means = {}
     for number in (3, 7):
         weights = []
@@ -154,7 +168,7 @@ def test_the_posterior_with_a_contrary_is_bayes_rule_in_plain_loops() -> None:
     for number in (3, 7):
         total, mean = 0.0, 0.0
         for sign, share in ((1, 0.95), (-1, 0.05)):
-            for g in np.linspace(math.log(1 / 64), math.log(16), 57):
+            for g in np.linspace(math.log(1 / 64), math.log(16), 449):
                 posterior = share * math.exp(-0.5 * (g / CONTRARY.spread) ** 2)
                 for e in np.flatnonzero(teacher == number):
                     odds = sign * math.exp(g) * margin[:, e] * (1 - 2 * said[e])
