@@ -55,7 +55,9 @@ SAID = {
     "goals": 400,
 }  # fmt: skip
 """Statements of both teachers together; for all together, a seventh of each."""
-_TIE, _SIGNAL_PER_REWARD, _AGAINST = 0.4, 0.2, 15
+_TIE, _AGAINST = 0.4, 15
+_SIGNAL_PER_REWARD, _NOISE = 0.1, 0.15
+"""So small that signals hardly ever reach the ends of what may be said: cut off there, noise is not normal."""
 _OFFERED, _SHOWN_BY = 2000, 0.25
 """A demonstration is one of so many, in proportion to exp of this times rationality and return."""
 _CUTS = {"ann": np.array([-6.0, -3.0, 0.0, 3.0, 6.0]), "bob": np.array([-4.0, -2.0, 1.0, 5.0, 8.0])}
@@ -137,7 +139,7 @@ class People:
         one = self.segment(shown=True)
         step = int(self._rng.integers(STEPS))
         mean = _SIGNAL_PER_REWARD * rewards(one)[step]
-        value = float(np.clip(mean + self._rng.normal(0, 0.3 / RATIONALITY[teacher]), -1, 1))
+        value = float(np.clip(mean + self._rng.normal(0, _NOISE / RATIONALITY[teacher]), -1, 1))
         assert one.showing is not None
         frame = one.showing.first_frame + step
         # Half a second after what the step led to was shown.

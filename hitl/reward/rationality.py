@@ -76,11 +76,13 @@ def heard(
     """Return how likely what was said is, given what the members expect.
 
     A member judges only pieces that it was not fitted to, for it has learnt the others by heart: those that its
-    bootstrap left out, and what is held out. The prior of the logarithm is normal around 0, so who has said little
-    is taken for one like the others. Pieces of one block count as one. Where a kind has a contrary, the rationality may
-    be negative, which most teachers' is not thought to be.
+    bootstrap left out, and what is held out. How far members differ is how far the model may be from what is true: its
+    own error is not taken for noise of the teachers, least of all of those who err least. The prior of the logarithm is
+    normal around 0, so who has said little is taken for one like the others. Pieces of one block count as one. Where a
+    kind has a contrary, the rationality may be negative, which most teachers' is not thought to be.
 
-    Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; a rationality for each teacher:
+    Sources: out-of-bag estimates: Breiman 1996, "Out-of-bag estimation"; the model's error beside the noise: Heskes
+    1997, "Practical confidence and prediction intervals"; a rationality for each teacher:
     Daniels-Koch and Freedman 2022, "The expertise problem", arXiv:2211.06519, and for each kind of feedback: Ghosal,
     Zurek, Brown and Dragan 2023, "The effect of modeling human rationality level on learning rewards from multiple
     feedback types", arXiv:2208.10687; teachers who say the contrary: Chen, Bennett, Collins-Thompson and Horvitz 2013,
@@ -99,15 +101,17 @@ def heard(
     number_T, teacher_E = np.unique(teacher_E, return_inverse=True)
     grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
 
+    around_KE = _around_unseen(prediction_KE, unseen_KE)
+
+    def at(rationality: float) -> Reals:
+        everyone_E = torch.full(said_E.shape[:1], rationality, device=said_E.device)
+        found_KE = likelihood.log_likelihood(ensemble, around_KE, said_E, everyone_E)
+        mean_E = (found_KE.logsumexp(0) - np.log(len(found_KE))).masked_fill(~unseen_KE.any(0), 0.0)
+        told_E: Reals = mean_E.double().cpu().numpy()
+        return np.bincount(teacher_E, weights=told_E, minlength=len(number_T)).astype(np.float64)
+
     def of_sign(sign: float) -> Reals:
-        at_knots = [
-            np.bincount(
-                teacher_E,
-                weights=_unseen(ensemble, likelihood, prediction_KE, said_E, unseen_KE, rationality),
-                minlength=len(number_T),
-            )
-            for rationality in (sign * np.exp(_LOG_KNOTS)).tolist()
-        ]
+        at_knots = [at(rationality) for rationality in (sign * np.exp(_LOG_KNOTS)).tolist()]
         between: Reals = CubicSpline(_LOG_KNOTS, np.stack(at_knots, 1), axis=1)(_LOG_GRID_G)
         return between
 
@@ -200,17 +204,15 @@ def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
     return grid_G, np.concatenate([log_prior_G[::-1] + np.log(contrary), log_prior_G + np.log1p(-contrary)])
 
 
-def _unseen(
-    ensemble: RewardEnsemble,
-    likelihood: Likelihood,
-    prediction_KE: Tensor,
-    said_E: Tensor,
-    unseen_KE: Tensor,
-    rationality: float,
-) -> Reals:
-    """Return the log of the mean probability that members give to what they were not fitted to, [E]; 0 without any."""
-    everyone_E = torch.full(unseen_KE.shape[1:], rationality, device=prediction_KE.device)
-    found_KE = likelihood.log_likelihood(ensemble, prediction_KE, said_E, everyone_E)
-    mean_E = found_KE.masked_fill(~unseen_KE, -torch.inf).logsumexp(0) - unseen_KE.sum(0).log()
-    log_likelihood_E: Reals = mean_E.masked_fill(~unseen_KE.any(0), 0.0).double().cpu().numpy()
-    return log_likelihood_E
+def _around_unseen(prediction_KE: Tensor, unseen_KE: Tensor) -> Tensor:
+    """Return the mean prediction of members that were not fitted to a piece, and around it how much members differ.
+
+    That is how far the mean may be from what is true: by chance of what they were fitted to, which is that of the
+    bootstrap, and by chance of the bootstrap itself, which is less the more members it is the mean of.
+    """
+    members, pieces = unseen_KE.shape
+    shape = (pieces, *[1] * (prediction_KE.ndim - 2))
+    count_E = unseen_KE.sum(0).clamp_min(1).reshape(shape)
+    mean_E = (prediction_KE * unseen_KE.reshape(members, *shape)).sum(0) / count_E
+    share_E = (1 + 1 / count_E) * members / max(members - 1, 1)
+    return mean_E + (prediction_KE - prediction_KE.mean(0)) * share_E.sqrt()
