@@ -1,13 +1,15 @@
 """Whether the reward, and how much teachers look at it, is recovered from what they say, kind by kind and all together.
 
     python -m benchmarks.recovery --seeds 10
+    python -m benchmarks.recovery --seeds 10 --hidden 32 32
 
 A hidden reward of states and actions; two teachers who look at it very differently, and speak by the models of the
 papers, which are written here anew: Davidson's comparisons, Plackett-Luce rankings by Gumbel noise, ordinal ratings
 with cut points of their own, signals with normal noise, corrections and demonstrations by Boltzmann rationality, and
 goals by a logistic classifier. What they say goes through the same journal entries as a run's. Reported are Kendall's
 tau between true and learnt returns of fresh segments (for corrections, which say nothing of states, of what the
-actions are worth beside the others), and how often the 95 % interval of a teacher's rationality holds the true one.
+actions are worth beside the others), and how often the 95 % interval of a teacher's rationality holds the true one
+(relative to both teachers': so in one kind both intervals do, or neither).
 No environment, no clock. The last line is one JSON object.
 """
 
@@ -15,7 +17,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -61,10 +63,9 @@ _SIGNAL_PER_REWARD, _NOISE = 0.1, 0.15
 _OFFERED, _SHOWN_BY = 2000, 0.25
 """A demonstration is one of so many, in proportion to exp of this times rationality and return."""
 _CUTS = {"ann": np.array([-6.0, -3.0, 0.0, 3.0, 6.0]), "bob": np.array([-4.0, -2.0, 1.0, 5.0, 8.0])}
+LINEAR_LEARNING_RATE, NETWORK_LEARNING_RATE = 3e-2, 3e-3
 MODEL = {
     "members": 5,
-    "hidden": [],
-    "learning_rate": 3e-2,
     "weight_decay": 1e-3,
     "heldout_share": 0.05,
     "lapse": 0.0,
@@ -178,11 +179,14 @@ def worth(segment: Segment) -> float:
     return float(rewards(segment).sum())
 
 
-def taught(kinds: dict[str, int], people: People, seed: int) -> tuple[OnlineRewardModel, Any]:
+def taught(
+    kinds: dict[str, int], people: People, seed: int, hidden: Sequence[int] = ()
+) -> tuple[OnlineRewardModel, Any]:
     """Return a reward model that has heard so many statements of each kind, and its last report."""
+    learning_rate = NETWORK_LEARNING_RATE if hidden else LINEAR_LEARNING_RATE
     config = RewardConfig.model_validate(
         {
-            "model": MODEL,
+            "model": {**MODEL, "hidden": list(hidden), "learning_rate": learning_rate},
             "questions": {"segment_steps": STEPS},
             "signals": {
                 "baseline": "none",
@@ -248,6 +252,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", default=[*SAID, "all"])
+    parser.add_argument(
+        "--hidden", type=int, nargs="*", default=[], help="units of each hidden layer; none: a linear reward"
+    )
     arguments = parser.parse_args()
     use_threads(1)
     everything: dict[str, Any] = {}
@@ -256,7 +263,7 @@ def main() -> None:
         taus, inside, begun = [], [], time.perf_counter()
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             people = People(seed)
-            model, report = taught(kinds, people, seed)
+            model, report = taught(kinds, people, seed, arguments.hidden)
             taus.append(tau(model, people, of_actions=kind == "corrections"))
             inside += [holds for _, holds in held(report)]
         low, high = interval(interquartile_mean, [np.array(taus)])
@@ -269,7 +276,7 @@ def main() -> None:
             "seconds": round(time.perf_counter() - begun, 1),
         }
         print(f"{kind:15} {everything[kind]}", flush=True)
-    print(json.dumps({"benchmark": "recovery", "seeds": arguments.seeds, "kinds": everything}))
+    print(json.dumps({**vars(arguments), "benchmark": "recovery", "kinds": everything}))
 
 
 if __name__ == "__main__":

@@ -262,8 +262,8 @@ def test_who_has_said_little_is_taken_for_one_like_the_others() -> None:
 
 
 def test_what_all_members_were_fitted_to_says_nothing() -> None:
-    margin, teacher = np.repeat([[5.0, -5.0]] * 2, 20, axis=1), np.repeat([0, 1], 20)
-    found = _found(margin, np.zeros(40, np.int64), teacher, np.zeros((2, 40), bool))
+    margin, teacher = np.repeat([[5.0, -5.0], [2.0, -2.0], [2.0, -2.0]], 20, axis=1), np.repeat([0, 1], 20)
+    found = _found(margin, np.zeros(40, np.int64), teacher, np.zeros((3, 40), bool))
     assert found[0].weight == found[1].weight == pytest.approx(1.0)
 
 
