@@ -22,8 +22,8 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.environments.making import make, make_vector
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import Acts, acting_policy
 from policies.acting.torch_inference import TorchPolicy

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from cluster.environments.making import make_vector
-from cluster.loop.collector import Collected, Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collected, Collector
 from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import acting_policy
 from policies.descent.gradient_step import flatten_parameters

@@ -62,7 +62,7 @@ def make_expert(name: str, observation_space: gym.Space[Any], action_space: gym.
     folder = Path(name)
     if not folder.is_dir():
         return load_expert(name)
-    from cluster.loop.saved_policy import load_saved_policy
+    from cluster.loop.learning.saved_policy import load_saved_policy
 
     saved = load_saved_policy(folder)
     if (saved.observation_space, saved.action_space) != (observation_space, action_space):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.loop.collector import Collected
+from cluster.loop.rollouts.collector import Collected
 from hitl.events import Segment
 from hitl.reward.questions.candidates import cut
 

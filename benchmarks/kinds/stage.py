@@ -12,8 +12,8 @@ from benchmarks.journal import Said
 from benchmarks.kinds.prices import WATCHED_PER_SECOND
 from benchmarks.kinds.teacher import MISTAKE, wanted
 from cluster.environments.making import make, make_vector
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from hitl.events import Demonstration, Segment, Showing, Signal, StepAddress
 from hitl.teachers.cartpole import Balancer

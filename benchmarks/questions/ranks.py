@@ -16,8 +16,8 @@ from benchmarks.preferences import RUNS
 from benchmarks.questions.labels import Curve
 from cluster.environments.making import make_vector, spaces_of
 from cluster.feedback.evidence import online_model
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import RunConfig
 from cluster.runs.loading import load_run
 from hitl.events import Comparison, Segment

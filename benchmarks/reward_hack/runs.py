@@ -13,7 +13,7 @@ from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
 from cluster.runs.config import RunConfig
 from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings

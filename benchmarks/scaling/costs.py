@@ -15,10 +15,10 @@ import ray
 from cluster.behaviour import Behaviour
 from cluster.environments.sequential import SequentialEnvironments
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collector
-from cluster.loop.env_runner import Sample
-from cluster.loop.learner import acting_weights
-from cluster.loop.sampling import Sampler
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
+from cluster.loop.rollouts.env_runner import Sample
+from cluster.loop.rollouts.sampling import Sampler
 from policies.acting.inference import acting_policy
 from policies.experience import Rollout, join
 from policies.networks import ActorCritic

@@ -26,7 +26,7 @@ from cluster.environments.making import make, task_of
 from cluster.feedback.journal_follower import JournalFollower
 from cluster.feedback.service import FeedbackService
 from cluster.loop.evaluation import Judged, load_judged
-from cluster.loop.saved_policy import load_saved_policy
+from cluster.loop.learning.saved_policy import load_saved_policy
 from cluster.one_life import live
 from cluster.runs import checkpoints
 from cluster.runs.folder import RunFolder, write_json

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 
 from cluster.feedback.versions import model_arrays
-from cluster.loop.saved_policy import (
+from cluster.loop.learning.saved_policy import (
     load_saved_policy,
     saved_policy_version,
     saved_reward_model,

@@ -14,11 +14,11 @@ from cluster.environments.making import spaces_of
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.counting import what_counts
-from cluster.loop.env_runner import Sample
 from cluster.loop.heeding import Heeding
 from cluster.loop.imitating import Imitating, Life
-from cluster.loop.learner import HITLLearner, Learnt
-from cluster.loop.sampling import Sampler
+from cluster.loop.learning.learner import HITLLearner, Learnt
+from cluster.loop.rollouts.env_runner import Sample
+from cluster.loop.rollouts.sampling import Sampler
 from cluster.loop.staging import open_stages
 from cluster.loop.statistics import Statistics
 from cluster.loop.teaching import Teaching

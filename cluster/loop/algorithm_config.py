@@ -10,10 +10,15 @@ from typing import Any, Self
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from cluster.feedback.service import FeedbackLink
-from cluster.loop.derived_settings import environment_config, life_of, update_settings, vectorize_mode
-from cluster.loop.device import Device, choose_device
-from cluster.loop.people_config import PeopleConfig
-from cluster.loop.unread_settings import unread_setting
+from cluster.loop.learning.device import Device, choose_device
+from cluster.loop.settings.derived_settings import (
+    environment_config,
+    life_of,
+    update_settings,
+    vectorize_mode,
+)
+from cluster.loop.settings.people_config import PeopleConfig
+from cluster.loop.settings.unread_settings import unread_setting
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
 from cluster.runs.learner_config import ObjectiveConfig, policy_complaint
 from policies.rllib_module import ActorCriticModule
@@ -25,8 +30,8 @@ class HITLConfig(PeopleConfig):
 
     def __init__(self, algo_class: Any = None) -> None:
         from cluster.loop.algorithm import HITL
-        from cluster.loop.env_runner import HITLEnvRunner
-        from cluster.loop.learner import HITLLearner
+        from cluster.loop.learning.learner import HITLLearner
+        from cluster.loop.rollouts.env_runner import HITLEnvRunner
 
         super().__init__(algo_class=algo_class or HITL)
         self.env_runner_cls = HITLEnvRunner
@@ -224,7 +229,7 @@ class HITLConfig(PeopleConfig):
 
     def get_default_learner_class(self) -> Any:
         """Return the learner."""
-        from cluster.loop.learner import HITLLearner
+        from cluster.loop.learning.learner import HITLLearner
 
         return HITLLearner
 

@@ -22,8 +22,8 @@ from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import GreedyReward, Judged, evaluate
 from cluster.loop.local_ray import start_ray
-from cluster.loop.policy_check import check_policy
 from cluster.loop.progress_row import progress_row
+from cluster.loop.settings.policy_check import check_policy
 from cluster.metrics import DriverMetrics
 from cluster.one_life import live
 from cluster.priority import give_way

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cluster.environments.making import make_vector, spaces_of
 from cluster.feedback.versions import model_arrays
-from cluster.loop.saved_policy import load_policy, saved_reward_model
+from cluster.loop.learning.saved_policy import load_policy, saved_reward_model
 from cluster.runs import checkpoints
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from cluster.runs.folder import RunFolder

@@ -11,7 +11,7 @@ from cluster.feedback.questions.publisher import Publisher
 from cluster.feedback.questions.relabelling import RelabelSettings
 from cluster.feedback.service import FeedbackLink
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.env_runner import Sample
+from cluster.loop.rollouts.env_runner import Sample
 from cluster.newest import Published
 from cluster.runs.imitation_config import ImitationConfig
 from cluster.runs.section import annealed

@@ -4,7 +4,7 @@ import time
 from collections import Counter, deque
 
 from cluster.environments.vector import LostReason
-from cluster.loop.env_runner import Sample
+from cluster.loop.rollouts.env_runner import Sample
 
 _EPISODES = 100
 _SPEED_UPDATES = 20

@@ -18,8 +18,8 @@ from cluster.feedback.service import FeedbackLink
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import Arrays
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.derived_settings import signals_as_read
-from cluster.loop.env_runner import Sample
+from cluster.loop.rollouts.env_runner import Sample
+from cluster.loop.settings.derived_settings import signals_as_read
 from cluster.newest import Newest, Published
 from cluster.runs.reward.config import RewardConfig, actions_complaint
 from cluster.stages.rehearsal import KEPT_ROLLOUTS

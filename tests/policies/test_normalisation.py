@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
 from policies.acting.inference import NumpyPolicy, acting_policy
 from policies.acting.torch_inference import TorchPolicy
 from policies.experience import Rollout, join

@@ -1,7 +1,7 @@
 """Details of PPO that vanish unseen (Huang et al. 2022): each test fails where its detail is removed.
 
-The learner's own, Adam's epsilon and annealing, are in `tests/cluster/test_objectives.py`; the clipped surrogate and
-the entropy bonus in `tests/policies/objectives/test_gradients.py`.
+The learner's own, Adam's epsilon and annealing, are in `tests/cluster/loop/test_objectives.py`; the clipped surrogate
+and the entropy bonus in `tests/policies/objectives/test_gradients.py`.
 """
 
 import copy

@@ -28,8 +28,8 @@ from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
 from hitl.tokens import load_or_create_secret, mint
 from tests.cluster.comparison.runs import train
+from tests.cluster.feedback.test_reward_trainer import counts, trainer_of
 from tests.cluster.supervised import wait_until
-from tests.cluster.test_reward_trainer import counts, trainer_of
 from tests.hitl.live import LiveService, eventually
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(900)]

@@ -17,9 +17,9 @@ from cluster.environments.making import make_vector
 from cluster.feedback.label_reader import LabelReader, LabelsState
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collector
 from cluster.loop.evaluation import evaluate
 from cluster.loop.imitating import Imitating
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from cluster.runs.folder import RunFolder
 from cluster.runs.imitation_config import ImitationConfig

@@ -11,7 +11,7 @@ from cluster.environments.goal import GoalTelling
 from cluster.environments.making import check_learnable, make, make_vector
 from cluster.environments.native import NativeEnvironments
 from cluster.environments.vector import VectorEnvironment
-from cluster.loop.collector import Collector
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import Goal
 from hitl.errors import ConfigError

@@ -20,7 +20,7 @@ from cluster.environments.isolated import IsolatedEnvironments
 from cluster.environments.making import make_vector
 from cluster.environments.sequential import MOST_FAILURES
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collector
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from tests.cluster.dice import Dice

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.environments.fixed_horizon import DURATION, NOBODY, FixedHorizon
 from cluster.environments.making import check_learnable, make, make_vector, task_of
-from cluster.loop.policy_check import check_policy
+from cluster.loop.settings.policy_check import check_policy
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from tests.cluster.identities import SPACES

@@ -11,8 +11,8 @@ from gymnasium import spaces
 from cluster.environments.making import check_learnable, make, make_vector
 from cluster.environments.native import NativeEnvironments
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collected, Collector
 from cluster.loop.evaluation import evaluate
+from cluster.loop.rollouts.collector import Collected, Collector
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.experience import Actor, Rollout

@@ -8,7 +8,7 @@ import torch
 
 from cluster.environments.making import make, make_vector
 from cluster.environments.sequential import MOST_FAILURES, SequentialEnvironments
-from cluster.loop.collector import Collected, Collector
+from cluster.loop.rollouts.collector import Collected, Collector
 from cluster.runs.config import EnvironmentConfig
 from hitl.errors import ConfigError
 from policies.advantages import Rows, gae, over_duration

@@ -17,7 +17,7 @@ from cluster.export.torchscript import TorchScript
 from cluster.export.verification import random_observations
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.saved_policy import load_saved_policy
+from cluster.loop.learning.saved_policy import load_saved_policy
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder

@@ -20,7 +20,7 @@ from cluster.feedback.versions import model_arrays
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate, evaluate_run
-from cluster.loop.saved_policy import saved_reward_model
+from cluster.loop.learning.saved_policy import saved_reward_model
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cluster.environments.making import make_shown
 from cluster.feedback.service import FeedbackLink, FeedbackService
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
 from cluster.newest import Newest, Published
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import ImitationConfig

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
-from cluster.loop.reward_sources import RewardSources
-from cluster.loop.saved_policy import load_policy
+from cluster.loop.learning.reward_sources import RewardSources
+from cluster.loop.learning.saved_policy import load_policy
 from hitl.errors import ConfigError
 from policies.acting.counsel import with_committee
 from policies.batch import Augmentation

@@ -10,10 +10,10 @@ import torch
 from cluster.environments.making import make_vector
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collector
 from cluster.loop.evaluation import evaluate
-from cluster.loop.learner import acting_weights
-from cluster.loop.saved_policy import load_policy
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.learning.saved_policy import load_policy
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic

@@ -10,8 +10,8 @@ import torch
 from cluster.feedback.versions import model_arrays, probe_of
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.policy_check import check_policy
-from cluster.loop.saved_policy import saved_reward_model
+from cluster.loop.learning.saved_policy import saved_reward_model
+from cluster.loop.settings.policy_check import check_policy
 from cluster.runs.config import RunConfig
 from hitl.errors import ConfigError
 from hitl.reward.network.ensemble import RewardEnsemble

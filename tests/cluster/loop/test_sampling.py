@@ -12,7 +12,7 @@ import torch
 
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.env_runner import Sample
+from cluster.loop.rollouts.env_runner import Sample
 from cluster.runs.config import RunConfig
 from hitl.errors import DeadlineExceeded, Unavailable
 from policies.networks import ActorCritic

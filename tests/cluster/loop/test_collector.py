@@ -9,8 +9,8 @@ import torch
 from cluster.environments.fixed_horizon import DURATION
 from cluster.environments.making import make, make_vector
 from cluster.environments.vector import VectorEnvironment
-from cluster.loop.collector import Collected, Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collected, Collector
 from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import acting_policy
 from policies.experience import Actor

@@ -25,7 +25,7 @@ from tests.hitl.judgements import ask
 from tests.hitl.live import START_SECONDS, LiveRun, LiveService, eventually
 from tests.hitl.test_journal import entries_of
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 BALANCER = "hitl.teachers.cartpole:Balancer"
 CARTPOLE = "environment: {id: CartPole-v1, fixed_horizon: 120}\nreward: {sources: {learned: 1.0}}\n"
 

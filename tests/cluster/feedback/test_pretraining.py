@@ -14,7 +14,7 @@ from cluster.runs.config import RunConfig
 from hitl.events import Comparison
 from tests.cluster.line_people import PEOPLE, Answering, link
 from tests.cluster.line_recorded import PAIRS, recorded, settings
-from tests.cluster.test_resume import _train
+from tests.cluster.whole_runs.test_resume import _train
 from tests.hitl.live import LiveRun, LiveService
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from cluster.loop import device
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.device import choose_device
+from cluster.loop.learning import device
+from cluster.loop.learning.device import choose_device
 from cluster.runs.config import EnvironmentConfig, PolicyConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.descent.timing import seconds_per_step

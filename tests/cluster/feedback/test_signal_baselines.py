@@ -13,7 +13,7 @@ from cluster.feedback.evidence import evidence_of
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.derived_settings import signals_as_read
+from cluster.loop.settings.derived_settings import signals_as_read
 from cluster.runs.config import RunConfig
 from cluster.runs.live_config import ActingConfig
 from cluster.runs.reward.config import RewardConfig, RewardSourcesConfig

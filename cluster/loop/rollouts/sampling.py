@@ -20,7 +20,7 @@ import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from cluster.behaviour import Behaviour
-from cluster.loop.env_runner import HITLEnvRunner, Sample
+from cluster.loop.rollouts.env_runner import HITLEnvRunner, Sample
 from hitl.errors import DeadlineExceeded, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from cluster.environments.making import make_vector
 from cluster.feedback.label_reader import LabelReader
 from cluster.feedback.service import FeedbackLink
-from cluster.loop.collector import Collector
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.imitation_config import BetaConfig, ImitationConfig
 from hitl.events import Retraction, Task

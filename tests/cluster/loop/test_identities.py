@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cluster.environments.making import make_vector
-from cluster.loop.collector import Collector
 from cluster.loop.evaluation import evaluate
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic

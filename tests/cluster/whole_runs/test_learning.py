@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
 from cluster.loop.evaluation import evaluate
-from cluster.loop.saved_policy import load_policy
+from cluster.loop.learning.saved_policy import load_policy
 from cluster.runs.config import RunConfig
 from hitl.events import Choice
 from policies.networks.convolutional import Convolutional

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cluster.environments.making import make_vector
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from hitl.reward.network.ensemble import RewardEnsemble
 from hitl.reward.network.inputs import InputSpace

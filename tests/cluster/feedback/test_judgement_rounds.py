@@ -17,8 +17,8 @@ from cluster.feedback.questions.judgement_questions import kinds_in_turn
 from cluster.feedback.questions.publisher import Publisher
 from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.reward.config import RewardConfig
 from hitl.demonstrations import Piece
 from hitl.events import Demonstration, Goal, Judgement, Outcome, Ranking, Rating, Segment, StepAddress
@@ -27,8 +27,8 @@ from hitl.teachers.program import run_teacher
 from hitl.teachers.simulated import SimulatedSettings
 from policies.acting.inference import acting_policy
 from policies.networks import ActorCritic
+from tests.cluster.feedback.test_reward_trainer import DIAL, counts, open_run, version
 from tests.cluster.stages.dial import Dial, Usher
-from tests.cluster.test_reward_trainer import DIAL, counts, open_run, version
 from tests.hitl.live import LiveService, eventually
 
 KINDS = {"comparison": 2.0, "ranking": 1.0, "rating": 1.0, "goal": 1.0}

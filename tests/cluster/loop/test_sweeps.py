@@ -16,8 +16,8 @@ from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.config import RewardConfig, RewardSourcesConfig
 from cluster.runs.reward.model import RewardModelConfig

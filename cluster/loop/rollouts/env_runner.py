@@ -22,8 +22,8 @@ from cluster.environments.making import make_vector
 from cluster.environments.vector import LostReason
 from cluster.experts import make_overseer
 from cluster.feedback.versions import model_arrays
-from cluster.loop.collector import Collector
-from cluster.loop.episodes import FinishedEpisode
+from cluster.loop.rollouts.collector import Collector
+from cluster.loop.rollouts.episodes import FinishedEpisode
 from cluster.priority import give_way
 from hitl.acting import make_acting
 from policies.acting.inference import Weights

@@ -17,7 +17,7 @@ from cluster.feedback.progress_reporter import VERSION_MARGIN
 from cluster.loop import teaching
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.saved_policy import load_policy
+from cluster.loop.learning.saved_policy import load_policy
 from cluster.runs import checkpoints
 from cluster.runs.config import RunConfig
 from cluster.runs.folder import RunFolder

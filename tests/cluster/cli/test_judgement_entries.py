@@ -12,7 +12,7 @@ from cluster.cli.entries import Entry, GoalEntry, RankingEntry, RatingEntry, Wis
 from cluster.cli.screens.question_panels import clips_across, question_panel
 from hitl.client.training import TrainingClient
 from hitl.events import Abstention, Task
-from tests.cluster.test_person import teach
+from tests.cluster.cli.test_person import teach
 from tests.hitl.judgements import ask, said
 from tests.hitl.live import LiveRun, LiveService
 from tests.hitl.test_journal import entries_of

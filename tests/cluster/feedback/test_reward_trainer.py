@@ -14,8 +14,8 @@ from cluster.feedback.reward_trainer import RewardTrainer
 from cluster.feedback.service import FeedbackLink, FeedbackService
 from cluster.feedback.teaching_state import TeachingState
 from cluster.feedback.versions import model_arrays
-from cluster.loop.collector import Collector
-from cluster.loop.learner import acting_weights
+from cluster.loop.learning.learner import acting_weights
+from cluster.loop.rollouts.collector import Collector
 from cluster.runs.config import EnvironmentConfig
 from cluster.runs.reward.config import RewardConfig
 from cluster.runs.reward.model import RewardModelConfig

@@ -15,7 +15,7 @@ from hitl.client.questions import LeasedRelabel
 from hitl.client.training import TrainingClient
 from hitl.events import Abstention, Choice, Comparison, Relabel, RelabelQuestion, Retraction, Task
 from hitl.stages import ActionSpace
-from tests.cluster.test_person import BLUE, GREEN, RED, film, teach
+from tests.cluster.cli.test_person import BLUE, GREEN, RED, film, teach
 from tests.hitl.live import LiveRun, LiveService
 from tests.hitl.test_journal import entries_of
 

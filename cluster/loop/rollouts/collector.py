@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.environments.vector import LostReason, VectorEnvironment
-from cluster.loop.episodes import Episodes, FinishedEpisode
+from cluster.loop.rollouts.episodes import Episodes, FinishedEpisode
 from policies.acting.inference import Acts
 from policies.acting.oversight import Overseer
 from policies.experience import Actor, ObservationArray, Rollout

@@ -9,7 +9,7 @@ from cluster.runs.keys import all_keys, nearest
 from cluster.runs.loading import load_run, save_run
 from hitl.errors import ConfigError, StorageError
 
-READY_FILES = sorted((Path(__file__).parents[2] / "deploy" / "runs").glob("*.yaml"))
+READY_FILES = sorted((Path(__file__).parents[3] / "deploy" / "runs").glob("*.yaml"))
 
 
 @pytest.fixture

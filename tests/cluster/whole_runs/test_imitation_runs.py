@@ -13,7 +13,7 @@ from benchmarks.dagger import ours
 from cluster.experts import PolicyExpert, make_expert
 from cluster.loop.algorithm import HITL
 from cluster.loop.algorithm_config import HITLConfig
-from cluster.loop.learner import HITLLearner
+from cluster.loop.learning.learner import HITLLearner
 from cluster.newest import Published
 from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError

@@ -1,0 +1,1 @@
+"""The learner: rollouts become new weights on the device that is fastest."""

@@ -1,0 +1,1 @@
+"""Rollouts: env runners gather them with the newest weights, and the driver batches them."""
