@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import ray
 
@@ -23,6 +22,7 @@ from hitl.stages import Clip
 from policies.experience import Actor, Rollout
 from tests.cluster.stages.clips import frames_of, place_on
 from tests.cluster.stages.dial import END, RIGHT, STAY
+from tests.cluster.stages.processes import process_of
 from tests.cluster.stages.test_stage import weights
 from tests.hitl.live import LiveService, eventually
 
@@ -122,15 +122,6 @@ def rehearsed(ray_session: str, service: LiveService, request: pytest.FixtureReq
         ray.kill(actor)
 
 
-def rehearsal_process() -> psutil.Process:
-    (process,) = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.name().startswith("ray::Rehearsal")
-    ]
-    return process
-
-
 def test_a_rollout_says_what_was_played_and_stands_still_when_it_was_enough(rehearsed: Rehearsed) -> None:
     names = set(rehearsed.shown())
     for rollout in rehearsed.shown().values():
@@ -157,7 +148,7 @@ def test_a_rollout_says_what_was_played_and_stands_still_when_it_was_enough(rehe
     assert len(set(episodes)) > 1
     time.sleep(1.0)
     assert set(rehearsed.shown()) == names
-    assert rehearsal_process().nice() >= 10
+    assert process_of("Rehearsal").nice() >= 10
 
 
 def test_a_newer_policy_is_played_and_takes_the_place_of_the_older(rehearsed: Rehearsed) -> None:
@@ -233,7 +224,7 @@ def test_a_stage_that_is_killed_between_choosing_and_rendering_loses_nothing_ack
     assert rehearsed.ask(first, second).question_ids == ["q0"]
     names = set(rehearsed.shown())
     third, fourth = rehearsed.cuttings()[2:4]
-    rehearsal_process().kill()
+    process_of("Rehearsal").kill()
     # Its true rewards may have died with it.
     assert rehearsed.ask(third, fourth) in (
         Asked(question_ids=[]),

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import ray
 import torch
@@ -32,6 +31,7 @@ from hitl.spaces import safe_action
 from hitl.stages import Act, Advance, Control, Pause, Rate, Release, Reset, Resume, StageState, Stop, Take
 from policies.networks import ActorCritic
 from tests.cluster.stages.dial import END, LEFT, RIGHT, STAY
+from tests.cluster.stages.processes import process_of
 from tests.hitl.live import LiveService, eventually
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -281,15 +281,6 @@ def test_controls_are_free_again_when_their_holder_says_nothing(show: Show, serv
         assert bob.control(show.run_id, "stage-0", Take()) is not None
 
 
-def stage_process() -> psutil.Process:
-    (process,) = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.name().startswith("ray::Stage")
-    ]
-    return process
-
-
 def test_a_stage_that_is_killed_comes_back_and_nothing_acknowledged_is_lost(
     show: Show, service: LiveService
 ) -> None:
@@ -298,7 +289,7 @@ def test_a_stage_that_is_killed_comes_back_and_nothing_acknowledged_is_lost(
         for _ in range(10):
             frame = until(watch, lambda frame: frame.shown.step is not None)
             receipts.append((frame.shown.frame, frame.signal(1.0)))
-        stage_process().kill()
+        process_of("Stage").kill()
         killed = receipts[-1][0]
         again = until(watch, lambda frame: killed < frame.shown.episode < frame.shown.frame, seconds=60)
         receipts.append((again.shown.frame, again.signal(-1.0)))
