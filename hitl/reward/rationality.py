@@ -21,7 +21,7 @@ Reals = NDArray[np.float64]
 
 _LOG_KNOTS = np.linspace(np.log(1 / 64), np.log(16), 57)
 """Logarithms of the rationalities that are looked at; those of who says the contrary are as large."""
-_LOG_GRID_G = np.linspace(np.log(1 / 64), np.log(16), 8 * 56 + 1)
+_LOG_GRID_G = np.linspace(_LOG_KNOTS[0], _LOG_KNOTS[-1], 8 * (len(_LOG_KNOTS) - 1) + 1)
 """What lies between is smooth: of who has said much, only a small part of what two knots hold is likely."""
 _WITHIN = 0.95
 _DRAWS = 1000
@@ -59,6 +59,11 @@ class Heard:
     def has_contrary(self) -> bool:
         """Whether a rationality may be negative."""
         return bool(self.grid_G[0] < 0)
+
+    @property
+    def log_joint_TG(self) -> Reals:
+        """Of what was said and the rationality: the posterior's logarithm, up to a constant of each teacher."""
+        return self.log_likelihood_TG + self.log_prior_G
 
 
 @torch.no_grad()
@@ -99,7 +104,8 @@ def heard(
         settings: the priors.
     """
     number_T, teacher_E = np.unique(teacher_E, return_inverse=True)
-    grid_G, log_prior_G = _grid(settings, contrary=settings.contrary if likelihood.has_contrary else 0.0)
+    contrary = settings.contrary if likelihood.has_contrary else 0.0
+    grid_G, log_prior_G = _grid(settings, contrary=contrary)
 
     around_KE = _around_unseen(prediction_KE, unseen_KE)
 
@@ -115,8 +121,7 @@ def heard(
         between: Reals = CubicSpline(_LOG_KNOTS, np.stack(at_knots, 1), axis=1)(_LOG_GRID_G)
         return between
 
-    has_contrary = len(grid_G) > len(_LOG_GRID_G)
-    log_likelihood_TG = np.hstack([of_sign(-1.0)[:, ::-1], of_sign(1.0)]) if has_contrary else of_sign(1.0)
+    log_likelihood_TG = np.hstack([of_sign(-1.0)[:, ::-1], of_sign(1.0)]) if contrary else of_sign(1.0)
     pieces_T = np.bincount(teacher_E, minlength=len(number_T))
     pairs = np.unique(np.stack([teacher_E, block_E]), axis=1)
     witnesses_T = np.bincount(pairs[0], minlength=len(number_T))
@@ -153,8 +158,7 @@ def rationalities(said: Heard, settings: TeacherSettings) -> dict[int, Rationali
 
     Intervals are of what a teacher is beside the others, who are not known for certain either.
     """
-    log_posterior_TG = said.log_likelihood_TG + said.log_prior_G
-    posterior_TG = np.exp(log_posterior_TG - logsumexp(log_posterior_TG, 1, keepdims=True))
+    posterior_TG = np.exp(said.log_joint_TG - logsumexp(said.log_joint_TG, 1, keepdims=True))
     mean_T = posterior_TG @ said.grid_G
     share_T = said.pieces_T / said.pieces_T.sum()
     of_all = float(share_T @ np.abs(mean_T))
@@ -192,7 +196,7 @@ def _drawn(posterior_TG: Reals, grid_G: Reals) -> Reals:
 
 
 def _log_evidence(said: Heard) -> float:
-    return float(logsumexp(said.log_likelihood_TG + said.log_prior_G, 1).sum())
+    return float(logsumexp(said.log_joint_TG, 1).sum())
 
 
 def _grid(settings: TeacherSettings, *, contrary: float) -> tuple[Reals, Reals]:
