@@ -32,6 +32,7 @@ from policies.acting.oversight import Overseer
 from policies.imitation.gates import BetaMixture
 from policies.networks import ActorCritic
 from tests.cluster.demonstrations.datasets import CARTPOLE, balanced
+from tests.cluster.going_on import goes_on_alike
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -169,11 +170,7 @@ def test_they_join_what_an_expert_says_and_go_on_to_the_same_bits(dataset: str, 
             algorithm.save_to_path(tmp_path / "checkpoint")
     assert algorithm.imitating is not None
     assert len(known(algorithm.imitating.state)) == 2500 + algorithm.imitating.state.labels > 2600
-    again.restore_from_path(str(tmp_path / "checkpoint"))
-    for _ in range(2):
-        again.train()
-    for name, value in algorithm.network_state.items():
-        np.testing.assert_array_equal(value, again.network_state[name])
+    goes_on_alike(again, tmp_path / "checkpoint", updates=2, to=algorithm)
     algorithm.stop()
     again.stop()
 

@@ -19,6 +19,7 @@ from cluster.runs.config import EnvironmentConfig, RunConfig
 from hitl.errors import ConfigError
 from policies.imitation.labels import LabelStore
 from policies.networks import ActorCritic
+from tests.cluster.going_on import goes_on_alike
 from tests.cluster.stages.dial import Dial, Usher
 
 DIAL = EnvironmentConfig(id="tests.cluster.stages.dial:Dial", fixed_horizon=15)
@@ -72,11 +73,7 @@ def test_a_run_learns_what_the_expert_does_again_and_again_to_the_same_bits(
     # In round 1 the expert acts, so what it never shows is learnt later, where the policy errs.
     assert algorithm.imitating is not None
     assert algorithm.imitating.state.labels > 5 * 80
-    again.restore_from_path(str(tmp_path / "checkpoint"))
-    for _ in range(3):
-        again.train()
-    for name, value in algorithm.network_state.items():
-        np.testing.assert_array_equal(value, again.network_state[name])
+    goes_on_alike(again, tmp_path / "checkpoint", updates=3, to=algorithm)
     algorithm.stop()
     again.stop()
 
@@ -90,11 +87,7 @@ def test_a_run_asks_in_a_share_of_its_steps_and_does_so_again(ray_session: str, 
     assert algorithm.imitating is not None
     assert 0.2 < algorithm.imitating.state.labels / algorithm.env_steps < 0.4
     assert agreement(algorithm) > 0.6
-    again.restore_from_path(str(tmp_path / "checkpoint"))
-    for _ in range(4):
-        again.train()
-    for name, value in algorithm.network_state.items():
-        np.testing.assert_array_equal(value, again.network_state[name])
+    goes_on_alike(again, tmp_path / "checkpoint", updates=4, to=algorithm)
     algorithm.stop()
     again.stop()
 
@@ -139,13 +132,9 @@ def test_a_policy_that_asks_for_help_learns_from_it(ray_session: str, tmp_path: 
     # EnsembleDAgger asks a program in every state; the others only where it acts.
     labels = algorithm.imitating.state.labels
     assert labels > 0.8 * states if gate == "ensemble" else 20 < labels < 0.6 * states
-    again.restore_from_path(str(tmp_path / "checkpoint"))
-    for _ in range(3):
-        again.train()
+    goes_on_alike(again, tmp_path / "checkpoint", updates=3, to=algorithm)
     assert again.imitating is not None
     assert again.imitating.state.labels == labels
-    for name, value in algorithm.network_state.items():
-        np.testing.assert_array_equal(value, again.network_state[name])
     algorithm.stop()
     again.stop()
 
